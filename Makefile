@@ -1,0 +1,56 @@
+# make app and make test do all the set-up on a fresh machine; the rest is for making the weights anew.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+DATA ?= data/celeba
+MINUTES ?= 90
+# glibc's malloc is slow for training on the CPU; tcmalloc is used where it is installed (Debian: libtcmalloc-minimal4).
+TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
+TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
+
+.PHONY: help app test prepare train-clip embed train-unet train-srresnet evaluate grid clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
+
+app: .venv/app  ## open the page on the bundled weights and print its address
+	$(PY) app.py
+
+test: .venv/dev  ## run every test
+	bash tests/install_chromium.sh
+	$(PY) -m pytest $(ARGS)
+
+prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
+	$(PY) -m training.prepare images --data $(DATA)
+
+train-clip: .venv/dev  ## train the small CLIP for MINUTES
+	$(TRAIN) -m training.train_clip --max-minutes $(MINUTES)
+
+embed: .venv/dev  ## CLIP embeddings of the prepared faces and prompts
+	$(PY) -m training.prepare embed
+
+train-unet: .venv/dev  ## train the U-Net for MINUTES (after embed)
+	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES) --out weights/unet.safetensors
+
+train-srresnet: .venv/dev  ## train SRResNet for MINUTES on the folders in DATA
+	$(TRAIN) -m training.train_srresnet --data $(DATA) --max-minutes $(MINUTES) --out weights/srresnet.safetensors
+
+evaluate: .venv/dev  ## measure the committed weights
+	$(PY) -m training.evaluate
+
+grid: .venv/dev  ## make the README's grid of faces again
+	$(PY) -m training.evaluate --grid assets/faces.png
+
+clean:  ## forget the virtual environment and caches (not runs/)
+	rm -rf .venv .pytest_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/app: requirements.txt | .venv/bin/python
+	$(PY) -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt | .venv/bin/python
+	$(PY) -m pip install --quiet --requirement requirements-dev.txt
+	@touch .venv/app $@

@@ -1,0 +1,1 @@
+"""What the app runs: attributes -> prompt -> CLIP -> sampler/U-Net -> SRResNet. Imports neither gradio nor training."""

@@ -1,0 +1,46 @@
+"""A face from the command line.
+
+    python -m model "a smiling woman with glasses" --seed 7 --out face.png
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from model.errors import FacetError
+from model.pipeline import DEFAULTS, FacePipeline
+from model.sampler import SAMPLERS
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m model", description="Draw a face from a prompt.")
+    parser.add_argument("prompt", nargs="?", default="", help="any text; nothing draws any face")
+    parser.add_argument("--negative", default="", help="what to avoid")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=DEFAULTS.steps)
+    parser.add_argument("--sampler", choices=SAMPLERS, default=DEFAULTS.sampler)
+    parser.add_argument("--guidance", type=float, default=DEFAULTS.guidance)
+    parser.add_argument("--out", type=Path, default=Path("face.png"), help="the 512 px picture")
+    parser.add_argument("--small", action="store_true", help="write the 64 px face itself, not upscaled")
+    parser.add_argument("--weights", default="weights", help="folder, or owner/repo@revision on the Hub")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    try:
+        pipe = FacePipeline.from_pretrained(options.weights, options.device)
+        if note := pipe.prompt_note(options.prompt):
+            print(note, file=sys.stderr)
+        for frame in pipe.stream(options.prompt, options.seed, options.steps, options.sampler, options.guidance,
+                                 options.negative):
+            print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
+        print(file=sys.stderr)
+        face = frame.denoised if options.small else pipe.upscale(frame.denoised[None])[0]
+        Image.fromarray(face).save(options.out)
+    except (FacetError, OSError, ValueError) as error:
+        raise SystemExit(f"facet: {error}") from error
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()

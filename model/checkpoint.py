@@ -1,0 +1,95 @@
+"""Weights on disk: safetensors with the network's config and its story in the metadata. Never pickles.
+
+Metadata keys (all strings, as safetensors requires): `config` and `info` are JSON, `hash` is `tensor_hash` of the
+stored tensors. `config` is what is needed to build the network again; `info` is how it was trained.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from model.errors import WeightsError
+
+CURE = "Restore it with `git checkout weights`, or train it again (see training/README.md)."
+
+
+def tensor_hash(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 (first 16 hex digits) over names, shapes, types and bytes of the tensors; metadata does not count."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict, dtype=torch.float16) -> str:
+    """Write tensors atomically (temporary name, then rename); floats are stored as `dtype`. Returns the hash."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = {name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+              for name, tensor in tensors.items()}
+    metadata = {"config": json.dumps(config), "info": json.dumps(info), "hash": tensor_hash(stored)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(stored, temporary, metadata=metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return metadata["hash"]
+
+
+def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
+    """Read `(tensors, config, info)`; floats come back as float32. `info["hash"]` is the file's tensor hash.
+
+    Raises WeightsError (one line) for a file that is missing, truncated, not safetensors, altered, or holds NaN.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing. {CURE}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}
+        config, info = json.loads(metadata["config"]), json.loads(metadata["info"])
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged or is not a safetensors file ({type(error).__name__}). {CURE}") from error
+    except KeyError as error:
+        raise WeightsError(f"{path} holds no Facet metadata ({error}). {CURE}") from error
+    if tensor_hash(stored) != metadata.get("hash"):
+        raise WeightsError(f"{path} has been altered: its contents do not match the hash it carries. {CURE}")
+    for name, tensor in stored.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path} holds values that are not numbers (in {name}). {CURE}")
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    return tensors, config, {**info, "hash": metadata["hash"]}
+
+
+def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
+    """Build a network from a file's config; one that does not suit the code becomes a WeightsError."""
+    try:
+        return make()
+    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError, AssertionError) as error:
+        raise WeightsError(f"{path} has a config this version cannot build ({error}). {CURE}") from error
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn.Module:
+    """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
+    wanted = network.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors:
+            raise WeightsError(f"{path} lacks the tensor {name}. {CURE}")
+        if name not in wanted:
+            raise WeightsError(f"{path} holds a tensor this network does not know: {name}. {CURE}")
+        if wanted[name].shape != tensors[name].shape:
+            raise WeightsError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, "
+                               f"the network needs {tuple(wanted[name].shape)}. {CURE}")
+    network.load_state_dict(tensors)
+    return network

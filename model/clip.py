@@ -1,0 +1,142 @@
+"""CLIP (Radford et al. 2021): images and texts in one 512-d space, through open_clip.
+
+The bundled CLIP is a small one, trained by this project on faces: open_clip's ResNet tower at 64 px and a narrow
+transformer over the few thousand tokens that captions of faces use; every other token is folded into one "unknown"
+row. A linear head reads back from a text's embedding which attributes the text states.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.attributes import ATTRIBUTES
+
+CONTEXT = 77                                    # tokens, start and end included
+LONGEST = 2000                                  # characters of a prompt that are looked at; the rest never fits 77 tokens
+MEAN = (0.48145466, 0.4578275, 0.40821073)      # CLIP's pixel statistics, RGB in [0, 1]
+STD = (0.26862954, 0.26130258, 0.27577711)
+PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2             # rows of the folded token table
+
+
+def _small() -> dict:
+    """The bundled architecture, in open_clip's own terms (see open_clip/model_configs)."""
+    return {"embed_dim": 512,
+            "vision_cfg": {"image_size": 64, "layers": [2, 2, 2, 2], "width": 32, "head_width": 64},
+            "text_cfg": {"context_length": CONTEXT, "width": 192, "heads": 4, "layers": 4, "no_causal_mask": True}}
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """What is needed to build the towers again."""
+
+    name: str = "facet-small"                           # or the name of an open_clip model
+    architecture: dict = field(default_factory=_small)  # open_clip's model config; its vocab_size follows from `tokens`
+    tokens: int = 0                                     # known tokens of the folded table; 0 keeps all 49,408
+
+
+class Clip(nn.Module):
+    """Two towers into one space, and a head that reads attributes from a text's embedding."""
+
+    def __init__(self, config: ClipConfig, vocabulary: Tensor | None = None):
+        """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are the last two."""
+        super().__init__()
+        from open_clip import CustomTextCLIP  # seconds to import: only when a CLIP is really built
+
+        self.config = config
+        self.hash = ""  # of the weights file, once loaded
+        architecture = {**config.architecture, "text_cfg": dict(config.architecture["text_cfg"])}
+        if config.tokens:
+            architecture["text_cfg"]["vocab_size"] = FIRST_KNOWN + config.tokens
+            vocabulary = torch.zeros(config.tokens, dtype=torch.int32) if vocabulary is None else vocabulary
+            self.register_buffer("vocabulary", vocabulary.to(torch.int32))
+        self.towers = CustomTextCLIP(**architecture, init_logit_scale=np.log(10), init_logit_bias=-2.0)
+        # Without the causal mask every word sees every other; padding then has to be masked instead.
+        self.towers.text.use_pad_mask = bool(config.architecture["text_cfg"].get("no_causal_mask"))
+        self.head = nn.Linear(config.architecture["embed_dim"], 3 * len(ATTRIBUTES))
+        image_size = config.architecture["vision_cfg"]["image_size"]
+        self.image_size = image_size if isinstance(image_size, int) else image_size[0]
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "Clip":
+        """Read a checkpoint. Raises WeightsError in one line."""
+        tensors, config, info = checkpoint.load(path)
+        clip = checkpoint.build(lambda: cls(ClipConfig(**config)), path)
+        checkpoint.fill(clip, tensors, path)
+        clip.hash = info["hash"]
+        return clip.eval().to(device)
+
+    def save(self, path: str | Path, info: dict) -> str:
+        """Write a checkpoint, return its hash."""
+        return checkpoint.save(path, self.state_dict(), asdict(self.config), info)
+
+    # --- texts ---------------------------------------------------------------------------------------------------
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """(N, L) token ids, L <= 77, cut to the longest text of the batch where the tower masks padding."""
+        ids = tokenizer()([text[:LONGEST] for text in texts], context_length=CONTEXT).to(self.head.weight.device)
+        if self.config.tokens:
+            table = torch.full((len(tokenizer().encoder),), UNKNOWN, device=ids.device)
+            table[self.vocabulary.long()] = torch.arange(len(self.vocabulary), device=ids.device) + FIRST_KNOWN
+            table[0] = PAD  # also "!", which open_clip's tokenizer cannot tell from padding
+            ids = table[ids]
+        if self.towers.text.use_pad_mask:
+            ids = ids[:, :int((ids != PAD).sum(1).max())] if len(ids) else ids
+        return ids
+
+    def text_features(self, ids: Tensor) -> Tensor:
+        """(N, L) token ids -> (N, 512) unit vectors, with gradient."""
+        return self.towers.encode_text(ids, normalize=True)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """N texts -> (N, 512) unit vectors, float32. A text of more than 77 tokens is cut (see `is_cut`)."""
+        return self.text_features(self.tokens(texts)).float()
+
+    def read(self, text_features: Tensor) -> Tensor:
+        """(N, 512) -> (N, 40, 3) logits: each attribute absent, unmentioned, or present in the text."""
+        unit_scale = text_features * text_features.shape[-1] ** 0.5  # entries near 1, which a linear layer likes
+        return self.head(unit_scale).unflatten(-1, (len(ATTRIBUTES), 3))
+
+    @torch.inference_mode()
+    def stated(self, texts: Sequence[str]) -> Tensor:
+        """N texts -> (N, 40, 3) probabilities that each attribute is absent, unmentioned, present."""
+        return self.read(self.encode_texts(texts)).softmax(-1)
+
+    # --- images --------------------------------------------------------------------------------------------------
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> (N, 512) unit vectors, with gradient."""
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            images = F.interpolate(images, (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(0, 1)
+        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
+        return self.towers.encode_image(((images - mean) / std).contiguous(memory_format=torch.channels_last), normalize=True)
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor | np.ndarray) -> Tensor:
+        """(N, H, W, 3) uint8 -> (N, 512) unit vectors, float32."""
+        images = torch.as_tensor(images).to(self.head.weight.device)
+        return self.image_features(images.permute(0, 3, 1, 2).float() / 255).float()
+
+    def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
+        """(N, 512), (M, 512) -> (N, M): log-odds that the image fits the text (Zhai et al. 2023, SigLIP)."""
+        return self.towers.logit_scale.exp() * image_features @ text_features.T + self.towers.logit_bias
+
+
+@lru_cache(maxsize=1)
+def tokenizer():
+    """CLIP's byte-pair encoding of 49,408 tokens."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=CONTEXT)
+
+
+def is_cut(text: str) -> bool:
+    """Whether the text is longer than the 77 tokens CLIP reads (75 besides start and end)."""
+    return len(text) > LONGEST or len(tokenizer().encode(text)) > CONTEXT - 2

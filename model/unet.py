@@ -1,0 +1,190 @@
+"""The conditioned U-Net: (noisy image, time, condition) -> prediction.
+
+    noisy image + timestep band   (N, 4, 64, 64)
+      -> pixel unshuffle          (N, 16, 32, 32)    a quarter of the work for the same parameters
+      -> encoder                  residual blocks, halving the size from level to level; outputs are kept
+      -> middle                   the condition joins here once more
+      -> decoder                  the same backwards, each block with the encoder's output of its size beside its input
+      -> pixel shuffle            (N, 3, 64, 64)
+
+Two things steer every residual block: the time and the condition (a CLIP embedding with two flags), as a scale and a
+shift after the group norm (Perez et al. 2018, FiLM; Dhariwal & Nichol 2021, section 3).
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.diffusion import TARGETS, TIMESTEPS, log_snr, timestep_band
+
+FLAGS = 2  # extra entries of the condition: 1 = an image's own embedding instead of a text's; 1 = small JPEG source
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """What is needed to build the network again."""
+
+    channels: tuple[int, ...] = (64, 128, 256, 320)  # per level, from 32x32 down; each level halves the size
+    blocks: int = 1                # residual blocks per level in the encoder; the decoder has one more
+    attention: tuple[int, ...] = (2, 3)  # levels with self-attention (2 is 8x8 pixels); the middle always has it
+    embedding: int = 512           # entries of the CLIP embedding
+    hidden: int = 256              # width of the vectors that steer the blocks
+    unshuffle: int = 2             # pixels per side folded into channels at the input
+    band_only: bool = False        # the lecture's form: the time enters by the band alone
+    target: str = "velocity"       # what is predicted, one of diffusion.TARGETS
+    steps: int = TIMESTEPS         # discretisation, which only the target "previous" depends on
+
+
+class ResidualBlock(nn.Module):
+    """GroupNorm, SiLU, 3x3 convolution, twice, around a skip; scale and shift from `steering` after the second norm."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(_groups(inputs), inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.steer = nn.Linear(hidden, 2 * outputs)  # default init: a zero start learns the condition late
+        self.norm2 = nn.GroupNorm(_groups(outputs), outputs)
+        self.conv2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, steering: Tensor) -> Tensor:  # x: (N, C, H, W), steering: (N, hidden)
+        scale, shift = self.steer(steering)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return self.skip(x) + h
+
+
+class Attention(nn.Module):
+    """Self-attention over the pixels of a small feature map, heads of 32 channels, around a skip."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.heads = max(1, channels // 32)
+        self.norm = nn.GroupNorm(_groups(channels), channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        n, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
+        mixed = F.scaled_dot_product_attention(*qkv.unbind(1))  # (N, heads, H*W, C/heads)
+        return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+
+
+class Block(nn.Module):
+    """A residual block, with self-attention after it where the level has some."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int, attention: bool):
+        super().__init__()
+        self.residual = ResidualBlock(inputs, outputs, hidden)
+        self.attention = Attention(outputs) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, steering: Tensor) -> Tensor:
+        return self.attention(self.residual(x, steering))
+
+
+class UNet(nn.Module):
+    """The network alone: it knows neither the schedule of a sampler nor guidance.
+
+    Raises ValueError for an unknown target.
+    """
+
+    def __init__(self, config: UNetConfig = UNetConfig()):
+        super().__init__()
+        if config.target not in TARGETS:
+            raise ValueError(f"unknown target {config.target!r}")
+        self.config = config
+        self.clip_hash = ""  # of the CLIP it was trained with
+        hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle ** 2
+        self.register_buffer("mean", torch.zeros(config.embedding))  # statistics of the embeddings it was trained on
+        self.register_buffer("std", torch.ones(config.embedding))
+        self.time = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.condition = nn.Sequential(nn.Linear(config.embedding + FLAGS, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+
+        self.input = nn.Conv2d(4 * shuffled, channels[0], 3, padding=1)
+        self.encoder, kept, width = nn.ModuleList(), [channels[0]], channels[0]
+        for level, outputs in enumerate(channels):
+            for _ in range(config.blocks):
+                self.encoder.append(Block(width, outputs, hidden, level in config.attention))
+                width = outputs
+                kept.append(width)
+            if level < len(channels) - 1:
+                self.encoder.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                kept.append(width)
+
+        self.middle_condition = nn.Linear(hidden, width)
+        self.middle = nn.ModuleList([Block(width, width, hidden, True), Block(width, width, hidden, False)])
+
+        self.decoder = nn.ModuleList()
+        for level, outputs in reversed(list(enumerate(channels))):
+            for _ in range(config.blocks + 1):
+                self.decoder.append(Block(width + kept.pop(), outputs, hidden, level in config.attention))
+                width = outputs
+            if level > 0:
+                self.decoder.append(nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1)))
+        self.output = nn.Sequential(nn.GroupNorm(_groups(width), width), nn.SiLU(),
+                                    _zero(nn.Conv2d(width, 3 * shuffled, 3, padding=1)))
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "UNet":
+        """Read a checkpoint. Raises WeightsError in one line."""
+        tensors, config, info = checkpoint.load(path)
+        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+        network = checkpoint.build(lambda: cls(UNetConfig(**lists)), path)
+        checkpoint.fill(network, tensors, path)
+        network.clip_hash, network.info = info.get("clip", ""), info
+        return network.eval().to(device, memory_format=torch.channels_last)
+
+    def forward(self, noisy: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """Predict `config.target`.
+
+        :param noisy:     (N, 3, H, W), x_t; H and W divisible by unshuffle * 2**(levels - 1).
+        :param t:         (N,), in [0, 1].
+        :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each 0 or 1.
+        :return:          (N, 3, H, W).
+        """
+        band = timestep_band(t.to(noisy.dtype), *noisy.shape[-2:])
+        x = F.pixel_unshuffle(torch.cat([noisy, band], dim=1), self.config.unshuffle)
+        wanted = self.embed_condition(condition)
+        steering = F.silu(wanted if self.config.band_only else wanted + self.time(_waves(t).to(noisy.dtype)))
+
+        x = self.input(x.contiguous(memory_format=torch.channels_last))
+        kept = [x]
+        for layer in self.encoder:
+            x = layer(x, steering) if isinstance(layer, Block) else layer(x)
+            kept.append(x)
+        x = x + self.middle_condition(F.silu(wanted))[:, :, None, None]
+        for block in self.middle:
+            x = block(x, steering)
+        for layer in self.decoder:
+            x = layer(torch.cat([x, kept.pop()], dim=1), steering) if isinstance(layer, Block) else layer(x)
+        return F.pixel_shuffle(self.output(x), self.config.unshuffle)
+
+    def embed_condition(self, condition: Tensor) -> Tensor:
+        """(N, 514) -> (N, hidden). Unit vectors have entries near 0.04, so the embedding is standardised first."""
+        embedding, flags = condition[:, :-FLAGS], condition[:, -FLAGS:]
+        return self.condition(torch.cat([(embedding - self.mean) / self.std, flags], dim=1))
+
+
+def _waves(t: Tensor) -> Tensor:
+    """(N,) times -> (N, 64) sines and cosines of the log-SNR, which group norm cannot weaken as it does a constant band."""
+    frequencies = torch.exp(torch.linspace(math.log(0.05), math.log(5.0), 32, device=t.device))
+    angles = log_snr(t).float()[:, None].to(t.device) * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def _groups(channels: int) -> int:
+    """Groups of 16 channels where that divides them, else one group."""
+    return channels // 16 if channels % 16 == 0 else 1
+
+
+def _zero(module: nn.Module) -> nn.Module:
+    """Start a layer at zero, so that its block starts as its skip."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

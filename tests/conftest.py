@@ -1,0 +1,92 @@
+"""A tiny world for the tests: an archive of drawn faces in CelebA's layout, and small networks with random weights."""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from model import checkpoint
+from model.attributes import ATTRIBUTES
+from model.clip import Clip, ClipConfig
+from model.srresnet import SRResNet, SRResNetConfig
+from model.unet import UNet
+from training.prepare import embed, load_prepared, prepare_images
+from training.train_clip import known_tokens
+from training.train_unet import TINY
+
+ROOT = Path(__file__).parent.parent
+SMALL_CLIP = {"embed_dim": 512,
+              "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
+              "text_cfg": {"context_length": 77, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True}}
+
+
+def draw_face(row: np.ndarray, generator: np.random.Generator) -> Image.Image:
+    """A cartoon in CelebA's 178x218 framing that shows some of its attributes, so that there is something to learn."""
+    has = dict(zip(ATTRIBUTES, row))
+    image = Image.new("RGB", (178, 218), tuple(generator.integers(60, 200, 3).tolist()))
+    draw = ImageDraw.Draw(image)
+    hair = (230, 210, 90) if has["Blond_Hair"] else (30, 20, 20)
+    draw.ellipse((35, 50, 143, 190), fill=hair)
+    draw.ellipse((48, 72, 130, 180), fill=(225, 180, 150) if has["Pale_Skin"] else (190, 140, 110))
+    for x in (70, 108):
+        draw.ellipse((x - 6, 106, x + 6, 116), fill=(20, 20, 20))
+        if has["Eyeglasses"]:
+            draw.ellipse((x - 14, 98, x + 14, 124), outline=(0, 0, 0), width=4)
+    draw.chord((70, 135, 108, 165), 0, 180, fill=(180, 30, 40) if has["Smiling"] else (150, 90, 90))
+    return image
+
+
+def make_archive(folder: Path, count: int, seed: int = 0) -> Path:
+    """A tiny archive in CelebA's own layout: 000001.jpg ... and list_attr_celeba.txt."""
+    generator = np.random.default_rng(seed)
+    (folder / "img_align_celeba").mkdir(parents=True)
+    lines = [str(count), " ".join(ATTRIBUTES)]
+    for index in range(1, count + 1):
+        row = generator.random(40) < 0.4
+        draw_face(row, generator).save(folder / "img_align_celeba" / f"{index:06d}.jpg", quality=95)
+        lines.append(f"{index:06d}.jpg " + " ".join("1" if value else "-1" for value in row))
+    (folder / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory) -> Path:
+    """80 drawn faces, four of them (ids divisible by 20) validation."""
+    return make_archive(tmp_path_factory.mktemp("archive"), 80)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory) -> Path:
+    """A folder with small clip, unet and srresnet files that belong together. Random weights, fixed seed."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    vocabulary = known_tokens(np.random.default_rng(0).random((50, 40)) < 0.3, captions=3000, least=1)
+    clip_hash = Clip(ClipConfig(architecture=SMALL_CLIP, tokens=len(vocabulary)), vocabulary).save(
+        folder / "clip.safetensors", {"kind": "clip"})
+    unet = UNet(TINY)
+    for parameter in unet.parameters():  # zero-initialised layers would make every face the same
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    save_unet(folder / "unet.safetensors", unet, clip_hash)
+    config = SRResNetConfig(channels=8, blocks=1)
+    checkpoint.save(folder / "srresnet.safetensors", SRResNet(config).state_dict(), vars(config), {"kind": "srresnet"})
+    return folder
+
+
+def save_unet(path: Path, unet: UNet, clip_hash: str) -> None:
+    checkpoint.save(path, unet.state_dict(), vars(unet.config), {"kind": "unet", "clip": clip_hash})
+
+
+@pytest.fixture(scope="session")
+def prepared(archive, tiny_weights, tmp_path_factory):
+    """The drawn archive, prepared and embedded by the tiny CLIP."""
+    out = tmp_path_factory.mktemp("prepared")
+    prepare_images(archive, out)
+    embed(out, tiny_weights)
+    return load_prepared(out)

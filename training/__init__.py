@@ -1,0 +1,1 @@
+"""What makes the weights: data preparation, training and evaluation. The app never imports it."""

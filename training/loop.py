@@ -1,0 +1,134 @@
+"""What every training script shares: the running average of weights, learning rate, exact resume, log, stopping, clock."""
+
+import copy
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class EMA:
+    """Exponential moving average of a network's weights, with its half-life counted in images seen.
+
+    Karras et al. 2022 (EDM): the decay of a step follows from the images in it. Early on the half-life is bounded by a
+    tenth of the images seen so far, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, half_life: float):
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.half_life = half_life  # images
+        self.images = 0             # images seen by the average
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, images: int):
+        """Move the average towards `network` after a step (or a few) that saw `images` images."""
+        self.images += images
+        half_life = max(min(self.half_life, 0.1 * self.images), 1e-8)
+        weight = 1 - 0.5 ** (images / half_life)
+        averaged, current = list(self.network.state_dict().values()), list(network.state_dict().values())
+        floats = [i for i, tensor in enumerate(averaged) if tensor.is_floating_point()]
+        torch._foreach_lerp_([averaged[i] for i in floats], [current[i].float() for i in floats], weight)
+        for average, value in zip(averaged, current):
+            if not average.is_floating_point():
+                average.copy_(value)
+
+    def state_dict(self) -> dict:
+        return {"network": self.network.state_dict(), "images": self.images}
+
+    def load_state_dict(self, state: dict):
+        self.network.load_state_dict(state["network"])
+        self.images = state["images"]
+
+
+def warmup_then_linear(progress: float, warmup: float = 0.02) -> float:
+    """Learning-rate factor at `progress` in [0, 1] of the budget: linear rise over `warmup`, then linear decay to 0."""
+    progress = min(max(progress, 0.0), 1.0)
+    return progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
+
+
+def random_state() -> dict:
+    """State of every global random generator a training step may use."""
+    state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: dict):
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def save_state(path: str | Path, state: dict):
+    """Write a training state atomically. A kill at any moment leaves the old file or the new one, whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: str | Path) -> dict | None:
+    """Read a training state written by this project on this machine (it may hold pickles), or None if there is none."""
+    return torch.load(path, map_location="cpu", weights_only=False) if Path(path).is_file() else None
+
+
+class Log:
+    """A file of JSON lines: one dict of numbers per line, also printed."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, **numbers):
+        line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in numbers.items()})
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+        print(line, flush=True)
+
+
+class Clock:
+    """Seconds spent in training steps. One tick counts at most `most` seconds, so that a paused process gains nothing."""
+
+    def __init__(self, seconds: float = 0.0, most: float = 60.0):
+        self.seconds, self.most, self.last = seconds, most, time.perf_counter()
+
+    def tick(self) -> float:
+        now = time.perf_counter()
+        self.seconds += min(now - self.last, self.most)
+        self.last = now
+        return self.seconds
+
+
+class Stop:
+    """Turns the first SIGINT or SIGTERM into a flag, so that a loop saves its state and ends; a second one kills."""
+
+    def __init__(self):
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, number, frame):
+        self.requested = True
+        signal.signal(number, signal.SIG_DFL)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` takes the GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def amp_dtype(device: torch.device) -> torch.dtype | None:
+    """bfloat16 where the hardware multiplies it faster than float32 (GPUs, CPUs with AVX512-BF16), else None."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None

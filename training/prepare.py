@@ -1,0 +1,226 @@
+"""CelebA archive -> prepared files: the lecture's pre-processing, in two steps.
+
+    python -m training.prepare images --data data/celeba --out runs/prepared [--limit 5000]
+    python -m training.prepare embed  --out runs/prepared --weights weights
+
+`images` reads the annotations with pandas, writes a prompt of every image's positive attributes, crops the largest
+square and resizes to 64x64x3. `embed` adds the CLIP embedding of every image and every prompt, which completes the
+lecture's list of (filename, image array, image embedding, prompt embedding). They are two steps since the project's own
+CLIP learns from the first. The files are safetensors: a pickle would run code when loaded.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from model.attributes import ATTRIBUTES, attributes_to_prompt, conflict
+from model.errors import InputError
+
+SIZE = 64            # pixels, height and width of a prepared image
+ASPECT = (178, 218)  # width : height of CelebA's aligned images
+VALIDATION = 20      # ids divisible by this are the validation set: no model trains on them
+
+
+def read_annotations(path: Path) -> pd.DataFrame:
+    """CelebA's `list_attr_celeba.txt` -> a frame of bools, index file name, columns the 40 attributes.
+
+    The first line counts the rows, the second names the columns, then `000001.jpg -1 1 ...`.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing: --data must point at a folder in CelebA's own layout.")
+    try:
+        frame = pd.read_csv(path, sep=r"\s+", skiprows=1, index_col=0)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not an annotation file in CelebA's format ({error}).") from error
+    if tuple(frame.columns) != ATTRIBUTES:
+        raise InputError(f"{path} does not name CelebA's 40 attributes in their order on its second line.")
+    return frame == 1
+
+
+def read_squashed(path: Path) -> set[str]:
+    """Names of the images that `sources.csv` (columns image_id, geometry) marks as squashed small JPEGs.
+
+    The official archive has no such file and no such images; where both kinds are mixed, the U-Net is told which is which,
+    so that the look of the JPEGs does not reach its samples.
+    """
+    if not path.is_file():
+        return set()
+    sources = pd.read_csv(path)
+    return set(sources.loc[sources["geometry"] == "squashed64", "image_id"])
+
+
+def prompt_of(row: np.ndarray) -> str:
+    """The lecture's prompt: every positive attribute, "Photo of person bushy eyebrows, wearing hat."
+
+    Labels contradict each other now and then (bald with black hair); the prompt then repeats them as they are.
+    """
+    present = [name for name, value in zip(ATTRIBUTES, row) if value]
+    if conflict(present):
+        return f"Photo of person {', '.join(name.replace('_', ' ').lower() for name in present)}."
+    return attributes_to_prompt(present)
+
+
+def to_face(image: Image.Image) -> np.ndarray:
+    """Any picture in CelebA's framing -> (64, 64, 3) uint8: to 178:218 (undoes a squash), largest centred square, resize."""
+    image = image.convert("RGB")
+    width, height = image.size
+    wanted = width * ASPECT[1] / ASPECT[0]
+    if abs(height - wanted) > 1:  # the official archive is 178x218 already
+        image = image.resize((width, max(1, round(wanted))), Image.Resampling.BICUBIC)
+        height = image.height
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The prepared set, in memory.
+
+    names:      N file names, in the annotation's order
+    prompts:    N prompts in CelebA's wording
+    images:     (N, 64, 64, 3) uint8
+    attributes: (N, 40) bool
+    squashed:   (N,) bool, True where the source was a small squashed JPEG (see `read_squashed`)
+    image_embeddings, text_embeddings: (N, 512) float16 unit vectors, or None before `embed`
+    """
+
+    names: list[str]
+    prompts: list[str]
+    images: Tensor
+    attributes: Tensor
+    squashed: Tensor
+    image_embeddings: Tensor | None = None
+    text_embeddings: Tensor | None = None
+    clip: str = ""  # hash of the CLIP the embeddings come from
+
+    @property
+    def validation(self) -> Tensor:
+        """(N,) bool: True where no model may train."""
+        return torch.tensor([int(Path(name).stem) % VALIDATION == 0 for name in self.names], dtype=torch.bool)
+
+
+def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str, list[str]]:
+    """Step one. Writes `out/faces.safetensors`; returns the names skipped, by reason.
+
+    A missing or broken image, a row without an image, an image without a row: named, counted, skipped.
+    """
+    annotations = read_annotations(data / "list_attr_celeba.txt")
+    folder = data / "img_align_celeba"
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing: --data must point at a folder in CelebA's own layout.")
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit must be at least 1, not {limit}.")
+    squashed = read_squashed(data / "sources.csv")
+    rows = annotations.iloc[:limit]
+    skipped = {"row without an image": [], "broken image": [], "name without a number": []}
+    names, faces, kept = [], [], []
+    for name, row in tqdm(zip(rows.index, rows.to_numpy()), total=len(rows), desc="images", unit=" faces"):
+        if not Path(name).stem.isdecimal() or Path(name).name != name:
+            skipped["name without a number"].append(str(name))
+            continue
+        try:
+            with Image.open(folder / name) as image:
+                face = to_face(image)
+        except FileNotFoundError:
+            skipped["row without an image"].append(name)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            skipped["broken image"].append(name)
+        else:
+            names.append(name)
+            faces.append(face)
+            kept.append(row)
+    if limit is None:
+        skipped["image without a row"] = sorted({path.name for path in folder.iterdir()} - set(annotations.index))
+    if not faces:
+        raise InputError(f"No usable image of {len(rows)} rows was found in {folder}.")
+    _write(out / "faces.safetensors",
+           {"images": torch.from_numpy(np.stack(faces)), "attributes": torch.from_numpy(np.stack(kept)),
+            "squashed": torch.tensor([name in squashed for name in names])},
+           {"names": json.dumps(names), "prompts": json.dumps([prompt_of(row) for row in kept])})
+    return {reason: found for reason, found in skipped.items() if found}
+
+
+def embed(out: Path, weights: Path, batch: int = 256) -> None:
+    """Step two. Writes `out/embeddings.safetensors`: CLIP's image and prompt embedding of every pair."""
+    from model.clip import Clip
+
+    prepared = load_prepared(out)
+    clip = Clip.from_file(weights / "clip.safetensors")
+    images, texts = [], []
+    for start in tqdm(range(0, len(prepared.names), batch), desc="embeddings", unit=" batches"):
+        images.append(clip.encode_images(prepared.images[start:start + batch]).half())
+        texts.append(clip.encode_texts(prepared.prompts[start:start + batch]).half())
+    _write(out / "embeddings.safetensors", {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
+           {"clip": clip.hash, "count": str(len(prepared.names))})
+
+
+def load_prepared(folder: str | Path) -> Prepared:
+    """Read what `images` and, where it ran for these images, `embed` wrote."""
+    path = Path(folder) / "faces.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path} is missing: run `make prepare DATA=...` first.")
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    names, prompts = json.loads(metadata["names"]), json.loads(metadata["prompts"])
+    path = Path(folder) / "embeddings.safetensors"
+    if path.is_file():
+        with safe_open(path, framework="pt") as file:
+            if file.metadata()["count"] == str(len(names)):
+                tensors |= {name: file.get_tensor(name) for name in file.keys()} | {"clip": file.metadata()["clip"]}
+    return Prepared(names=names, prompts=prompts, **tensors)
+
+
+def lecture_tuples(prepared: Prepared) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """The lecture's list of (filename, image array, image embedding, prompt embedding)."""
+    if prepared.image_embeddings is None:
+        raise InputError("These images have no embeddings yet: run `python -m training.prepare embed` first.")
+    return list(zip(prepared.names, prepared.images.numpy(), prepared.image_embeddings.numpy(),
+                    prepared.text_embeddings.numpy()))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Atomically: an interruption leaves nothing half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata=metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__.split("\n")[0])
+    steps = parser.add_subparsers(dest="step", required=True)
+    images = steps.add_parser("images", help="annotations and pictures -> prompts and 64x64 faces")
+    images.add_argument("--data", type=Path, required=True, help="folder with img_align_celeba/ and list_attr_celeba.txt")
+    images.add_argument("--limit", type=int, help="only the first so many rows (the lecture used 5000); all by default")
+    embeddings = steps.add_parser("embed", help="CLIP embeddings of every face and prompt")
+    embeddings.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
+    for step in (images, embeddings):
+        step.add_argument("--out", type=Path, default=Path("runs/prepared"), help="where the prepared files go")
+    options = parser.parse_args(arguments)
+    try:
+        if options.step == "embed":
+            return embed(options.out, options.weights)
+        for reason, names in prepare_images(options.data, options.out, options.limit).items():
+            print(f"skipped, {reason}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})")
+    except InputError as error:
+        raise SystemExit(f"prepare: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

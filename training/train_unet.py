@@ -1,0 +1,293 @@
+"""Train the conditioned U-Net.
+
+    python -m training.train_unet --prepared runs/prepared --weights weights --max-minutes 90
+    torchrun --nproc-per-node 2 -m training.train_unet ...        several GPUs or machines
+
+The default recipe draws one random time for every image of a batch, so that each optimizer step sees all noise levels.
+`--recipe lecture` does what the lecture did: 100 epochs, batches of 1250, and every batch walks through all 100
+timesteps, one optimizer step each; the timestep enters by the 4th band alone.
+
+All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
+"""
+
+import argparse
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.clip import Clip
+from model.diffusion import TARGETS, TIMESTEPS, training_pair
+from model.errors import FacetError, InputError
+from model.sampler import dpmpp, face_noise, guided, time_grid
+from model.unet import UNet, UNetConfig
+from training.captions import caption
+from training.loop import EMA, Clock, Log, Stop, amp_dtype, load_state, pick_device, save_state, warmup_then_linear
+from training.prepare import Prepared, load_prepared
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; budgets are counted in images."""
+
+    network: UNetConfig = UNetConfig()
+    images: int = 20_000_000      # images seen, each at one noise level; the learning rate falls to 0 over these
+    epochs: int = 0               # passes over the faces instead of `images`, if not 0
+    batch: int = 16               # images an optimizer step, all processes together
+    micro_batch: int = 256        # images a forward; a larger batch is split
+    learning_rate: float = 5e-4
+    decay: bool = True            # warm-up and linear decay; else constant
+    weight_decay: float = 0.01
+    half_life: int = 20_000       # images, of the running average of the weights
+    average_every: int = 4        # steps between its updates
+    empty_share: float = 0.1      # share of samples under the empty text, for classifier-free guidance
+    image_share: float = 0.15     # share of samples under the image's own CLIP embedding
+    walk_timesteps: bool = False  # the lecture: one timestep for a whole batch, each batch through all of them
+    save_minutes: float = 4.0     # between saved states, with validation and a grid of samples
+    seed: int = 0
+
+
+TINY = UNetConfig(channels=(16, 32), attention=(1,), hidden=32)
+RECIPES = {
+    "default": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256))),
+    "base": TrainConfig(network=UNetConfig(channels=(96, 192, 384), blocks=2, attention=(2,), hidden=512),
+                        batch=256, average_every=1, half_life=250_000),
+    "lecture": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256), band_only=True, target="noise"), epochs=100,
+                           batch=1250, micro_batch=64, learning_rate=1e-3, decay=False, weight_decay=0.0,
+                           walk_timesteps=True),
+    "tiny": TrainConfig(network=TINY, images=64, batch=8, average_every=2, half_life=64),
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training step draws from, on the training device."""
+
+    images: Tensor            # (N, 64, 64, 3) uint8
+    attributes: np.ndarray    # (N, 40) bool
+    squashed: Tensor          # (N,) bool
+    image_embeddings: Tensor  # (N, 512) unit vectors
+    frequency: np.ndarray     # (40,), of each attribute
+    weights: Tensor           # (N,), how often each face is drawn
+
+    @classmethod
+    def of(cls, prepared: Prepared, rows: Tensor, device: torch.device) -> "Data":
+        """The faces of `rows` (N,) bool; those with a rare attribute are drawn up to twice as often."""
+        attributes = prepared.attributes[rows]
+        frequency = attributes.float().mean(0).clamp(min=1e-3)
+        rarest = torch.where(attributes, frequency, 1.0).min(1).values
+        return cls(prepared.images[rows].to(device), attributes.numpy(), prepared.squashed[rows].to(device),
+                   prepared.image_embeddings[rows].float().to(device), frequency.numpy(),
+                   (0.12 / rarest).clamp(1, 2))
+
+
+def draw_condition(data: Data, picks: Tensor, clip: Clip, config: TrainConfig, rng: Random) -> Tensor:
+    """(N,) rows -> (N, 514) conditions: a fresh caption's embedding, or the empty text's, or the image's own; then flags."""
+    kinds = [rng.random() for _ in picks]
+    texts = ["" if kind < config.empty_share else caption(data.attributes[row], data.frequency, rng)[0]
+             for kind, row in zip(kinds, picks.tolist())]
+    from_image = torch.tensor([kind > 1 - config.image_share for kind in kinds], device=data.images.device)[:, None]
+    embeddings = torch.where(from_image, data.image_embeddings[picks], clip.encode_texts(texts))
+    return torch.cat([embeddings, from_image.float(), data.squashed[picks][:, None].float()], dim=1)
+
+
+def draw_times(step: int, count: int, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """(count,) times in (0, 1]: one from each of `count` equal slices, or what the lecture or the target asks for."""
+    steps = config.network.steps
+    if config.walk_timesteps:
+        return torch.full((count,), (step % steps + 1) / steps)
+    times = (torch.arange(count) + torch.rand(count, generator=generator)) / count  # less variance than independent ones
+    times = times[torch.randperm(count, generator=generator)]
+    return (times * steps).floor().add(1) / steps if config.network.target == "previous" else times
+
+
+def draw_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: int, world: int):
+    """This process's share of a step: (x_t, t, condition, wanted), a function of (seed, rank, step) alone."""
+    count, device = config.batch // world, data.images.device
+    of_batch = step // config.network.steps if config.walk_timesteps else step  # the lecture keeps a batch for 100 steps
+    generator = torch.Generator().manual_seed(_seed(config.seed, rank, of_batch))
+    rng = Random(_seed(config.seed, rank, of_batch))
+    picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
+    flips = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    condition = draw_condition(data, picks.to(device), clip, config, rng)
+    original = to_network(data.images[picks.to(device)])
+    original = torch.where(flips.to(device), original.flip(-1), original)
+
+    generator = torch.Generator().manual_seed(_seed(config.seed, rank, step) + 1)
+    t = draw_times(step, count, config, generator)
+    noise, previous = torch.randn(2, *original.shape, generator=generator).to(device)
+    x_t, wanted = training_pair(original, t, noise, config.network.target, previous, config.network.steps)
+    return x_t, t.to(device), condition, wanted
+
+
+def to_network(images: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def validation_loss(network: UNet, data: Data, clip: Clip, config: TrainConfig, batches: int = 8) -> float:
+    """MSE on validation faces, on the same faces, times, noise and captions every time."""
+    fixed = replace(config, seed=-1, walk_timesteps=False, batch=min(64, len(data.images)))
+    losses = []
+    for step in range(batches):
+        x_t, t, condition, wanted = draw_batch(step, data, clip, fixed, 0, 1)
+        losses.append(F.mse_loss(network(x_t, t, condition), wanted).item())
+    return float(np.mean(losses))
+
+
+GRID_PROMPTS = ("", "a smiling woman with blond hair", "a man with a beard", "photo of person eyeglasses, male, gray hair.",
+                "a young woman with black hair, not smiling", "a bald man", "a woman wearing a hat", "a young man with brown hair")
+
+
+@torch.no_grad()
+def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
+    """A PNG of eight prompts (rows) by eight seeds, 25 steps of DPM-Solver++ at guidance 2."""
+    texts = [prompt for prompt in GRID_PROMPTS for _ in range(8)]
+    device = network.mean.device
+    condition = F.pad(clip.encode_texts(texts), (0, 2)).to(device)
+    empty = F.pad(clip.encode_texts([""]), (0, 2)).to(device)
+    noise = face_noise([torch.Generator().manual_seed(i % 8) for i in range(64)], (3, 64, 64), device)
+    for step in dpmpp(guided(network, condition, empty, 2.0, network.config.target), noise, time_grid(25, "dpmpp"), None):
+        pass
+    faces = ((step.denoised + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(faces.reshape(8, 8, 64, 64, 3).swapaxes(1, 2).reshape(512, 512, 3)).save(path)
+
+
+def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float = 1e9,
+          device: str = "auto", start_from: Path | None = None, stop_after: int | None = None) -> UNet:
+    """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
+
+    Resumes exactly from `run/state.pt` if it is there; else starts from the weights `start_from`, if given. Writes the
+    averaged network to `out` at every save. Returns it.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    device, stop, clock, log = pick_device(device), Stop(), Clock(), Log(run / "log.jsonl")
+    if prepared.image_embeddings is None or prepared.clip != clip.hash:
+        raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
+    if config.batch % world:
+        raise InputError(f"the batch of {config.batch} does not divide by {world} processes.")
+    clip = clip.to(device)
+    data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
+    budget = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1) or config.images
+
+    torch.manual_seed(config.seed)
+    network = UNet(config.network).to(device, memory_format=torch.channels_last)
+    network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
+    if start_from:
+        checkpoint.fill(network, checkpoint.load(start_from)[0], start_from)
+    ema = EMA(network, config.half_life)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99),
+                                  weight_decay=config.weight_decay, fused=True)
+    step, state = 0, load_state(run / "state.pt")
+    if state:
+        network.load_state_dict(state["network"]), ema.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, clock.seconds = state["step"], state["seconds"]
+    wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
+    if device.type == "cuda":
+        wrapped = torch.compile(wrapped)
+
+    def keep():
+        save_state(run / "state.pt", {"network": network.state_dict(), "ema": ema.state_dict(),
+                                      "optimizer": optimizer.state_dict(), "step": step, "seconds": clock.seconds})
+        loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
+        log.write(images=step * config.batch, seconds=clock.seconds, validation_loss=loss)
+        sample_grid(ema.network, clip, run / "grids" / f"{step * config.batch:09d}.png")
+        if out:
+            checkpoint.save(out, ema.network.state_dict(), asdict(config.network), {
+                "kind": "unet", "clip": clip.hash, "images": step * config.batch, "seconds": round(clock.seconds),
+                "device": device.type, "faces": len(data.images), "validation_loss": loss,
+                "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
+                "licence": "non-commercial research use; see weights/README.md"})
+
+    running, saved, autocast = None, time.perf_counter(), amp_dtype(device)
+    first = step
+    while step * config.batch < budget and clock.seconds < 60 * max_minutes and not stop.requested:
+        progress = max(step * config.batch / budget, clock.seconds / (60 * max_minutes))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * (warmup_then_linear(progress) if config.decay else 1.0)
+        network.train()
+        parts = zip(*(part.split(config.micro_batch) for part in draw_batch(step, data, clip, config, rank, world)))
+        loss = 0.0
+        for x_t, t, condition, wanted in parts:
+            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                prediction = wrapped(x_t, t, condition)
+            part = F.mse_loss(prediction.float(), wanted) * (len(x_t) * world / config.batch)
+            part.backward()
+            loss += part.item()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % config.average_every == 0:
+            ema.update(network, config.batch * config.average_every)
+        clock.tick()
+        running = loss if running is None else running + (loss - running) * 0.01
+        if rank == 0 and step % 100 == 0:
+            log.write(images=step * config.batch, seconds=clock.seconds, loss=running)
+        if rank == 0 and time.perf_counter() - saved > 60 * config.save_minutes:
+            keep()
+            clock.last = saved = time.perf_counter()  # saving and sampling are not training time
+        if stop_after is not None and step - first >= stop_after:
+            break
+    if rank == 0:
+        keep()
+    return ema.network
+
+
+@torch.no_grad()
+def embedding_statistics(data: Data, clip: Clip, count: int = 2048) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, each (512,), of the embeddings of `count` captions."""
+    rng = Random(0)
+    texts = [caption(data.attributes[i % len(data.attributes)], data.frequency, rng)[0] for i in range(count)]
+    embeddings = torch.cat([clip.encode_texts(texts[i:i + 256]) for i in range(0, count, 256)])
+    return embeddings.mean(0).clone(), embeddings.std(0).clamp(min=1e-4).clone()
+
+
+def _seed(*parts: int) -> int:
+    """One 63-bit seed from several numbers, stable between runs and machines."""
+    return int(np.random.SeedSequence([part % 2**32 for part in parts]).generate_state(1, np.uint64)[0] >> 2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.train_unet", description=__doc__.split("\n")[0])
+    parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
+    parser.add_argument("--out", type=Path, default=Path("runs/unet/unet.safetensors"), help="the averaged weights")
+    parser.add_argument("--run", type=Path, default=Path("runs/unet"), help="state, log and grids; resumed if present")
+    parser.add_argument("--recipe", choices=RECIPES, default="default")
+    parser.add_argument("--target", choices=TARGETS, help="what the network predicts, instead of the recipe's")
+    parser.add_argument("--start-from", type=Path, help="a U-Net to start from, where there is no state to resume")
+    parser.add_argument("--max-minutes", type=float, default=90.0, help="minutes of training, all resumed parts together")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    config = RECIPES[options.recipe]
+    if options.target:
+        config = replace(config, network=replace(config.network, target=options.target))
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        train(load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors"), config, options.run,
+              options.out, options.max_minutes, options.device, options.start_from)
+    except FacetError as error:
+        raise SystemExit(f"train_unet: {error}") from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
