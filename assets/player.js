@@ -1,6 +1,6 @@
 // Plays the frames that the server streams. `props.value` is one message, see `messages` in app.py: every frame since the
-// message before. Frames of one message are spread over the time until the next one comes.
-const MESSAGE_MS = 66;
+// message before. They are spread over the time until the next one comes, as far as a screen can follow.
+const MESSAGE_MS = 66, MOST = 32;
 const player = element.querySelector(".player");
 const [face, noisy] = [player.querySelector(".denoised"), player.querySelector(".noisy")];
 let waiting = [], timer = 0;
@@ -18,7 +18,7 @@ function show(frame) {
 function play() {
   timer = 0;
   if (!waiting.length) return;
-  show(waiting.shift());
+  show(waiting.splice(0, Math.ceil(waiting.length / MOST)).pop());
   if (waiting.length) timer = setTimeout(play, MESSAGE_MS / (waiting.length + 1));
 }
 
@@ -26,7 +26,10 @@ watch("value", () => {
   const message = props.value;
   if (!message) return;
   const frames = message.frames.map(frame => ({...frame, total: message.total}));
-  if (frames[0].step === 1) waiting = [];  // a new run: forget what is left of the one before
+  if (frames[0].step === 1) {  // a new run: forget what is left of the one before, and be where it can be seen
+    waiting = [];
+    player.scrollIntoView({block: "nearest"});
+  }
   waiting.push(...frames);
   if (!timer) play();
 });

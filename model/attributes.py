@@ -30,7 +30,7 @@ CONFLICTS = tuple(frozenset(pair) for pair in (
 
 def label(attribute: str) -> str:
     """`"Wearing_Hat"` -> `"Wearing hat"`: the attribute's name as the page writes it."""
-    return attribute.replace("_", " ").lower().capitalize()
+    return attribute.replace("_", " ").lower().replace("o clock", "o'clock").capitalize()
 
 
 def groups() -> dict[str, list[str]]:

@@ -40,6 +40,7 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(stored, temporary, metadata=metadata)
+        temporary.chmod(0o644)  # safetensors leaves it readable by its owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -87,7 +87,7 @@ class Clip(nn.Module):
             table[0] = PAD  # also "!", which open_clip's tokenizer cannot tell from padding
             ids = table[ids]
         if self.towers.text.use_pad_mask:
-            ids = ids[:, :int((ids != PAD).sum(1).max())] if len(ids) else ids
+            ids = ids[:, :int((ids != PAD).sum(1).max())]
         return ids
 
     def text_features(self, ids: Tensor) -> Tensor:
@@ -97,6 +97,8 @@ class Clip(nn.Module):
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """N texts -> (N, 512) unit vectors, float32. A text of more than 77 tokens is cut (see `is_cut`)."""
+        if not len(texts):
+            return self.head.weight.new_zeros(0, self.head.in_features)
         return self.text_features(self.tokens(texts)).float()
 
     def read(self, text_features: Tensor) -> Tensor:

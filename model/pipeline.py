@@ -58,19 +58,25 @@ def check_settings(seed, steps, sampler, guidance) -> tuple[int, int, str, float
     """The four settings as int, int, str, float. Raises InputError, one line, for what cannot be used."""
     seed = _whole("The seed", seed, 0, MAX_SEED)
     steps = _whole("The number of steps", steps, 1, MAX_STEPS)
-    if sampler not in SAMPLERS:
-        raise InputError(f"The sampler must be one of {', '.join(SAMPLERS)}, not {str(sampler)[:40]!r}.")
+    if not isinstance(sampler, str) or sampler not in SAMPLERS:
+        raise InputError(f"The sampler must be one of {', '.join(SAMPLERS)}, not {_shown(sampler)}.")
     if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance <= MAX_GUIDANCE:
-        raise InputError(f"The guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {str(guidance)[:40]}.")
+        raise InputError(f"The guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {_shown(guidance)}.")
     return seed, steps, sampler, float(guidance)
 
 
 def _whole(name: str, value, least: int, most: int) -> int:
     """`value` as an int; a float that is a whole number counts, since browsers send those."""
-    whole = isinstance(value, int | float | np.integer) and not isinstance(value, bool) and math.isfinite(value)
-    if not whole or value != int(value) or not least <= value <= most:
-        raise InputError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]}.")
+    number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    if not number or not least <= value <= most or value != int(value):
+        raise InputError(f"{name} must be a whole number from {least} to {most}, not {_shown(value)}.")
     return int(value)
+
+
+def _shown(value) -> str:
+    """A value as an error message shows it: one line, not long."""
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:40]}..."
 
 
 class FacePipeline:
@@ -183,7 +189,7 @@ class FacePipeline:
                                      guidance):
                 pass
             faces.append(to_pixels(step.denoised))
-        return np.concatenate(faces) if faces else np.zeros((0, SIZE, SIZE, 3), np.uint8)
+        return np.concatenate([np.zeros((0, SIZE, SIZE, 3), np.uint8), *faces])
 
     def _sample(self, conditions: Tensor, avoid: Tensor, seeds: list[int], steps: int, sampler: str,
                 guidance: float) -> Iterator[Step]:

@@ -99,7 +99,7 @@ class Log:
 class Clock:
     """Seconds spent in training steps. One tick counts at most `most` seconds, so that a paused process gains nothing."""
 
-    def __init__(self, seconds: float = 0.0, most: float = 60.0):
+    def __init__(self, seconds: float = 0.0, most: float = 5.0):
         self.seconds, self.most, self.last = seconds, most, time.perf_counter()
 
     def tick(self) -> float:

@@ -8,7 +8,6 @@ states is its positive. A linear head learns to read from a text's embedding wha
 """
 
 import argparse
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -83,7 +82,7 @@ def losses(clip: Clip, images: Tensor, ids: Tensor, fits: Tensor, stated: Tensor
 
 
 @torch.inference_mode()
-def validate(clip: Clip, prepared: Prepared, prompts: Tensor | None = None) -> dict[str, float]:
+def validate(clip: Clip, prepared: Prepared) -> dict[str, float]:
     """On validation faces: zero-shot balanced accuracy of the 40 attributes, from prompts alone, at its best threshold
     per attribute on half of the faces and measured on the other half; and how well the head reads the captions back."""
     rows = prepared.validation.nonzero().squeeze(1)
@@ -121,8 +120,11 @@ def balanced_accuracy(scores: Tensor, wanted: Tensor, first: Tensor) -> float:
 
 
 def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, max_minutes: float, device="auto",
-          clip_config: ClipConfig = ClipConfig()) -> Clip:
-    """Train until the images or the minutes are spent; resumes from `run` exactly. Returns the averaged network."""
+          clip_config: ClipConfig = ClipConfig(), stop_after: int | None = None) -> Clip:
+    """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
+
+    Resumes from `run` exactly. Returns the averaged network.
+    """
     device, stop = pick_device(device), Stop()
     rows = (~prepared.validation).nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
@@ -147,7 +149,7 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
                                       "optimizer": optimizer.state_dict(), "random": random_state(),
                                       "captions": rng.getstate(), "seconds": clock.seconds})
 
-    running, saved, autocast = np.zeros(2), time.perf_counter(), amp_dtype(device)
+    running, saved, autocast, first = None, time.perf_counter(), amp_dtype(device), seen
     while seen < config.images and clock.seconds < 60 * max_minutes and not stop.requested:
         progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
         for group in optimizer.param_groups:
@@ -167,14 +169,17 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
         ema.update(clip, config.batch)
         seen += config.batch
         clock.tick()
-        running += (np.array([pair_loss.item(), read_loss.item()]) - running) * 0.02
+        now = np.array([pair_loss.item(), read_loss.item()])
+        running = now if running is None else running + (now - running) * 0.02
         if seen // config.batch % 50 == 0:
-            log.write(images=seen, seconds=clock.seconds, pair_loss=running[0], read_loss=running[1])
+            log.write(images=seen, seconds=clock.seconds, pair_loss=float(running[0]), read_loss=float(running[1]))
         if time.perf_counter() - saved > config.save_every:
             log.write(images=seen, seconds=clock.seconds, **validate(ema.network, prepared))
             keep()
             saved = time.perf_counter()
             clock.last = saved  # validation is not training time
+        if stop_after is not None and seen - first >= stop_after * config.batch:
+            break
     keep()
     figures = validate(ema.network, prepared)
     log.write(images=seen, seconds=clock.seconds, **figures)

@@ -1,0 +1,60 @@
+"""What the training scripts share: averaging, learning rate, clock, log."""
+
+import json
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from training.loop import EMA, Clock, Log, load_state, save_state, warmup_then_linear
+
+
+def test_ema_halves_the_distance_every_half_life():
+    network = nn.Linear(1, 1, bias=False)
+    network.weight.data.fill_(0.0)
+    ema = EMA(network, half_life=100)
+    ema.images = 10**6  # past the start, where the half-life is shorter
+    network.weight.data.fill_(1.0)
+    for _ in range(10):
+        ema.update(network, 10)
+    assert ema.network.weight.item() == pytest.approx(0.5, abs=1e-5)
+
+
+def test_ema_soon_forgets_the_random_start_and_copies_counters():
+    network = nn.BatchNorm1d(2)
+    ema = EMA(network, half_life=1e6)
+    network.weight.data.fill_(5.0)
+    network.num_batches_tracked += 3
+    for _ in range(20):
+        ema.update(network, 10)
+    assert (ema.network.weight > 4.9).all() and ema.network.num_batches_tracked == 3
+    again = EMA(nn.BatchNorm1d(2), half_life=1e6)
+    again.load_state_dict(ema.state_dict())
+    assert torch.equal(again.network.weight, ema.network.weight) and again.images == 200
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    values = [warmup_then_linear(p / 100, warmup=0.1) for p in range(101)]
+    assert values[0] == 0 and values[10] == 1 and values[100] == 0 and values[55] == pytest.approx(0.5)
+    assert values[:11] == sorted(values[:11]) and values[10:] == sorted(values[10:], reverse=True)
+    assert warmup_then_linear(1.5) == 0
+
+
+def test_a_pause_gains_no_training_time():
+    clock = Clock(10.0, most=0.05)
+    time.sleep(0.2)
+    assert clock.tick() == pytest.approx(10.05)
+    assert clock.tick() < 10.06
+
+
+def test_log_and_state_round_trip(tmp_path):
+    log = Log(tmp_path / "runs" / "log.jsonl")
+    log.write(images=16, loss=0.123456789)
+    log.write(images=32, loss=None)
+    assert [json.loads(line) for line in log.path.read_text().splitlines()] == [
+        {"images": 16, "loss": 0.12346}, {"images": 32, "loss": None}]
+    assert load_state(tmp_path / "none.pt") is None
+    save_state(tmp_path / "state.pt", {"step": 3})
+    assert load_state(tmp_path / "state.pt") == {"step": 3}
+    assert not (tmp_path / "state.pt.tmp").exists()

@@ -1,0 +1,1 @@
+"""What app.py needs beside layout and wiring."""
