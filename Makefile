@@ -8,7 +8,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare train-clip embed train-unet train-srresnet evaluate grid clean
+.PHONY: help app test prepare train-clip embed train-unet train-srresnet evaluate bench grid clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -37,6 +37,10 @@ train-srresnet: .venv/dev  ## train SRResNet for MINUTES on the folders in DATA
 
 evaluate: .venv/dev  ## measure the committed weights
 	$(PY) -m training.evaluate
+
+bench: .venv/dev  ## how long a visitor waits
+	bash tests/install_chromium.sh
+	$(PY) -m benchmarks.latency
 
 grid: .venv/dev  ## make the README's grid of faces again
 	$(PY) -m training.evaluate --grid assets/faces.png

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import srresnet
 from model.attributes import ATTRIBUTES, lacking
 from model.clip import CONTEXT, Clip, is_cut
 from model.diffusion import alpha_bar
 from model.errors import InputError, WeightsError
 from model.sampler import SAMPLERS, Step, face_noise, guided, time_grid
+from model.srresnet import SRResNet, upscale
 from model.unet import FLAGS, UNet
 
 SIZE = 64           # pixels per side of a frame
@@ -82,7 +82,7 @@ def _shown(value) -> str:
 class FacePipeline:
     """CLIP, U-Net and SRResNet that belong together, on one device. Holds no state between calls: safe to share."""
 
-    def __init__(self, clip: Clip, unet: UNet, upscaler: torch.nn.Module, device: torch.device):
+    def __init__(self, clip: Clip, unet: UNet, upscaler: SRResNet, device: torch.device):
         self.clip, self.unet, self.upscaler, self.device = clip, unet, upscaler, device
         self._empty = self._condition([""])
 
@@ -97,11 +97,10 @@ class FacePipeline:
         paths = {name: folder / f"{name}.safetensors" for name in FILES}
         clip = Clip.from_file(paths["clip"], device)
         unet = UNet.from_file(paths["unet"], device)
-        if unet.clip_hash != clip.hash:
-            raise WeightsError(f"{paths['unet']} was trained with another CLIP ({unet.clip_hash or 'unnamed'}) than "
+        if unet.info.get("clip") != clip.hash:
+            raise WeightsError(f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
                                f"{paths['clip']} ({clip.hash}): take both from the same release.")
-        upscaler, _ = srresnet.load_srresnet(paths["srresnet"])
-        return cls(clip, unet, upscaler.to(device), device)
+        return cls(clip, unet, SRResNet.from_file(paths["srresnet"], device), device)
 
     # --- faces ---------------------------------------------------------------------------------------------------
 
@@ -145,7 +144,7 @@ class FacePipeline:
 
     def upscale(self, faces: np.ndarray) -> np.ndarray:
         """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size: eight times as large)."""
-        return srresnet.upscale(self.upscaler, faces)
+        return upscale(self.upscaler, faces)
 
     # --- what CLIP sees -------------------------------------------------------------------------------------------
 

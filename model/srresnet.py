@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from model import checkpoint
-from model.errors import FacetError, InputError, WeightsError
+from model.errors import FacetError, InputError
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
+        """Read a checkpoint. Raises WeightsError in one line."""
+        tensors, config, info = checkpoint.load(path)
+        network = checkpoint.build(lambda: cls(SRResNetConfig(**config)), path)
+        checkpoint.fill(network, tensors, path).info = info
+        return network.eval().to(device, memory_format=torch.channels_last)
 
     def forward(self, x):                                   # (N, C, H, W) -> (N, C, H, W)
         return x + self.conv2(self.act(self.conv1(x)))
@@ -82,21 +90,19 @@ class SRResNet(nn.Module):
             block.conv2.weight.mul_(0.1)
         nn.init.zeros_(self.tail.weight)
 
+    @classmethod
+    def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
+        """Read a checkpoint. Raises WeightsError in one line."""
+        tensors, config, info = checkpoint.load(path)
+        network = checkpoint.build(lambda: cls(SRResNetConfig(**config)), path)
+        checkpoint.fill(network, tensors, path).info = info
+        return network.eval().to(device, memory_format=torch.channels_last)
+
     def forward(self, x):                                   # (N, 3, H, W)
         features = self.head(x)                             # (N, C, H, W)
         features = features + self.body(features)           # the global skip
         detail = self.tail(self.upsample(features))         # (N, 3, scale H, scale W)
         return bicubic(x, self.config.scale) + detail.float()
-
-
-def load_srresnet(path: str | Path) -> tuple[SRResNet, dict]:
-    """Read weights: (network in eval mode on the CPU, info on its training). Raises WeightsError."""
-    tensors, config, info = checkpoint.load(path)
-    try:
-        network = SRResNet(SRResNetConfig(**config))
-    except TypeError as error:
-        raise WeightsError(f"{path} holds no SRResNet configuration. {checkpoint.CURE}") from error
-    return checkpoint.fill(network, tensors, path).eval(), info
 
 
 @torch.inference_mode()

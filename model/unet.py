@@ -99,7 +99,7 @@ class UNet(nn.Module):
         if config.target not in TARGETS:
             raise ValueError(f"unknown target {config.target!r}")
         self.config = config
-        self.clip_hash = ""  # of the CLIP it was trained with
+        self.info = {}  # how the weights were trained, once loaded; info["clip"] is the hash of their CLIP
         hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle ** 2
         self.register_buffer("mean", torch.zeros(config.embedding))  # statistics of the embeddings it was trained on
         self.register_buffer("std", torch.ones(config.embedding))
@@ -137,7 +137,7 @@ class UNet(nn.Module):
         lists = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
         network = checkpoint.build(lambda: cls(UNetConfig(**lists)), path)
         checkpoint.fill(network, tensors, path)
-        network.clip_hash, network.info = info.get("clip", ""), info
+        network.info = info
         return network.eval().to(device, memory_format=torch.channels_last)
 
     def forward(self, noisy: Tensor, t: Tensor, condition: Tensor) -> Tensor:

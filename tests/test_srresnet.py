@@ -7,7 +7,7 @@ from PIL import Image
 
 from model import checkpoint
 from model.errors import FacetError, InputError, WeightsError
-from model.srresnet import SRResNet, SRResNetConfig, bicubic, load_srresnet, upscale
+from model.srresnet import SRResNet, SRResNetConfig, bicubic, upscale
 
 TINY = SRResNetConfig(channels=8, blocks=2)
 
@@ -82,7 +82,8 @@ def test_weights_survive_the_disk(network, tmp_path):
     path = tmp_path / "srresnet.safetensors"
     config = {"channels": 8, "blocks": 2, "stages": 3}
     checkpoint.save(path, network.state_dict(), config, {"images_seen": 7}, dtype=torch.float32)
-    loaded, info = load_srresnet(path)
+    loaded = SRResNet.from_file(path)
+    info = loaded.info
     assert loaded.config == TINY and not loaded.training and info["images_seen"] == 7
     assert np.array_equal(upscale(loaded, noise(1)), upscale(network, noise(1)))
 
@@ -92,5 +93,5 @@ def test_weights_of_another_network_are_refused(network, tmp_path, config):
     path = tmp_path / "srresnet.safetensors"
     checkpoint.save(path, network.state_dict(), config, {})
     with pytest.raises(WeightsError) as error:
-        load_srresnet(path)
+        SRResNet.from_file(path)
     assert "\n" not in str(error.value) and str(path) in str(error.value)

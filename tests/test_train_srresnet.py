@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from model.errors import FacetError
-from model.srresnet import SRResNet, SRResNetConfig, bicubic, load_srresnet
+from model.srresnet import SRResNet, SRResNetConfig, bicubic
 from training import train_srresnet as script
 from training.train_srresnet import RECIPES, degrade, draw_batch, is_held_out, load_training_images, person, psnr, shrink
 
@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, monkeypatch):
     fresh = SRResNet(TINY.network).state_dict()
     assert not torch.equal(whole["network"]["tail.weight"], fresh["tail.weight"])    # it did learn
 
-    _, info = load_srresnet(tmp_path / "broken.safetensors")
+    info = SRResNet.from_file(tmp_path / "broken.safetensors").info
     assert info["images_seen"] == 12 and info["psnr"].keys() == {"srresnet", "bicubic", "lanczos"}
     assert "non-commercial" in info["licence"]
     assert list((tmp_path / "broken").glob("grid-*.png"))
@@ -168,7 +168,7 @@ def test_stopping_saves(data, tmp_path):
 
     script.train(data, tmp_path / "x.safetensors", tmp_path / "run", TINY, CPU, Requested())
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=False)["seen"] == 0
-    assert load_srresnet(tmp_path / "x.safetensors")[0].config == TINY.network
+    assert SRResNet.from_file(tmp_path / "x.safetensors").config == TINY.network
 
 
 def test_psnr():

@@ -143,7 +143,7 @@ def test_embeddings_of_another_clip_are_refused(prepared, clip, tmp_path):
 def test_weights_carry_their_story(prepared, clip, tmp_path):
     train(prepared, clip, TINY, tmp_path, tmp_path / "unet.safetensors", device="cpu")
     network = UNet.from_file(tmp_path / "unet.safetensors")
-    assert network.clip_hash == clip.hash and network.info["images"] == 64 and network.info["faces"] == 76
+    assert network.info["clip"] == clip.hash and network.info["images"] == 64 and network.info["faces"] == 76
     assert isinstance(network.config, UNetConfig) and network.config == TINY.network
     assert (tmp_path / "grids" / "000000064.png").is_file()
 

@@ -36,15 +36,16 @@ class TrainConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     half_life: int = 25_000     # images, of the running average of the weights
-    head_weight: float = 0.5    # share of the text head's loss
+    head_weight: float = 0.5    # of the text head's loss beside the pairs'
+    vocabulary: int = 60_000    # captions drawn to find the tokens that captions use
     save_every: float = 120.0   # seconds between saved states
     seed: int = 0
 
 
-RECIPES = {"default": TrainConfig(), "tiny": TrainConfig(images=512, batch=32, half_life=64)}
+RECIPES = {"default": TrainConfig(), "tiny": TrainConfig(images=512, batch=32, half_life=64, vocabulary=2000)}
 
 
-def known_tokens(attributes: np.ndarray, captions: int = 60_000, least: int = 4) -> Tensor:
+def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tensor:
     """Sorted ids of the tokens that captions use at least `least` times; start and end of text come last. (K,) int32."""
     rng, frequency = Random(0), attributes.mean(0)
     counts = np.zeros(len(tokenizer().encoder), dtype=np.int64)
@@ -131,7 +132,7 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)
     state = load_state(run / "state.pt")
-    vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy())
+    vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy(), config.vocabulary)
     clip = Clip(replace(clip_config, tokens=len(vocabulary)), vocabulary).to(device)
     ema, rng, clock, log = EMA(clip, config.half_life), Random(config.seed), Clock(), Log(run / "log.jsonl")
     decayed = [p for p in clip.parameters() if p.ndim > 1]

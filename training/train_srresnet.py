@@ -21,7 +21,7 @@ from torch import Tensor
 
 from model import checkpoint
 from model.errors import FacetError
-from model.srresnet import SRResNet, SRResNetConfig, load_srresnet, upscale
+from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.loop import EMA, Clock, Log, Stop, amp_dtype, load_state, pick_device, save_state, warmup_then_linear
 
 LICENCE = "non-commercial research; see weights/README.md"
@@ -300,7 +300,7 @@ def main():
     try:
         if args.evaluate:
             true = load_held_out(args.data)
-            print_table(evaluate(load_srresnet(args.evaluate)[0].to(device), true), len(true))
+            print_table(evaluate(SRResNet.from_file(args.evaluate, device), true), len(true))
             return
         config = RECIPES[args.recipe]
         if args.max_minutes is not None:
