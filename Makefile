@@ -3,12 +3,13 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 DATA ?= data/celeba
+SR_DATA ?= data
 MINUTES ?= 90
 # glibc's malloc is slow for training on the CPU; tcmalloc is used where it is installed (Debian: libtcmalloc-minimal4).
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare train-clip embed train-unet train-srresnet evaluate bench grid clean
+.PHONY: help app test prepare embed train-clip train-unet train-srresnet evaluate bench grid clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -23,23 +24,26 @@ test: .venv/dev  ## run every test
 prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
 	$(PY) -m training.prepare images --data $(DATA)
 
-train-clip: .venv/dev  ## train the small CLIP for MINUTES
-	$(TRAIN) -m training.train_clip --max-minutes $(MINUTES)
-
 embed: .venv/dev  ## CLIP embeddings of the prepared faces and prompts
 	$(PY) -m training.prepare embed
 
-train-unet: .venv/dev  ## train the U-Net for MINUTES (after embed)
-	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES) --out weights/unet.safetensors
+# Each trains in runs/, going on where it stopped, and then puts its weights where the app takes them.
+train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
+	$(TRAIN) -m training.train_clip --max-minutes $(MINUTES)
+	cp runs/clip/clip.safetensors weights/
 
-train-srresnet: .venv/dev  ## train SRResNet for MINUTES on the folders in DATA
-	$(TRAIN) -m training.train_srresnet --data $(DATA) --max-minutes $(MINUTES) --out weights/srresnet.safetensors
+train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
+	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES)
+	cp runs/unet/unet.safetensors weights/
+
+train-srresnet: .venv/dev  ## train SRResNet on the folders in SR_DATA, MINUTES in all
+	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --max-minutes $(MINUTES)
+	cp runs/srresnet/srresnet.safetensors weights/
 
 evaluate: .venv/dev  ## measure the committed weights
 	$(PY) -m training.evaluate
 
 bench: .venv/dev  ## how long a visitor waits
-	bash tests/install_chromium.sh
 	$(PY) -m benchmarks.latency
 
 grid: .venv/dev  ## make the README's grid of faces again

@@ -1,4 +1,4 @@
-// Plays the frames that the server streams. `props.value` is one message, see `messages` in app.py: every frame since the
+// Plays the frames that the server streams. `props.value` is one message, see `messages` in ui/frames.py: every frame since the
 // message before. They are spread over the time until the next one comes, as far as a screen can follow.
 const MESSAGE_MS = 66, MOST = 32;
 const player = element.querySelector(".player");

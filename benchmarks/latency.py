@@ -39,7 +39,15 @@ def one_run(page: Page, total: int) -> dict[str, float]:
     return {"first_step": steps[0], "last_step": steps[total - 1], "done": done}
 
 
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def main() -> None:
+    chromium = subprocess.run(["bash", "tests/install_chromium.sh"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -47,15 +55,13 @@ def main() -> None:
     command = [sys.executable, "-c", f"import app; app.demo.launch(server_name='127.0.0.1', server_port={port}, **app.LAUNCH)"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        while True:
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.05)
+        while not answers(f"http://127.0.0.1:{port}/"):
+            if process.poll() is not None:
+                raise SystemExit("latency: the app ended before it answered")
+            time.sleep(0.05)
         answered = time.perf_counter() - start
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(f"http://127.0.0.1:{port}/")
             page.wait_for_selector(".player")

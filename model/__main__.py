@@ -29,8 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
-        if note := pipe.prompt_note(options.prompt):
-            print(note, file=sys.stderr)
+        for text in (options.prompt, options.negative):
+            if note := pipe.prompt_note(text):
+                print(note, file=sys.stderr)
         for frame in pipe.stream(options.prompt, options.seed, options.steps, options.sampler, options.guidance,
                                  options.negative):
             print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)

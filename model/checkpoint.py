@@ -31,11 +31,17 @@ def tensor_hash(tensors: dict[str, Tensor]) -> str:
 
 
 def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict, dtype=torch.float16) -> str:
-    """Write tensors atomically (temporary name, then rename); floats are stored as `dtype`. Returns the hash."""
+    """Write tensors atomically (temporary name, then rename); floats are stored as `dtype`. Returns the hash.
+
+    Raises WeightsError, and leaves the old file, if a value is not a finite number.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
               for name, tensor in tensors.items()}
+    for name, tensor in stored.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path} was not written: {name} holds values that are not numbers.")
     metadata = {"config": json.dumps(config), "info": json.dumps(info), "hash": tensor_hash(stored)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -59,8 +65,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             stored = {name: file.get_tensor(name) for name in file.keys()}
-        config, info = json.loads(metadata["config"]), json.loads(metadata["info"])
-    except (SafetensorError, OSError, ValueError) as error:
+        config, info = dict(json.loads(metadata["config"])), dict(json.loads(metadata["info"]))
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} is damaged or is not a safetensors file ({type(error).__name__}). {CURE}") from error
     except KeyError as error:
         raise WeightsError(f"{path} holds no Facet metadata ({error}). {CURE}") from error
@@ -77,7 +83,7 @@ def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
     """Build a network from a file's config; one that does not suit the code becomes a WeightsError."""
     try:
         return make()
-    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError, AssertionError) as error:
+    except Exception as error:  # whatever a strange config makes a constructor do
         raise WeightsError(f"{path} has a config this version cannot build ({error}). {CURE}") from error
 
 

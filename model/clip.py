@@ -1,7 +1,7 @@
 """CLIP (Radford et al. 2021): images and texts in one 512-d space, through open_clip.
 
 The bundled CLIP is a small one, trained by this project on faces: open_clip's ResNet tower at 64 px and a narrow
-transformer over the few thousand tokens that captions of faces use; every other token is folded into one "unknown"
+transformer over the some 700 tokens that captions of faces use; every other token is folded into one "unknown"
 row. A linear head reads back from a text's embedding which attributes the text states.
 """
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import checkpoint
-from model.attributes import ATTRIBUTES
+from model.attributes import ATTRIBUTES, attributes_to_prompt
 
 CONTEXT = 77                                    # tokens, start and end included
 LONGEST = 2000                                  # characters of a prompt that are looked at; the rest never fits 77 tokens
@@ -50,7 +50,7 @@ class Clip(nn.Module):
         from open_clip import CustomTextCLIP  # seconds to import: only when a CLIP is really built
 
         self.config = config
-        self.hash = ""  # of the weights file, once loaded
+        self.info = {}  # how the weights were trained, once loaded
         architecture = {**config.architecture, "text_cfg": dict(config.architecture["text_cfg"])}
         if config.tokens:
             architecture["text_cfg"]["vocab_size"] = FIRST_KNOWN + config.tokens
@@ -58,7 +58,7 @@ class Clip(nn.Module):
             self.register_buffer("vocabulary", vocabulary.to(torch.int32))
         self.towers = CustomTextCLIP(**architecture, init_logit_scale=np.log(10), init_logit_bias=-2.0)
         # Without the causal mask every word sees every other; padding then has to be masked instead.
-        self.towers.text.use_pad_mask = bool(config.architecture["text_cfg"].get("no_causal_mask"))
+        self.towers.text.use_pad_mask = bool(config.tokens)
         self.head = nn.Linear(config.architecture["embed_dim"], 3 * len(ATTRIBUTES))
         image_size = config.architecture["vision_cfg"]["image_size"]
         self.image_size = image_size if isinstance(image_size, int) else image_size[0]
@@ -69,8 +69,13 @@ class Clip(nn.Module):
         tensors, config, info = checkpoint.load(path)
         clip = checkpoint.build(lambda: cls(ClipConfig(**config)), path)
         checkpoint.fill(clip, tensors, path)
-        clip.hash = info["hash"]
+        clip.info = info
         return clip.eval().to(device)
+
+    @property
+    def hash(self) -> str:
+        """Of the weights file's tensors: names this CLIP. Empty for one that was not loaded from a file."""
+        return self.info.get("hash", "")
 
     def save(self, path: str | Path, info: dict) -> str:
         """Write a checkpoint, return its hash."""
@@ -79,15 +84,14 @@ class Clip(nn.Module):
     # --- texts ---------------------------------------------------------------------------------------------------
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
-        """(N, L) token ids, L <= 77, cut to the longest text of the batch where the tower masks padding."""
+        """(N, L) token ids, L <= 77: with the folded table as long as the longest text, else always 77."""
         ids = tokenizer()([text[:LONGEST] for text in texts], context_length=CONTEXT).to(self.head.weight.device)
         if self.config.tokens:
             table = torch.full((len(tokenizer().encoder),), UNKNOWN, device=ids.device)
             table[self.vocabulary.long()] = torch.arange(len(self.vocabulary), device=ids.device) + FIRST_KNOWN
-            table[0] = PAD  # also "!", which open_clip's tokenizer cannot tell from padding
-            ids = table[ids]
-        if self.towers.text.use_pad_mask:
-            ids = ids[:, :int((ids != PAD).sum(1).max())]
+            end = ids.argmax(1, keepdim=True)  # the end of text is the highest id; behind it is padding
+            ids = table[ids].masked_fill(torch.arange(CONTEXT, device=ids.device) > end, PAD)
+            ids = ids[:, :int(end.max()) + 1]
         return ids
 
     def text_features(self, ids: Tensor) -> Tensor:
@@ -119,6 +123,13 @@ class Clip(nn.Module):
             images = F.interpolate(images, (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
         return self.towers.encode_image(((images - mean) / std).contiguous(memory_format=torch.channels_last), normalize=True)
+
+    def attribute_logits(self, image_features: Tensor) -> Tensor:
+        """Zero-shot: (N, 512) -> (N, 40) log-odds of each attribute's prompt against its denial, CelebA order."""
+        texts = [attributes_to_prompt([name]) for name in ATTRIBUTES]
+        texts += [attributes_to_prompt([], [name]) for name in ATTRIBUTES]
+        present, absent = self.encode_texts(texts).split(len(ATTRIBUTES))
+        return self.towers.logit_scale.detach().exp() * image_features @ (present - absent).T
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor | np.ndarray) -> Tensor:

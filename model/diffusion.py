@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-TIMESTEPS = 100  # the default number of steps
+TIMESTEPS = 100  # the discretisation that the lecture used: the default of DDPM and of the target "previous"
 TARGETS = ("original", "previous", "noise", "velocity")  # what the network predicts
 
 _OFFSET = 0.008  # `s` of Nichol & Dhariwal: keeps the first step from adding too little noise

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.attributes import ATTRIBUTES, lacking
 from model.clip import CONTEXT, Clip, is_cut
+from model.device import pick_device
 from model.diffusion import alpha_bar
 from model.errors import InputError, WeightsError
 from model.sampler import SAMPLERS, Step, face_noise, guided, time_grid
@@ -90,10 +90,11 @@ class FacePipeline:
     def from_pretrained(cls, source: str | Path, device: str = "auto") -> "FacePipeline":
         """Load a folder, or "owner/repo@revision" on the Hub.
 
-        Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others.
+        Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and InputError
+        for a device that is not there.
         """
         folder = _folder(source)
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        device = pick_device(device)
         paths = {name: folder / f"{name}.safetensors" for name in FILES}
         clip = Clip.from_file(paths["clip"], device)
         unet = UNet.from_file(paths["unet"], device)
@@ -153,12 +154,7 @@ class FacePipeline:
 
         For each attribute, the odds of its prompt against those of its denial.
         """
-        words = [name.replace("_", " ").lower() for name in ATTRIBUTES]
-        texts = [f"Photo of person {phrase}." for phrase in (*words, *map(lacking, ATTRIBUTES))]
-        present, absent = self.clip.encode_texts(texts).split(len(ATTRIBUTES))
-        images = self.clip.encode_images(_faces(faces))
-        scale = self.clip.towers.logit_scale.detach().exp()
-        return (scale * images @ (present - absent).T).sigmoid().cpu().numpy()
+        return self.clip.attribute_logits(self.clip.encode_images(_faces(faces))).sigmoid().cpu().numpy()
 
     def similarity(self, faces: np.ndarray) -> np.ndarray:
         """Cosine between the CLIP image embeddings of N faces: (N, N) float in [-1, 1]."""
@@ -179,13 +175,13 @@ class FacePipeline:
 
     def _draw(self, conditions: Tensor, avoid: Tensor, seeds: Sequence[int], steps: int, sampler: str, guidance: float,
               batch_size: int) -> np.ndarray:
+        _, steps, sampler, guidance = check_settings(0, steps, sampler, guidance)
+        seeds = [check_settings(seed, steps, sampler, guidance)[0] for seed in seeds]
+        batch_size = _whole("The batch size", batch_size, 1, 4096)
         avoid, faces = avoid.expand_as(conditions), []
-        settings = [check_settings(seed, steps, sampler, guidance) for seed in seeds]
-        for start in range(0, len(settings), batch_size):
+        for start in range(0, len(seeds), batch_size):
             part = slice(start, start + batch_size)
-            _, steps, sampler, guidance = settings[start]
-            for step in self._sample(conditions[part], avoid[part], [seed for seed, *_ in settings[part]], steps, sampler,
-                                     guidance):
+            for step in self._sample(conditions[part], avoid[part], seeds[part], steps, sampler, guidance):
                 pass
             faces.append(to_pixels(step.denoised))
         return np.concatenate([np.zeros((0, SIZE, SIZE, 3), np.uint8), *faces])

@@ -34,14 +34,6 @@ class ResidualBlock(nn.Module):
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
-    @classmethod
-    def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
-        """Read a checkpoint. Raises WeightsError in one line."""
-        tensors, config, info = checkpoint.load(path)
-        network = checkpoint.build(lambda: cls(SRResNetConfig(**config)), path)
-        checkpoint.fill(network, tensors, path).info = info
-        return network.eval().to(device, memory_format=torch.channels_last)
-
     def forward(self, x):                                   # (N, C, H, W) -> (N, C, H, W)
         return x + self.conv2(self.act(self.conv1(x)))
 
@@ -72,6 +64,7 @@ class SRResNet(nn.Module):
     def __init__(self, config: SRResNetConfig = SRResNetConfig()):
         super().__init__()
         self.config = config
+        self.info = {}                                      # how the weights were trained, once loaded
         channels = config.channels
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.blocks)),

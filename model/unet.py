@@ -103,7 +103,8 @@ class UNet(nn.Module):
         hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle ** 2
         self.register_buffer("mean", torch.zeros(config.embedding))  # statistics of the embeddings it was trained on
         self.register_buffer("std", torch.ones(config.embedding))
-        self.time = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        if not config.band_only:
+            self.time = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self.condition = nn.Sequential(nn.Linear(config.embedding + FLAGS, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
 
         self.input = nn.Conv2d(4 * shuffled, channels[0], 3, padding=1)

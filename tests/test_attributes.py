@@ -1,7 +1,7 @@
 """Attributes: the table is whole, prompts have the lecture's wording, contradictions are named."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.attributes import (ATTRIBUTES, CONFLICTS, FILLER, WORDING, attributes_to_prompt, conflict, groups, label,
@@ -35,6 +35,7 @@ def test_the_lectures_wording():
     assert label("5_o_Clock_Shadow") == "5 o'clock shadow" and lacking("Bald") == "not bald"
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from(ATTRIBUTES)), st.randoms())
 def test_order_of_ticking_does_not_matter(present, random):
     shuffled = random.sample(sorted(present), len(present))

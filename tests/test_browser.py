@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -32,10 +33,12 @@ def address(tiny_weights):
     environment = {**os.environ, "FACET_WEIGHTS": str(tiny_weights), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        said = ""
+        said, too_late = "", threading.Timer(120, process.kill)
+        too_late.start()
         while "Running on local URL" not in said:
             said = process.stdout.readline()
             assert said, "app.py ended before it served"
+        too_late.cancel()
         address = f"http://127.0.0.1:{port}/"
         assert httpx.get(address).status_code == 200
         yield address

@@ -44,7 +44,8 @@ def bad_pickle(path):
 
 
 def nan_inside(path):
-    checkpoint.save(path, {"weight": torch.tensor([1.0, float("nan")])}, {}, {})
+    tensors = {"weight": torch.tensor([1.0, float("nan")])}
+    save_file(tensors, path, {"config": "{}", "info": "{}", "hash": checkpoint.tensor_hash(tensors)})
 
 
 def altered(path):
@@ -60,6 +61,7 @@ def altered(path):
     (bad_pickle, "is damaged"),
     (lambda path: save_file({"weight": torch.ones(2)}, path), "holds no Facet metadata"),
     (lambda path: save_file({"weight": torch.ones(2)}, path, {"config": "{", "info": "{}"}), "is damaged"),
+    (lambda path: save_file({"weight": torch.ones(2)}, path, {"config": "[1]", "info": "{}"}), "is damaged"),
     (altered, "has been altered"),
     (nan_inside, "not numbers")])
 def test_bad_files_are_one_line_with_name_and_cure(file, spoil, words):
@@ -111,6 +113,13 @@ def test_weights_that_do_not_fit_name_the_tensor(change, words):
 def test_an_unbuildable_config_is_one_line():
     with pytest.raises(WeightsError, match="cannot build"):
         checkpoint.build(lambda: nn.Linear(wrong=1), "net.safetensors")
+
+
+def test_weights_that_are_not_numbers_are_not_written(file):
+    before = file.read_bytes()
+    with pytest.raises(WeightsError, match="was not written: weight"):
+        checkpoint.save(file, {"weight": torch.tensor([1.0, float("inf")])}, {}, {})
+    assert file.read_bytes() == before
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(file, monkeypatch):

@@ -48,6 +48,17 @@ def test_any_text_has_a_finite_embedding(clip, text):
     assert isinstance(is_cut(text), bool)
 
 
+def test_an_exclamation_mark_is_a_word_not_padding(clip):
+    """The tokenizer's id of "!" is also its padding."""
+    texts = ["yes!😀 a man with a hat", "!@#$% a man", "hello !"]
+    long = "photo of person " + "bushy eyebrows, " * 15
+    for text in texts:
+        ids = clip.tokens([text])[0]
+        assert (ids != 0).all() and ids[-1] == FIRST_KNOWN + len(clip.vocabulary) - 1
+        assert torch.allclose(clip.encode_texts([text])[0], clip.encode_texts([text, long])[0], atol=1e-5)
+    assert not torch.allclose(*clip.encode_texts(["!@#$% a man", "!@#$% a woman"]), atol=1e-3)
+
+
 def test_long_texts_are_cut_and_said(clip):
     short, long = "smiling " * 75, "smiling " * 76
     assert not is_cut(short) and is_cut(long) and is_cut("x" * 10_000)

@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, monkeypatch):
     assert not torch.equal(whole["network"]["tail.weight"], fresh["tail.weight"])    # it did learn
 
     info = SRResNet.from_file(tmp_path / "broken.safetensors").info
-    assert info["images_seen"] == 12 and info["psnr"].keys() == {"srresnet", "bicubic", "lanczos"}
+    assert info["images"] == 12 and info["psnr"].keys() == {"srresnet", "bicubic", "lanczos"}
     assert "non-commercial" in info["licence"]
     assert list((tmp_path / "broken").glob("grid-*.png"))
 

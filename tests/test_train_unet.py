@@ -1,5 +1,8 @@
 """Training of the U-Net: batches, exact resume, overfitting, the lecture's recipe."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +14,8 @@ from model.clip import Clip
 from model.diffusion import TARGETS, add_noise
 from model.errors import InputError
 from model.unet import UNet, UNetConfig
+from tests.conftest import ROOT
+from training.prepare import embed, prepare_images
 from training.train_unet import RECIPES, Data, draw_batch, draw_times, train, to_network
 
 CPU = torch.device("cpu")
@@ -138,6 +143,33 @@ def test_embeddings_of_another_clip_are_refused(prepared, clip, tmp_path):
         train(replace(prepared, clip="other"), clip, TINY, tmp_path, None, device="cpu")
     with pytest.raises(InputError, match="prepare embed"):
         train(replace(prepared, image_embeddings=None), clip, TINY, tmp_path, None, device="cpu")
+
+
+def test_another_recipe_or_clip_does_not_go_on_from_a_state(prepared, clip, tmp_path):
+    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop_after=1)
+    with pytest.raises(InputError, match="another recipe"):
+        train(prepared, clip, replace(TINY, batch=4), tmp_path, None, device="cpu")
+
+
+def test_start_from_begins_with_those_weights(prepared, clip, tiny_weights, tmp_path):
+    start = tiny_weights / "unet.safetensors"
+    begun = train(prepared, clip, replace(TINY, learning_rate=0.0, weight_decay=0.0), tmp_path, None, device="cpu",
+                  start_from=start, stop_after=2)
+    for one, other in zip(begun.state_dict().values(), UNet.from_file(start).state_dict().values()):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_two_processes_train_one_network(archive, tiny_weights, tmp_path):
+    """Through torchrun: both end, one writes; the weights load and saw every image once."""
+    prepare_images(archive, tmp_path / "prepared")
+    embed(tmp_path / "prepared", tiny_weights)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29513", "-m",
+               "training.train_unet", "--recipe", "tiny", "--prepared", str(tmp_path / "prepared"), "--weights",
+               str(tiny_weights), "--run", str(tmp_path / "run"), "--out", str(tmp_path / "unet.safetensors")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert UNet.from_file(tmp_path / "unet.safetensors").info["images"] == 64
 
 
 def test_weights_carry_their_story(prepared, clip, tmp_path):

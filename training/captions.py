@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from model.attributes import ATTRIBUTES, FILLER, WORDING, attributes_to_prompt, conflict
+from model.attributes import ATTRIBUTES, FILLER, WORDING, attributes_to_prompt, conflict, lacking
 
 PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
 
@@ -74,7 +74,8 @@ def celeba_prompt(stated: np.ndarray) -> str:
     present = [name for name, value in zip(ATTRIBUTES, stated) if value == PRESENT]
     absent = [name for name, value in zip(ATTRIBUTES, stated) if value == ABSENT]
     if conflict(present, absent):
-        return f"Photo of person {', '.join(name.replace('_', ' ').lower() for name in present)}."
+        words = [name.replace("_", " ").lower() for name in present] + [lacking(name) for name in absent]
+        return f"Photo of person {', '.join(words)}."
     return attributes_to_prompt(present, absent)
 
 

@@ -18,9 +18,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt
-from model.checkpoint import load
 from model.errors import FacetError
-from model.pipeline import DEFAULTS, FILES, FacePipeline
+from model.pipeline import DEFAULTS, FacePipeline
+from training.loop import contact_sheet
 
 GRID_PROMPTS = ("a smiling woman with blond hair", "a man with a beard", "a young woman with brown hair and bangs",
                 "an old man with gray hair", "a smiling man with black hair", "a woman with black hair, not smiling",
@@ -32,10 +32,9 @@ def grid(pipe: FacePipeline, path: Path) -> None:
     """A PNG of 64 faces: a row per prompt of GRID_PROMPTS, a column per seed of GRID_SEEDS, at the defaults."""
     prompts = [prompt for prompt in GRID_PROMPTS for _ in GRID_SEEDS]
     faces = pipe.generate(prompts, list(GRID_SEEDS) * len(GRID_PROMPTS))
-    rows, columns, size = len(GRID_PROMPTS), len(GRID_SEEDS), faces.shape[1]
-    sheet = faces.reshape(rows, columns, size, size, 3).swapaxes(1, 2).reshape(rows * size, columns * size, 3)
+    sheet = contact_sheet(faces, len(GRID_SEEDS))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).resize((columns * size * 2, rows * size * 2), Image.Resampling.LANCZOS).save(path)
+    sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
 
 
 def adherence(pipe: FacePipeline, count: int) -> dict[str, float]:
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         return grid(pipe, options.grid)
     found = adherence(pipe, options.count)
     report = {"settings": vars(DEFAULTS), "faces": 2 * options.count * len(ATTRIBUTES),
-              "weights": {name: load(options.weights / f"{name}.safetensors")[2] for name in FILES},
+              "weights": {"clip": pipe.clip.info, "unet": pipe.unet.info, "srresnet": pipe.upscaler.info},
               "adherence_by_clip": found, "adherence_by_clip_mean": round(float(np.mean(list(found.values()))), 3)}
     (options.weights / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
     print("| attribute | AUC |\n| --- | --- |")

@@ -5,12 +5,16 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
+
+from model.errors import FacetError, InputError
 
 
 class EMA:
@@ -77,9 +81,37 @@ def save_state(path: str | Path, state: dict):
     os.replace(temporary, path)
 
 
-def load_state(path: str | Path) -> dict | None:
-    """Read a training state written by this project on this machine (it may hold pickles), or None if there is none."""
-    return torch.load(path, map_location="cpu", weights_only=False) if Path(path).is_file() else None
+def load_state(path: str | Path, identity: dict) -> dict | None:
+    """Read a training state written by this project on this machine (it may hold pickles), or None if there is none.
+
+    Raises InputError if its "identity" (recipe, data, CLIP) is another: such a run cannot go on.
+    """
+    if not Path(path).is_file():
+        return None
+    state = torch.load(path, map_location="cpu", weights_only=False)
+    if state["identity"] != identity:
+        raise InputError(f"{path} belongs to another recipe, CLIP or other data: delete it or choose another --run.")
+    return state
+
+
+def finite(loss: torch.Tensor) -> torch.Tensor:
+    """The loss itself. Raises FacetError if it is not a number, before it can spoil weights or state."""
+    if not torch.isfinite(loss):
+        raise FacetError("the loss is not a number: lower the learning rate; the last saved state is good.")
+    return loss
+
+
+def commit() -> str:
+    """The repository's commit, or "" where there is none."""
+    done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def contact_sheet(faces: np.ndarray, columns: int) -> Image.Image:
+    """(N, S, S, 3) uint8, N a multiple of `columns` -> one picture, row after row."""
+    count, size = faces.shape[:2]
+    rows = faces.reshape(count // columns, columns, size, size, 3).swapaxes(1, 2)
+    return Image.fromarray(rows.reshape(count // columns * size, columns * size, 3))
 
 
 class Log:
@@ -97,10 +129,14 @@ class Log:
 
 
 class Clock:
-    """Seconds spent in training steps. One tick counts at most `most` seconds, so that a paused process gains nothing."""
+    """Seconds spent in training. One tick counts at most `most` seconds, so that a paused process gains nothing."""
 
     def __init__(self, seconds: float = 0.0, most: float = 5.0):
         self.seconds, self.most, self.last = seconds, most, time.perf_counter()
+
+    def skip(self):
+        """What happened since the last tick (saving, validation) is not training."""
+        self.last = time.perf_counter()
 
     def tick(self) -> float:
         now = time.perf_counter()
@@ -110,21 +146,25 @@ class Clock:
 
 
 class Stop:
-    """Turns the first SIGINT or SIGTERM into a flag, so that a loop saves its state and ends; a second one kills."""
+    """Turns the first SIGINT or SIGTERM inside its `with` into a flag, so that a loop saves its state and ends.
+
+    The second one kills, as usual.
+    """
 
     def __init__(self):
-        self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._request)
+        self.requested, self.before = False, {}
+
+    def __enter__(self) -> "Stop":
+        self.before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def _request(self, number, frame):
         self.requested = True
         signal.signal(number, signal.SIG_DFL)
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` takes the GPU where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def amp_dtype(device: torch.device) -> torch.dtype | None:

@@ -10,6 +10,7 @@ CLIP learns from the first. The files are safetensors: a pickle would run code w
 """
 
 import argparse
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from model.attributes import ATTRIBUTES, attributes_to_prompt, conflict
-from model.errors import InputError
+from model.attributes import ATTRIBUTES
+from model.errors import FacetError, InputError
+from training.captions import celeba_prompt
 
 SIZE = 64            # pixels, height and width of a prepared image
 ASPECT = (178, 218)  # width : height of CelebA's aligned images
@@ -61,14 +63,8 @@ def read_squashed(path: Path) -> set[str]:
 
 
 def prompt_of(row: np.ndarray) -> str:
-    """The lecture's prompt: every positive attribute, "Photo of person bushy eyebrows, wearing hat."
-
-    Labels contradict each other now and then (bald with black hair); the prompt then repeats them as they are.
-    """
-    present = [name for name, value in zip(ATTRIBUTES, row) if value]
-    if conflict(present):
-        return f"Photo of person {', '.join(name.replace('_', ' ').lower() for name in present)}."
-    return attributes_to_prompt(present)
+    """The lecture's prompt of a row (40,) bool: all its positive attributes, "Photo of person bushy eyebrows, wearing hat."."""
+    return celeba_prompt(row.astype(np.int8))
 
 
 def to_face(image: Image.Image) -> np.ndarray:
@@ -105,6 +101,12 @@ class Prepared:
     image_embeddings: Tensor | None = None
     text_embeddings: Tensor | None = None
     clip: str = ""  # hash of the CLIP the embeddings come from
+
+    @property
+    def hash(self) -> str:
+        """Names the data: over file names and attributes."""
+        digest = hashlib.sha256(json.dumps(self.names).encode() + self.attributes.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def validation(self) -> Tensor:
@@ -146,6 +148,7 @@ def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str,
         skipped["image without a row"] = sorted({path.name for path in folder.iterdir()} - set(annotations.index))
     if not faces:
         raise InputError(f"No usable image of {len(rows)} rows was found in {folder}.")
+    (out / "embeddings.safetensors").unlink(missing_ok=True)  # of the faces before
     _write(out / "faces.safetensors",
            {"images": torch.from_numpy(np.stack(faces)), "attributes": torch.from_numpy(np.stack(kept)),
             "squashed": torch.tensor([name in squashed for name in names])},
@@ -164,7 +167,7 @@ def embed(out: Path, weights: Path, batch: int = 256) -> None:
         images.append(clip.encode_images(prepared.images[start:start + batch]).half())
         texts.append(clip.encode_texts(prepared.prompts[start:start + batch]).half())
     _write(out / "embeddings.safetensors", {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
-           {"clip": clip.hash, "count": str(len(prepared.names))})
+           {"clip": clip.hash})
 
 
 def load_prepared(folder: str | Path) -> Prepared:
@@ -178,8 +181,7 @@ def load_prepared(folder: str | Path) -> Prepared:
     path = Path(folder) / "embeddings.safetensors"
     if path.is_file():
         with safe_open(path, framework="pt") as file:
-            if file.metadata()["count"] == str(len(names)):
-                tensors |= {name: file.get_tensor(name) for name in file.keys()} | {"clip": file.metadata()["clip"]}
+            tensors |= {name: file.get_tensor(name) for name in file.keys()} | {"clip": file.metadata()["clip"]}
     return Prepared(names=names, prompts=prompts, **tensors)
 
 
@@ -218,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
             return embed(options.out, options.weights)
         for reason, names in prepare_images(options.data, options.out, options.limit).items():
             print(f"skipped, {reason}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})")
-    except InputError as error:
+    except FacetError as error:
         raise SystemExit(f"prepare: {error}") from error
 
 

@@ -1,6 +1,6 @@
 """Train the small CLIP on faces and captions.
 
-    python -m training.train_clip --prepared runs/prepared --out weights/clip.safetensors --max-minutes 15
+    python -m training.train_clip --prepared runs/prepared --out runs/clip/clip.safetensors --max-minutes 15
 
 Every step draws a batch of faces and a fresh caption for each. A short caption fits many faces, so the loss is the
 sigmoid loss of SigLIP (Zhai et al. 2023) over all pairs of the batch, where every face that satisfies all that a caption
@@ -20,9 +20,10 @@ from torch import Tensor
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig, tokenizer
-from model.errors import InputError
-from training.captions import ABSENT, PRESENT, caption, celeba_prompt
-from training.loop import (EMA, Clock, Log, Stop, amp_dtype, load_state, pick_device, random_state,
+from model.device import pick_device
+from model.errors import FacetError
+from training.captions import ABSENT, PRESENT, caption
+from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, finite, load_state, random_state,
                            restore_random_state, save_state, warmup_then_linear)
 from training.prepare import Prepared, load_prepared
 
@@ -84,12 +85,14 @@ def losses(clip: Clip, images: Tensor, ids: Tensor, fits: Tensor, stated: Tensor
 
 @torch.inference_mode()
 def validate(clip: Clip, prepared: Prepared) -> dict[str, float]:
-    """On validation faces: zero-shot balanced accuracy of the 40 attributes, from prompts alone, at its best threshold
+    """Nothing if there are no validation faces; else on them: zero-shot balanced accuracy of the 40 attributes, from prompts alone, at its best threshold
     per attribute on half of the faces and measured on the other half; and how well the head reads the captions back."""
     rows = prepared.validation.nonzero().squeeze(1)
+    if not len(rows):
+        return {}
     images, attributes = prepared.images[rows], prepared.attributes[rows]
     features = torch.cat([clip.encode_images(part) for part in images.split(256)]).cpu()
-    logits = attribute_logits(clip, features)
+    logits = clip.attribute_logits(features.to(clip.head.weight.device)).cpu()
     first = torch.arange(len(rows)) % 2 == 0
     accuracy = [balanced_accuracy(logits[:, i], attributes[:, i], first) for i in range(40)]
 
@@ -100,14 +103,6 @@ def validate(clip: Clip, prepared: Prepared) -> dict[str, float]:
     hits = ((read == stated) & (stated != 0)).sum()
     return {"zero_shot": float(np.mean(accuracy)), "read_recall": float(hits / (stated != 0).sum()),
             "read_precision": float(hits / max((read != 0).sum(), 1))}
-
-
-def attribute_logits(clip: Clip, image_features: Tensor) -> Tensor:
-    """(N, 512) -> (N, 40): how much better each attribute's prompt fits the image than its denial."""
-    identity = np.eye(40, dtype=np.int8)
-    texts = [celeba_prompt(row) for row in identity] + [celeba_prompt(-row) for row in identity]
-    present, absent = clip.encode_texts(texts).cpu().split(40)
-    return clip.towers.logit_scale.exp().item() * image_features @ (present - absent).T
 
 
 def balanced_accuracy(scores: Tensor, wanted: Tensor, first: Tensor) -> float:
@@ -124,14 +119,16 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
           clip_config: ClipConfig = ClipConfig(), stop_after: int | None = None) -> Clip:
     """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
 
-    Resumes from `run` exactly. Returns the averaged network.
+    Resumes from `run` exactly (where the minutes are the budget, the learning rate follows the clock). Returns the averaged
+    network. Raises InputError if `run` holds another recipe's state, FacetError if the loss is not a number.
     """
-    device, stop = pick_device(device), Stop()
+    device = pick_device(device)
+    identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
     rows = (~prepared.validation).nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)
-    state = load_state(run / "state.pt")
+    state = load_state(run / "state.pt", identity)
     vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy(), config.vocabulary)
     clip = Clip(replace(clip_config, tokens=len(vocabulary)), vocabulary).to(device)
     ema, rng, clock, log = EMA(clip, config.half_life), Random(config.seed), Clock(), Log(run / "log.jsonl")
@@ -146,55 +143,56 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
         seen, clock.seconds = state["seen"], state["seconds"]
 
     def keep():
-        save_state(run / "state.pt", {"clip": clip.state_dict(), "ema": ema.state_dict(), "seen": seen,
+        save_state(run / "state.pt", {"identity": identity, "clip": clip.state_dict(), "ema": ema.state_dict(), "seen": seen,
                                       "optimizer": optimizer.state_dict(), "random": random_state(),
                                       "captions": rng.getstate(), "seconds": clock.seconds})
 
     running, saved, autocast, first = None, time.perf_counter(), amp_dtype(device), seen
-    while seen < config.images and clock.seconds < 60 * max_minutes and not stop.requested:
-        progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * warmup_then_linear(progress)
-        picks = torch.randint(len(rows), (config.batch,))
-        pairs = [caption(row, frequency, rng) for row in attributes[picks].numpy()]
-        stated = torch.from_numpy(np.stack([stated for _, stated in pairs]))
-        batch = augment(images[picks].permute(0, 3, 1, 2).float() / 255)
-        clip.train()
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            pair_loss, read_loss = losses(clip, batch.to(device), clip.tokens([text for text, _ in pairs]),
-                                          satisfies(attributes[picks], stated).to(device), stated.to(device))
-        optimizer.zero_grad(set_to_none=True)
-        (pair_loss + config.head_weight * read_loss).backward()
-        torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
-        optimizer.step()
-        ema.update(clip, config.batch)
-        seen += config.batch
-        clock.tick()
-        now = np.array([pair_loss.item(), read_loss.item()])
-        running = now if running is None else running + (now - running) * 0.02
-        if seen // config.batch % 50 == 0:
-            log.write(images=seen, seconds=clock.seconds, pair_loss=float(running[0]), read_loss=float(running[1]))
-        if time.perf_counter() - saved > config.save_every:
-            log.write(images=seen, seconds=clock.seconds, **validate(ema.network, prepared))
-            keep()
-            saved = time.perf_counter()
-            clock.last = saved  # validation is not training time
-        if stop_after is not None and seen - first >= stop_after * config.batch:
-            break
+    with Stop() as stop:
+        while seen < config.images and clock.seconds < 60 * max_minutes and not stop.requested:
+            progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * warmup_then_linear(progress)
+            picks = torch.randint(len(rows), (config.batch,))
+            pairs = [caption(row, frequency, rng) for row in attributes[picks].numpy()]
+            stated = torch.from_numpy(np.stack([stated for _, stated in pairs]))
+            batch = augment(images[picks].permute(0, 3, 1, 2).float() / 255)
+            clip.train()
+            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                pair_loss, read_loss = losses(clip, batch.to(device), clip.tokens([text for text, _ in pairs]),
+                                              satisfies(attributes[picks], stated).to(device), stated.to(device))
+            optimizer.zero_grad(set_to_none=True)
+            finite(pair_loss + config.head_weight * read_loss).backward()
+            torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+            optimizer.step()
+            ema.update(clip, config.batch)
+            seen += config.batch
+            clock.tick()
+            now = np.array([pair_loss.item(), read_loss.item()])
+            running = now if running is None else running + (now - running) * 0.02
+            if seen // config.batch % 50 == 0:
+                log.write(images=seen, seconds=clock.seconds, pair_loss=float(running[0]), read_loss=float(running[1]))
+            if time.perf_counter() - saved > config.save_every:
+                log.write(images=seen, seconds=clock.seconds, **validate(ema.network, prepared))
+                keep()
+                saved = time.perf_counter()
+                clock.skip()
+            if stop_after is not None and seen - first >= stop_after * config.batch:
+                break
     keep()
     figures = validate(ema.network, prepared)
     log.write(images=seen, seconds=clock.seconds, **figures)
     if out:
         ema.network.save(out, {"kind": "clip", "images": seen, "seconds": round(clock.seconds), "device": device.type,
-                               "faces": len(rows), "attributes": list(ATTRIBUTES), "recipe": asdict(config),
-                               "validation": figures, "licence": "non-commercial research use; see weights/README.md"})
+                               "faces": len(rows), "data": prepared.hash, "commit": commit(),
+                               "attributes": list(ATTRIBUTES), "recipe": asdict(config), "validation": figures, "licence": "non-commercial research use; see weights/README.md"})
     return ema.network
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train_clip", description=__doc__.split("\n")[0])
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote")
-    parser.add_argument("--out", type=Path, default=Path("weights/clip.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("runs/clip/clip.safetensors"))
     parser.add_argument("--run", type=Path, default=Path("runs/clip"), help="state and log; resumed if present")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--max-minutes", type=float, default=15.0, help="minutes of training, all resumed parts together")
@@ -203,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         train(load_prepared(options.prepared), RECIPES[options.recipe], options.run, options.out, options.max_minutes,
               options.device)
-    except InputError as error:
+    except FacetError as error:
         raise SystemExit(f"train_clip: {error}") from error
 
 

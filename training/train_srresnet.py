@@ -1,6 +1,6 @@
 """Train SRResNet, 64 -> 512 px, on patches of faces.
 
-    python -m training.train_srresnet --data data --out weights/srresnet.safetensors --max-minutes 26
+    python -m training.train_srresnet --data data --out runs/srresnet/srresnet.safetensors --max-minutes 26
     python -m training.train_srresnet --data data --evaluate weights/srresnet.safetensors
 
 A run that ends for whatever reason goes on where it stopped when the same command is given again.
@@ -20,9 +20,10 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from model import checkpoint
+from model.device import pick_device
 from model.errors import FacetError
 from model.srresnet import SRResNet, SRResNetConfig, upscale
-from training.loop import EMA, Clock, Log, Stop, amp_dtype, load_state, pick_device, save_state, warmup_then_linear
+from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, finite, load_state, save_state, warmup_then_linear
 
 LICENCE = "non-commercial research; see weights/README.md"
 BORDER = 8  # pixels cut from each side before measuring PSNR: one input pixel, as is the custom
@@ -70,8 +71,11 @@ def person(name: str) -> str:
 
 
 def is_held_out(name: str) -> bool:
-    """About every fifth person is for validation: those whose number is divisible by 5."""
-    return int(person(name)[-3:]) % 5 == 0
+    """About every fifth person is for validation: those whose number is divisible by 5. Raises FacetError without a number."""
+    number = person(name)[-3:]
+    if not number.isdecimal():
+        raise FacetError(f"faces_hq/{name}: a name must be like set-001.jpg, with the person's three-digit number.")
+    return int(number) % 5 == 0
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -173,10 +177,8 @@ def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tenso
     dtype = amp_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
         loss = loss_function(network, small.to(memory_format=torch.channels_last), true)
-    if not loss.isfinite():
-        raise FacetError("training: the loss is not a number; lower the learning rate and go on from the saved state.")
     optimizer.zero_grad()
-    loss.backward()
+    finite(loss).backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)                        # only ever cuts spikes
     optimizer.step()
     return loss.item()
@@ -197,11 +199,9 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
     generator = torch.Generator().manual_seed(config.seed)
     seen, seconds = 0, 0.0
 
-    state = load_state(run / "state.pt")
     identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash}  # a run may be given more time
+    state = load_state(run / "state.pt", identity)
     if state is not None:
-        if state["identity"] != identity:
-            raise FacetError(f"{run / 'state.pt'} belongs to another recipe or other data; delete it or choose another --run.")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         ema.load_state_dict(state["ema"])
@@ -213,7 +213,7 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
         save_state(run / "state.pt", {"identity": identity, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
                                       "ema": ema.state_dict(), "generator": generator.get_state(), "seen": seen, "seconds": seconds})
         scores = evaluate(ema.network, held_out[:: max(1, len(held_out) // count)][:count], run / f"grid-{seen:07d}.png")
-        info = {"images_seen": seen, "seconds": round(seconds), "device": device_name(device), "data": data_hash,
+        info = {"kind": "srresnet", "commit": commit(), "images": seen, "seconds": round(seconds), "device": device_name(device), "data": data_hash,
                 "psnr": scores, "licence": LICENCE}
         checkpoint.save(out, ema.network.state_dict(), asdict(config.network), info)
         log.write(images=seen, seconds=seconds, **{f"{name}_{kind}": db for name, row in scores.items() for kind, db in row.items()})
@@ -237,6 +237,7 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
             losses.clear()
         if seconds >= next_save:
             save(config.validation_images)
+            clock.skip()
             next_save = seconds + config.checkpoint_seconds
     save(len(held_out) if progress >= 1 else config.validation_images)
 
@@ -289,15 +290,15 @@ def print_table(scores: dict[str, dict[str, float]], count: int):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with faces_hq/, faces_256/, portraits/, sr/")
-    parser.add_argument("--out", type=Path, default=Path("weights/srresnet.safetensors"), help="the weights file to write")
+    parser.add_argument("--out", type=Path, default=Path("runs/srresnet/srresnet.safetensors"), help="the weights file to write")
     parser.add_argument("--run", type=Path, default=Path("runs/srresnet"), help="folder for state, log and sample grids")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--evaluate", type=Path, metavar="WEIGHTS", help="print the held-out table of a weights file and end")
     args = parser.parse_args()
-    device = pick_device(args.device)
     try:
+        device = pick_device(args.device)
         if args.evaluate:
             true = load_held_out(args.data)
             print_table(evaluate(SRResNet.from_file(args.evaluate, device), true), len(true))
@@ -305,9 +306,10 @@ def main():
         config = RECIPES[args.recipe]
         if args.max_minutes is not None:
             config = replace(config, max_minutes=args.max_minutes)
-        train(args.data, args.out, args.run, config, device, Stop())
+        with Stop() as stop:
+            train(args.data, args.out, args.run, config, device, stop)
     except FacetError as error:
-        raise SystemExit(f"error: {error}")
+        raise SystemExit(f"train_srresnet: {error}") from error
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ All randomness of a step follows from (seed, process, step), so that a killed ru
 """
 
 import argparse
+import math
 import os
 import time
 from dataclasses import asdict, dataclass, replace
@@ -21,17 +22,20 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoint
+from model.attributes import ATTRIBUTES
 from model.clip import Clip
-from model.diffusion import TARGETS, TIMESTEPS, training_pair
+from model.device import pick_device
+from model.diffusion import TARGETS, training_pair
 from model.errors import FacetError, InputError
 from model.sampler import dpmpp, face_noise, guided, time_grid
-from model.unet import UNet, UNetConfig
+from model.pipeline import to_pixels
+from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
-from training.loop import EMA, Clock, Log, Stop, amp_dtype, load_state, pick_device, save_state, warmup_then_linear
+from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, contact_sheet, finite, load_state, save_state,
+                           warmup_then_linear)
 from training.prepare import Prepared, load_prepared
 
 
@@ -101,13 +105,13 @@ def draw_condition(data: Data, picks: Tensor, clip: Clip, config: TrainConfig, r
 
 
 def draw_times(step: int, count: int, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """(count,) times in (0, 1]: one from each of `count` equal slices, or what the lecture or the target asks for."""
+    """(count,) times in [0, 1]: one from each of `count` equal slices, or what the lecture or the target asks for."""
     steps = config.network.steps
     if config.walk_timesteps:
         return torch.full((count,), (step % steps + 1) / steps)
     times = (torch.arange(count) + torch.rand(count, generator=generator)) / count  # less variance than independent ones
     times = times[torch.randperm(count, generator=generator)]
-    return (times * steps).floor().add(1) / steps if config.network.target == "previous" else times
+    return (times * steps).floor().add(1).clamp(max=steps) / steps if config.network.target == "previous" else times
 
 
 def draw_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: int, world: int):
@@ -154,17 +158,16 @@ def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
     """A PNG of eight prompts (rows) by eight seeds, 25 steps of DPM-Solver++ at guidance 2."""
     texts = [prompt for prompt in GRID_PROMPTS for _ in range(8)]
     device = network.mean.device
-    condition = F.pad(clip.encode_texts(texts), (0, 2)).to(device)
-    empty = F.pad(clip.encode_texts([""]), (0, 2)).to(device)
+    condition = F.pad(clip.encode_texts(texts), (0, FLAGS)).to(device)
+    empty = F.pad(clip.encode_texts([""]), (0, FLAGS)).to(device)
     noise = face_noise([torch.Generator().manual_seed(i % 8) for i in range(64)], (3, 64, 64), device)
     for step in dpmpp(guided(network, condition, empty, 2.0, network.config.target), noise, time_grid(25, "dpmpp"), None):
         pass
-    faces = ((step.denoised + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(faces.reshape(8, 8, 64, 64, 3).swapaxes(1, 2).reshape(512, 512, 3)).save(path)
+    contact_sheet(to_pixels(step.denoised), 8).save(path)
 
 
-def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float = 1e9,
+def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float = math.inf,
           device: str = "auto", start_from: Path | None = None, stop_after: int | None = None) -> UNet:
     """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
 
@@ -172,7 +175,8 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     averaged network to `out` at every save. Returns it.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    device, stop, clock, log = pick_device(device), Stop(), Clock(), Log(run / "log.jsonl")
+    device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
+    identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     if prepared.image_embeddings is None or prepared.clip != clip.hash:
         raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
     if config.batch % world:
@@ -189,7 +193,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     ema = EMA(network, config.half_life)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99),
                                   weight_decay=config.weight_decay, fused=True)
-    step, state = 0, load_state(run / "state.pt")
+    step, state = 0, load_state(run / "state.pt", identity)
     if state:
         network.load_state_dict(state["network"]), ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
@@ -199,7 +203,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
         wrapped = torch.compile(wrapped)
 
     def keep():
-        save_state(run / "state.pt", {"network": network.state_dict(), "ema": ema.state_dict(),
+        save_state(run / "state.pt", {"identity": identity, "network": network.state_dict(), "ema": ema.state_dict(),
                                       "optimizer": optimizer.state_dict(), "step": step, "seconds": clock.seconds})
         loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
         log.write(images=step * config.batch, seconds=clock.seconds, validation_loss=loss)
@@ -207,43 +211,54 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
         if out:
             checkpoint.save(out, ema.network.state_dict(), asdict(config.network), {
                 "kind": "unet", "clip": clip.hash, "images": step * config.batch, "seconds": round(clock.seconds),
-                "device": device.type, "faces": len(data.images), "validation_loss": loss,
+                "device": device.type, "faces": len(data.images), "data": prepared.hash, "commit": commit(),
+                "attributes": list(ATTRIBUTES), "validation_loss": loss,
                 "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
                 "licence": "non-commercial research use; see weights/README.md"})
 
     running, saved, autocast = None, time.perf_counter(), amp_dtype(device)
-    first = step
-    while step * config.batch < budget and clock.seconds < 60 * max_minutes and not stop.requested:
-        progress = max(step * config.batch / budget, clock.seconds / (60 * max_minutes))
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (warmup_then_linear(progress) if config.decay else 1.0)
-        network.train()
-        parts = zip(*(part.split(config.micro_batch) for part in draw_batch(step, data, clip, config, rank, world)))
-        loss = 0.0
-        for x_t, t, condition, wanted in parts:
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                prediction = wrapped(x_t, t, condition)
-            part = F.mse_loss(prediction.float(), wanted) * (len(x_t) * world / config.batch)
-            part.backward()
-            loss += part.item()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        if step % config.average_every == 0:
-            ema.update(network, config.batch * config.average_every)
-        clock.tick()
-        running = loss if running is None else running + (loss - running) * 0.01
-        if rank == 0 and step % 100 == 0:
-            log.write(images=step * config.batch, seconds=clock.seconds, loss=running)
-        if rank == 0 and time.perf_counter() - saved > 60 * config.save_minutes:
-            keep()
-            clock.last = saved = time.perf_counter()  # saving and sampling are not training time
-        if stop_after is not None and step - first >= stop_after:
-            break
+    first, stopping = step, False
+    with Stop() as stop:
+        while step * config.batch < budget and clock.seconds < 60 * max_minutes and not stopping:
+            progress = max(step * config.batch / budget, clock.seconds / (60 * max_minutes))
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * (warmup_then_linear(progress) if config.decay else 1.0)
+            network.train()
+            parts = zip(*(part.split(config.micro_batch) for part in draw_batch(step, data, clip, config, rank, world)))
+            loss = 0.0
+            for x_t, t, condition, wanted in parts:
+                with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                    prediction = wrapped(x_t, t, condition)
+                part = F.mse_loss(prediction.float(), wanted) * (len(x_t) * world / config.batch)
+                finite(part).backward()
+                loss += part.item()
+                clock.tick()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            if step % config.average_every == 0:
+                ema.update(network, config.batch * config.average_every)
+            running = loss if running is None else running + (loss - running) * 0.01
+            if rank == 0 and step % 100 == 0:
+                log.write(images=step * config.batch, seconds=clock.seconds, loss=running)
+            if rank == 0 and time.perf_counter() - saved > 60 * config.save_minutes:
+                keep()
+                saved = time.perf_counter()
+                clock.skip()
+            clock.seconds, stopping = agree(clock.seconds, stop.requested or step - first == stop_after, device)
     if rank == 0:
         keep()
     return ema.network
+
+
+def agree(seconds: float, stopping: bool, device: torch.device) -> tuple[float, bool]:
+    """What process 0 says of the time spent and of stopping: else learning rates drift apart, or one waits for ever."""
+    if not dist.is_initialized():
+        return seconds, stopping
+    word = torch.tensor([seconds, float(stopping)], dtype=torch.float64, device=device)
+    dist.broadcast(word, 0)
+    return word[0].item(), bool(word[1])
 
 
 @torch.no_grad()
@@ -269,7 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--target", choices=TARGETS, help="what the network predicts, instead of the recipe's")
     parser.add_argument("--start-from", type=Path, help="a U-Net to start from, where there is no state to resume")
-    parser.add_argument("--max-minutes", type=float, default=90.0, help="minutes of training, all resumed parts together")
+    parser.add_argument("--max-minutes", type=float, default=math.inf, help="minutes of training, all resumed parts together; "
+                        "without it the recipe's number of images counts")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     config = RECIPES[options.recipe]
