@@ -193,13 +193,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train_clip", description=__doc__.split("\n")[0])
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote")
     parser.add_argument("--out", type=Path, default=Path("runs/clip/clip.safetensors"))
-    parser.add_argument("--run", type=Path, default=Path("runs/clip"), help="state and log; resumed if present")
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/clip"), help="state and log; resumed if present")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--max-minutes", type=float, default=15.0, help="minutes of training, all resumed parts together")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
-        train(load_prepared(options.prepared), RECIPES[options.recipe], options.run, options.out, options.max_minutes,
+        train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
               options.device)
     except FacetError as error:
         raise SystemExit(f"train_clip: {error}") from error

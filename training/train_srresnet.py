@@ -291,7 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with faces_hq/, faces_256/, portraits/, sr/")
     parser.add_argument("--out", type=Path, default=Path("runs/srresnet/srresnet.safetensors"), help="the weights file to write")
-    parser.add_argument("--run", type=Path, default=Path("runs/srresnet"), help="folder for state, log and sample grids")
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/srresnet"), help="folder for state, log and sample grids")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -307,7 +307,7 @@ def main():
         if args.max_minutes is not None:
             config = replace(config, max_minutes=args.max_minutes)
         with Stop() as stop:
-            train(args.data, args.out, args.run, config, device, stop)
+            train(args.data, args.out, args.state_dir, config, device, stop)
     except FacetError as error:
         raise SystemExit(f"train_srresnet: {error}") from error
 

@@ -280,7 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
     parser.add_argument("--out", type=Path, default=Path("runs/unet/unet.safetensors"), help="the averaged weights")
-    parser.add_argument("--run", type=Path, default=Path("runs/unet"), help="state, log and grids; resumed if present")
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/unet"), help="state, log and grids; resumed if present")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--target", choices=TARGETS, help="what the network predicts, instead of the recipe's")
     parser.add_argument("--start-from", type=Path, help="a U-Net to start from, where there is no state to resume")
@@ -296,8 +296,8 @@ def main(arguments: list[str] | None = None) -> None:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        train(load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors"), config, options.run,
-              options.out, options.max_minutes, options.device, options.start_from)
+        train(load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors"), config,
+              options.state_dir, options.out, options.max_minutes, options.device, options.start_from)
     except FacetError as error:
         raise SystemExit(f"train_unet: {error}") from error
     finally:
