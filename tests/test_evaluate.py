@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import torch
 from PIL import Image
 
 from model.attributes import ATTRIBUTES
@@ -26,6 +27,26 @@ def test_report_and_grid(tiny_weights, tmp_path, capsys):
     face = FacePipeline.from_pretrained(weights).generate([evaluate.GRID_PROMPTS[1]], [evaluate.GRID_SEEDS[2]])[0]
     twice = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.LANCZOS))
     assert np.abs(shown - twice)[8:-8, 8:-8].max() <= 4  # away from its neighbours in the sheet
+
+
+def test_hand_written_prompts_are_well_formed_and_none_is_a_caption():
+    prompts = evaluate.read_prompts(evaluate.PROMPTS)
+    assert len(prompts) >= 150 and len({prompt for prompt, _ in prompts}) == len(prompts)
+    said = np.stack([stated for _, stated in prompts])
+    assert (said != 0).any(0).all() and (said == -1).sum() > 60  # every attribute occurs, and there are many denials
+
+
+def test_understanding_counts_what_is_read_right():
+    class Reader:
+        def stated(self, prompts):
+            read = torch.zeros(len(prompts), 40, 3)
+            read[:, :, 1] = 0.5  # unmentioned
+            read[0, 31, 2] = 1   # Smiling: right
+            read[0, 15, 0] = 1   # no Eyeglasses: wrong
+            return read
+
+    prompts = [("a smile", np.eye(40, dtype=np.int8)[31]), ("a man", np.eye(40, dtype=np.int8)[20])]
+    assert evaluate.understanding(Reader(), prompts) == {"prompts": 2, "precision": 0.5, "recall": 0.5}
 
 
 def test_adherence_tells_following_from_ignoring():

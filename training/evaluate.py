@@ -6,7 +6,7 @@
 For each of the 40 attributes, faces are drawn from a prompt that states it and, from the same seeds, from one that denies
 it. The bundled CLIP scores them; the figure is how often a face that should have the attribute scores above one that
 should not (the area under the ROC curve: 0.5 is chance, 1 is perfect). CLIP also steered these faces, so this says how
-well the U-Net follows CLIP, not how a person would judge; an independent judge is still to come.
+well the U-Net follows CLIP, not how a person would judge; an independent judge is still to come. What CLIP's head reads in hand-written prompts (understanding.txt) is measured as well.
 """
 
 import argparse
@@ -18,10 +18,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt
+from model.clip import Clip
 from model.errors import FacetError
 from model.pipeline import DEFAULTS, FacePipeline
 from training.loop import contact_sheet
 
+PROMPTS = Path(__file__).parent / "understanding.txt"
 GRID_PROMPTS = ("a smiling woman with blond hair", "a man with a beard", "a young woman with brown hair and bangs",
                 "an old man with gray hair", "a smiling man with black hair", "a woman with black hair, not smiling",
                 "a man wearing glasses", "")
@@ -48,6 +50,29 @@ def adherence(pipe: FacePipeline, count: int) -> dict[str, float]:
     return found
 
 
+def read_prompts(path: Path) -> list[tuple[str, np.ndarray]]:
+    """`prompt | +Present -Absent` lines -> (prompt, (40,) of 1, -1 and 0 for unmentioned)."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        prompt, statements = line.rsplit("|", 1)
+        stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
+        for word in statements.split():
+            stated[ATTRIBUTES.index(word[1:])] = 1 if word[0] == "+" else -1
+        found.append((prompt.strip(), stated))
+    return found
+
+
+def understanding(clip: Clip, prompts: list[tuple[str, np.ndarray]]) -> dict[str, float]:
+    """What CLIP's head reads in prompts that people wrote: precision and recall over all stated attributes."""
+    read = clip.stated([prompt for prompt, _ in prompts]).argmax(-1).cpu().numpy() - 1
+    stated = np.stack([stated for _, stated in prompts])
+    hits = ((read == stated) & (stated != 0)).sum()
+    return {"prompts": len(prompts), "precision": round(float(hits / max((read != 0).sum(), 1)), 3),
+            "recall": round(float(hits / (stated != 0).sum()), 3)}
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--weights", type=Path, default=Path("weights"))
@@ -61,15 +86,17 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"evaluate: {error}") from error
     if options.grid:
         return grid(pipe, options.grid)
-    found = adherence(pipe, options.count)
+    found, words = adherence(pipe, options.count), understanding(pipe.clip, read_prompts(PROMPTS))
     report = {"settings": vars(DEFAULTS), "faces": 2 * options.count * len(ATTRIBUTES),
               "weights": {"clip": pipe.clip.info, "unet": pipe.unet.info, "srresnet": pipe.upscaler.info},
-              "adherence_by_clip": found, "adherence_by_clip_mean": round(float(np.mean(list(found.values()))), 3)}
+              "understanding": words, "adherence_by_clip": found, "adherence_by_clip_mean": round(float(np.mean(list(found.values()))), 3)}
     (options.weights / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
     print("| attribute | AUC |\n| --- | --- |")
     for name, value in sorted(found.items(), key=lambda item: -item[1]):
         print(f"| {name} | {value:.2f} |")
     print(f"| **mean** | **{report['adherence_by_clip_mean']:.3f}** |")
+    print(f"\nOf {words['prompts']} hand-written prompts CLIP's head reads the attributes with precision {words['precision']:.2f} "
+          f"and recall {words['recall']:.2f}.")
 
 
 if __name__ == "__main__":
