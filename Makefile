@@ -53,6 +53,8 @@ clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .pytest_cache .hypothesis
 
 .venv/bin/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "Facet needs Python 3.11 or newer: name one, for instance make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/app: requirements.txt | .venv/bin/python
