@@ -89,7 +89,7 @@ def load_state(path: str | Path, identity: dict) -> dict | None:
     if not Path(path).is_file():
         return None
     state = torch.load(path, map_location="cpu", weights_only=False)
-    if state["identity"] != identity:
+    if state.get("identity") != identity:
         raise InputError(f"{path} belongs to another recipe, CLIP or other data: delete it or choose another --state-dir.")
     return state
 

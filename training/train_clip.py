@@ -185,7 +185,8 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
     if out:
         ema.network.save(out, {"kind": "clip", "images": seen, "seconds": round(clock.seconds), "device": device.type,
                                "faces": len(rows), "data": prepared.hash, "commit": commit(),
-                               "attributes": list(ATTRIBUTES), "recipe": asdict(config), "validation": figures, "licence": "non-commercial research use; see weights/README.md"})
+                               "attributes": list(ATTRIBUTES), "recipe": asdict(config), "validation": figures,
+                               "licence": "non-commercial research use; see weights/README.md"})
     return ema.network
 
 
