@@ -1,10 +1,12 @@
 """CLIP (Radford et al. 2021): images and texts in one 512-d space, through open_clip.
 
-The bundled CLIP is a small one, trained by this project on faces: open_clip's ResNet tower at 64 px and a narrow
-transformer over the some 700 tokens that captions of faces use; every other token is folded into one "unknown"
-row. A linear head reads back from a text's embedding which attributes the text states.
+The bundled CLIP is a small one, trained by this project on faces: open_clip's ResNet tower at 96 px (its first layers
+shrink by 4 at once, so 64 px faces are enlarged for it) and a narrow transformer over the some 1,600 tokens that captions
+of faces use; every other token is folded into one "unknown" row. A linear head reads back from a text's embedding which
+attributes the text states.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from model import checkpoint
 from model.attributes import ATTRIBUTES, attributes_to_prompt
+from model.errors import InputError
 
 CONTEXT = 77                                    # tokens, start and end included
 LONGEST = 2000                                  # characters of a prompt that are looked at; the rest never fits 77 tokens
@@ -28,7 +31,7 @@ PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2             # rows of the folded token table
 def _small() -> dict:
     """The bundled architecture, in open_clip's own terms (see open_clip/model_configs)."""
     return {"embed_dim": 512,
-            "vision_cfg": {"image_size": 64, "layers": [2, 2, 2, 2], "width": 32, "head_width": 64},
+            "vision_cfg": {"image_size": 96, "layers": [2, 2, 2, 2], "width": 32, "head_width": 64},
             "text_cfg": {"context_length": CONTEXT, "width": 192, "heads": 4, "layers": 4, "no_causal_mask": True}}
 
 
@@ -71,6 +74,28 @@ class Clip(nn.Module):
         checkpoint.fill(clip, tensors, path)
         clip.info = info
         return clip.eval().to(device)
+
+    @classmethod
+    def from_open_clip(cls, name: str, pretrained: str) -> "Clip":
+        """One of open_clip's own models; its head reads nothing yet (see training/original_clip.py).
+
+        :param name:       for instance "ViT-B-32-quickgelu".
+        :param pretrained: one of its tags ("openai", "laion2b_s34b_b79k"), fetched from the Hub, or a checkpoint's path.
+        :raises InputError: in one line, for an unknown name or tag, and where the weights need another activation.
+        """
+        import open_clip
+
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message="QuickGELU mismatch")  # openai's weights in the wrong architecture
+                towers = open_clip.create_model(name, pretrained=pretrained, force_custom_text=True, require_pretrained=True)
+        except (RuntimeError, OSError, ValueError, UserWarning) as error:
+            reason = str(error).strip().split("\n")[0][:300]
+            raise InputError(f"open_clip cannot give {name} with {pretrained}: {reason}") from error
+        architecture = {key: value for key, value in open_clip.get_model_config(name).items() if key != "custom_text"}
+        clip = cls(ClipConfig(name=name, architecture=architecture))
+        clip.towers.load_state_dict(towers.state_dict(), strict=False)  # without logit_bias, which the softmax loss has not
+        return clip.eval()
 
     @property
     def hash(self) -> str:

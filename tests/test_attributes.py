@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attributes import (ATTRIBUTES, CONFLICTS, FILLER, WORDING, attributes_to_prompt, conflict, groups, label,
+from model.attributes import (ATTRIBUTES, COMBINED, CONFLICTS, FILLER, WORDING, attributes_to_prompt, conflict, groups, label,
                               lacking)
 from model.errors import InputError
 
@@ -15,8 +15,11 @@ def test_table_covers_the_forty_attributes_once():
     assert sorted(grouped) == sorted(ATTRIBUTES)
     assert set().union(*CONFLICTS) <= set(ATTRIBUTES)
     kinds = {kind for entry in WORDING.values() for side in ("has", "lacks") for kind in entry.get(side, {})}
-    assert kinds <= {"person", "adjective", "with", "wearing", "hair", "no"}
-    assert all(FILLER[key] for key in ("openings", "nouns", "endings", "elsewhere"))
+    assert kinds <= {"person", "pronoun", "adjective", "with", "wearing", "hair", "no"}
+    assert all(FILLER[key] for key in ("openings", "nouns", "adjectives", "details", "lengths", "looks", "degrees", "endings", "elsewhere"))
+    for entry in COMBINED:
+        assert entry["kind"] in kinds and entry["words"] and len(entry["states"]) > 1
+        assert all(word[0] in "+-" and word[1:] in ATTRIBUTES for word in entry["states"])
 
 
 def test_no_word_states_two_attributes():

@@ -6,8 +6,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from model.attributes import ATTRIBUTES, attributes_to_prompt
-from training.captions import PHRASES, caption, celeba_prompt, phrase, sentence, stated_attributes, typo
+from model.attributes import ATTRIBUTES, COMBINED, attributes_to_prompt
+from training.captions import (PHRASES, caption, celeba_prompt, choose, denials, phrase, phrase_list, sentence, stated_attributes, told,
+                               typo)
 
 FREQUENCY = np.full(40, 0.3)
 
@@ -32,26 +33,57 @@ def test_every_attribute_can_be_stated_and_denied():
     assert all(PHRASES[name, present] for name in ATTRIBUTES for present in (True, False))
 
 
-def test_a_caption_mentions_what_it_states():
-    """Every stated attribute leaves one of its words in a sentence."""
+@pytest.mark.parametrize("form", [sentence, phrase_list, told])
+def test_a_caption_mentions_what_it_states(form):
+    """Every stated attribute leaves one of its words in the text, whatever its form."""
     rng = Random(0)
     for row in rows(300):
         stated = stated_attributes(row, FREQUENCY, rng)
-        text = sentence(stated, rng).lower()
+        text = form(stated, rng).lower()
         for index in np.flatnonzero(stated):
             kinds = PHRASES[ATTRIBUTES[index], bool(stated[index] == 1)]
             words = [re.sub("^(an?|the) ", "", word) for kind in kinds.values() for word in kind]
             words = [word.removesuffix(" hair") if stated[index] == -1 else word for word in words]
+            sign = "+" if stated[index] == 1 else "-"
+            words += [word for entry in COMBINED if sign + ATTRIBUTES[index] in entry["states"] for word in entry["words"]]
+            words = [re.sub("^(an?|the) ", "", word) for word in words]
             assert any(word.lower() in text for word in words), (text, ATTRIBUTES[index])
 
 
 def test_denials_are_denials():
-    rng = Random(0)
+    rng, no = Random(0), ("no ", "without ", "not ", "never ", "with no ")
     for _ in range(200):
-        text = phrase("Eyeglasses", False, rng)
-        assert text.startswith(("no ", "without ", "not ")), text
-        assert not phrase("Eyeglasses", True, rng).startswith(("no ", "without ", "not "))
+        text = phrase(*choose("Eyeglasses", False, rng), rng)
+        assert text.startswith(no), text
+        assert not phrase(*choose("Eyeglasses", True, rng), rng).startswith(no)
     assert "beard" in celeba_prompt(-np.eye(40, dtype=np.int8)[ATTRIBUTES.index("No_Beard")])
+
+
+def test_two_denials_in_one_phrase_deny_both():
+    rng = Random(1)
+    found = {text for _ in range(100) for text in denials([("unworn", "a hat"), ("no", "a beard"), ("not", "bald")], rng)}
+    together = [text for text in found if " or " in text or " nor " in text]
+    assert together and all("hat" in text and "beard" in text for text in together)
+    assert all("bald" not in text or text.endswith("bald") and text.startswith(("not", "never")) for text in found)
+
+
+def test_a_no_never_reaches_what_is_stated():
+    """Where no comma parts the phrases, what is stated comes before what is denied: "glasses no beard", never "no beard glasses"."""
+    rng, stated = Random(0), np.zeros(40, np.int8)
+    stated[ATTRIBUTES.index("Eyeglasses")], stated[ATTRIBUTES.index("Wearing_Hat")] = 1, -1
+    denying = re.compile("(^| )(no|without|not|never|neither)( |$)")
+    for _ in range(400):
+        text = phrase_list(stated, rng)
+        if not any(mark in text for mark in ",;."):
+            first = denying.search(text)
+            assert first is None or not re.search("glasses|shades|specs|spec|goggles|eyewear|aviators", text[first.start():]), text
+
+
+def test_told_in_sentences_about_him_or_her():
+    rng, stated = Random(0), np.zeros(40, np.int8)
+    stated[ATTRIBUTES.index("Male")], stated[ATTRIBUTES.index("Smiling")] = -1, -1
+    texts = {told(stated, rng) for _ in range(50)}
+    assert all(text.startswith("she ") for text in texts) and len(texts) > 15
 
 
 def test_celeba_wording_is_the_apps_wording():

@@ -1,6 +1,7 @@
 """CLIP and its training: folded tokens, any text, unit vectors, the multi-positive loss, exact resume."""
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from model import checkpoint
 from model.clip import CONTEXT, FIRST_KNOWN, UNKNOWN, Clip, ClipConfig, is_cut, tokenizer
 from model.errors import WeightsError
 from training.captions import caption
-from training.train_clip import RECIPES, augment, balanced_accuracy, losses, satisfies, train
+from training.clip_quality import retrieval, satisfies, steadiness, validate
+from training.train_clip import RECIPES, augment, losses, single_statements, train
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_the_loss_wants_every_fitting_face_near_the_caption(clip):
     for fits in (torch.tensor([[1, 1], [0, 1]]), torch.tensor([[0, 1], [1, 1]])):
         signs = 2 * fits - 1
         wanted = -torch.nn.functional.logsigmoid(signs * logits).mean()
-        assert torch.allclose(losses(clip, images, ids, fits, stated)[0], wanted, atol=1e-5)
+        assert torch.allclose(losses(clip, images, [ids], fits, stated)[0], wanted, atol=1e-5)
 
 
 def test_augment_keeps_range_and_shape():
@@ -122,11 +124,29 @@ def test_augment_keeps_range_and_shape():
     assert not torch.equal(changed, images)
 
 
-def test_balanced_accuracy_of_perfect_and_of_useless_scores():
-    wanted = torch.arange(400) % 4 == 0
-    first = torch.arange(400) < 200
-    assert balanced_accuracy(wanted.float(), wanted, first) == 1.0
-    assert abs(balanced_accuracy(torch.rand(400, generator=torch.Generator().manual_seed(0)), wanted, first) - 0.5) < 0.12
+def test_single_statements_cover_every_attribute_both_ways():
+    texts, stated = single_statements(Random(0))
+    assert len(texts) == 80 and (np.abs(stated).sum(1) == 1).all() and (stated.max(0) == 1).all() and (stated.min(0) == -1).all()
+    assert len(set(texts)) > 70
+
+
+def test_retrieval_is_perfect_for_embeddings_that_know_the_labels(clip, monkeypatch):
+    """Texts and faces as vectors whose dot product counts the statements that hold: the ten best are always right ones."""
+    rng = np.random.default_rng(0)
+    attributes = torch.from_numpy(rng.random((300, 40)) < 0.4)
+    said = []
+    monkeypatch.setattr("training.clip_quality.worded", lambda stated, rng: said.append(torch.from_numpy(stated).float()) or "")
+    monkeypatch.setattr(type(clip), "encode_texts", lambda self, texts: torch.stack(said))
+    faces = attributes.float() * 2 - 1
+    assert retrieval(clip, faces, attributes, np.full(40, 0.4)) > 0.95
+    said.clear()
+    assert retrieval(clip, faces[torch.randperm(300)], attributes, np.full(40, 0.4)) < 0.5
+
+
+def test_figures_of_a_clip_are_shares(clip, prepared):
+    figures = validate(clip, prepared) | steadiness(clip, np.eye(40, dtype=np.int8)[:8] - np.eye(40, dtype=np.int8)[8:16])
+    assert set(figures) == {"zero_shot", "retrieval", "read_recall", "read_precision", "order", "filler", "scope"}
+    assert all(-1 <= value <= 1 for value in figures.values())
 
 
 def test_training_learns_to_read_captions_and_resumes_exactly(prepared, tmp_path):
@@ -146,7 +166,7 @@ def test_training_learns_to_read_captions_and_resumes_exactly(prepared, tmp_path
 def test_one_batch_overfits():
     """The head reads eight captions perfectly after a few steps on them alone, and faces find their captions."""
     torch.manual_seed(0)
-    rng = __import__("random").Random(0)
+    rng = Random(0)
     rows = np.random.default_rng(0).random((8, 40)) < 0.2
     pairs = [caption(row, np.full(40, 0.2), rng) for row in rows]
     ids = sorted({0, *(i for text, _ in pairs for i in tokenizer().encode(text))} - {0})
@@ -157,7 +177,7 @@ def test_one_batch_overfits():
     optimizer = torch.optim.Adam(clip.parameters(), lr=3e-3)
     tokens = clip.tokens([text for text, _ in pairs])
     for step in range(120):
-        pair_loss, read_loss = losses(clip, images, tokens, fits, stated)
+        pair_loss, read_loss = losses(clip, images, [tokens], fits, stated)
         optimizer.zero_grad()
         (pair_loss + read_loss).backward()
         optimizer.step()
