@@ -1,33 +1,144 @@
 """What the committed weights can do, measured at the shipped defaults.
 
-    python -m training.evaluate                        a table, and weights/evaluation.json
-    python -m training.evaluate --grid assets/faces.png
+    python -m training.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
+    python -m training.evaluate --prepared runs/prepared        and what does: five more
+    python -m training.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
+    python -m training.evaluate --grid assets/faces.png         only the README's grid of faces
 
-For each of the 40 attributes, faces are drawn from a prompt that states it and, from the same seeds, from one that denies
-it. The bundled CLIP scores them; the figure is how often a face that should have the attribute scores above one that
-should not (the area under the ROC curve: 0.5 is chance, 1 is perfect). CLIP also steered these faces, so this says how
-well the U-Net follows CLIP, not how a person would judge; an independent judge is still to come. What CLIP's head reads in hand-written prompts (understanding.txt) is measured as well.
+The judge (training/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it carries the
+statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in files
+(training/prompts.py): captions of validation faces, each attribute alone, and sets of three attributes.
+
+Writes evaluation.json beside the weights and the tables between the markers of the model card there (training/card.py).
+Faces are kept in runs/evaluate/, so a second run, or one after an interruption, goes on where it was.
 """
 
 import argparse
 import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from model.attributes import ATTRIBUTES, attributes_to_prompt
+from model.attributes import ATTRIBUTES
 from model.clip import Clip
-from model.errors import FacetError
+from model.errors import FacetError, InputError, WeightsError
 from model.pipeline import DEFAULTS, FacePipeline
+from training.adherence import adherence, single_prompts
+from training.card import card, check_card, write_card
+from training.clip_quality import steadiness, understanding, validate
+from training.fidelity import (CACHE, Photographs, beside_validation, diversity, draw, face_seeds, fidelity, loss_by_noise,
+                               memorisation, scale, summary, to_training)
+from training.judge import Judge
 from training.loop import contact_sheet
+from training.prepare import Prepared, load_prepared
+from training.prompts import CAPTIONS, FIRST, THREES, UNDERSTANDING, read_prompts
 
-PROMPTS = Path(__file__).parent / "understanding.txt"
 GRID_PROMPTS = ("a smiling woman with blond hair", "a man with a beard", "a young woman with brown hair and bangs",
                 "an old man with gray hair", "a smiling man with black hair", "a woman with black hair, not smiling",
                 "a man wearing glasses", "")
 GRID_SEEDS = tuple(range(1, 9))
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many faces to look at. Distances depend on the count, so only equal sizes compare."""
+
+    count: int = 900   # faces of a set, one per caption
+    sets: int = 3      # sets, with a seed each
+    each: int = 20     # faces for, and against, each single attribute
+    threes: int = 640  # faces of three attributes
+    loss: int = 256    # faces of each kind for the loss by noise level
+
+
+SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
+NEED_PHOTOGRAPHS = ("beside_validation", "clip_on_faces", "memorisation", "diversity", "loss_by_noise")
+
+
+def measure(pipe: FacePipeline, judge: Judge, size: Size, prepared: Prepared | None = None, ddpm: bool = False,
+            cache: Path = CACHE) -> dict:
+    """Everything that is to be known about these weights, as JSON's types.
+
+    :param prepared: real faces, for the floor and scale of the distances and for what stands in NEED_PHOTOGRAPHS.
+    :param ddpm:     also draw the first set by 100 steps of DDPM, which takes four times as long as a set.
+    """
+    on_real = known_accuracy(judge)
+    captions, stated = prompts_of(CAPTIONS, size.count)
+    threes, stated_by_three = prompts_of(THREES, size.threes)
+    singles = [prompt for prompt in single_prompts() for _ in range(size.each)]
+
+    sets = [draw(pipe, captions, face_seeds(seed, size.count), cache) for seed in range(1, size.sets + 1)]
+    single_faces = draw(pipe, [text for text, _ in singles], face_seeds(0, size.each) * (2 * len(ATTRIBUTES)), cache)
+    three_faces = draw(pipe, threes, face_seeds(0, size.threes), cache)
+    looks = [judge.look(faces) for faces in sets]
+
+    caption_sets = [adherence(look["logits"] > 0, stated, on_real) for look in looks]
+    by_caption = adherence(np.concatenate([look["logits"] > 0 for look in looks]), np.tile(stated, (size.sets, 1)), on_real)
+    report = {
+        "settings": asdict(DEFAULTS), "size": asdict(size),
+        "weights": {name: {key: value for key, value in part.info.items() if key != "attributes"} for name, part in
+                    (("clip", pipe.clip), ("unet", pipe.unet), ("srresnet", pipe.upscaler), ("judge", judge))},
+        "frechet": to_training(judge, looks),
+        "adherence": {
+            "single": adherence(judge.look(single_faces)["logits"] > 0, np.stack([row for _, row in singles]), on_real),
+            "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
+            "caption": by_caption | {"spread": summary([found["share_of_margin"] for found in caption_sets])["spread"]}},
+        "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING)) | steadiness(pipe.clip, stated_by_three)
+        | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))},
+        "inception_fid": "not measured: Inception's weights are not bundled"}
+    if ddpm:
+        report["ddpm_100"] = {"defaults": to_training(judge, looks[:1]),
+                              "ddpm_100": fidelity(pipe, judge, captions, [1], cache, steps=100, sampler="ddpm")}
+    if prepared:
+        photographs = Photographs.of(judge, prepared, cache)
+        stating = {name: single_faces[2 * i * size.each:][:size.each] for i, name in enumerate(ATTRIBUTES)}
+        report |= {"scale": scale(judge, photographs, size.count, size.sets),
+                   "beside_validation": beside_validation(photographs, looks),
+                   "memorisation": memorisation(judge, photographs, np.concatenate(sets)),
+                   "diversity": diversity(judge, photographs, stating),
+                   "clip_on_faces": clip_on_faces(pipe.clip, judge, prepared),
+                   "loss_by_noise": loss_by_noise(pipe, prepared, size.loss)}
+    return json.loads(json.dumps(report))  # a tuple among the settings comes back from the file as a list
+
+
+def known_accuracy(judge: Judge) -> dict[str, float]:
+    """Attribute -> the judge's balanced accuracy on real validation faces, where they had faces of both kinds."""
+    rates = judge.info.get("validation", {}).get("balanced_accuracy", {})
+    known = {name: rate for name, rate in rates.items() if np.isfinite(rate)}
+    if not known:
+        raise WeightsError("the judge was never measured on real faces: train it again with validation faces at hand.")
+    return known
+
+
+def prompts_of(path: Path, count: int) -> tuple[list[str], np.ndarray]:
+    """The first `count` prompts of a file, and what they state: (count, 40)."""
+    prompts = read_prompts(path)
+    if not 1 < count <= len(prompts):
+        raise InputError(f"{path.name} serves for 2 to {len(prompts)} faces, not {count}.")
+    return [text for text, _ in prompts[:count]], np.stack([row for _, row in prompts[:count]])
+
+
+def clip_on_faces(clip: Clip, judge: Judge, prepared: Prepared) -> dict[str, float]:
+    """CLIP on validation faces (see clip_quality.validate), and how near prompts alone come to the judge, which had the labels."""
+    figures, real = validate(clip, prepared), float(np.mean(list(known_accuracy(judge).values())))
+    return {name: round(value, 4) for name, value in figures.items()} | {
+        "judge": round(real, 4), "share_of_margin": round((figures["zero_shot"] - 0.5) / (real - 0.5), 4)}
+
+
+def keep(report: dict, before: dict) -> dict:
+    """Take over from an earlier report what this run did not measure again and what still holds.
+
+    The scale holds for the same judge and size; the rest for the same CLIP, U-Net and settings as well.
+    """
+    def same(*networks: str) -> bool:
+        return before.get("size") == report["size"] and all(
+            before["weights"].get(name, {}).get("hash") == report["weights"][name]["hash"] for name in networks)
+
+    kept = ("scale",) if same("judge") else ()
+    if same("judge", "clip", "unet") and before["settings"] == report["settings"]:
+        kept += ("ddpm_100", *NEED_PHOTOGRAPHS)
+    return {key: before[key] for key in kept if key in before} | report
 
 
 def grid(pipe: FacePipeline, path: Path) -> None:
@@ -39,64 +150,36 @@ def grid(pipe: FacePipeline, path: Path) -> None:
     sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
 
 
-def adherence(pipe: FacePipeline, count: int) -> dict[str, float]:
-    """Attribute -> area under the ROC curve between `count` faces drawn with it and `count` drawn against it."""
-    found, seeds = {}, list(range(count))
-    for index, name in enumerate(tqdm(ATTRIBUTES, desc="attributes")):
-        prompts = [attributes_to_prompt([name])] * count + [attributes_to_prompt([], [name])] * count
-        scores = pipe.attribute_scores(pipe.generate(prompts, seeds * 2))[:, index]
-        has, lacks = scores[:count, None], scores[None, count:]
-        found[name] = round(float((has > lacks).mean() + 0.5 * (has == lacks).mean()), 3)
-    return found
-
-
-def read_prompts(path: Path) -> list[tuple[str, np.ndarray]]:
-    """`prompt | +Present -Absent` lines -> (prompt, (40,) of 1, -1 and 0 for unmentioned)."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            continue
-        prompt, statements = line.rsplit("|", 1)
-        stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
-        for word in statements.split():
-            stated[ATTRIBUTES.index(word[1:])] = 1 if word[0] == "+" else -1
-        found.append((prompt.strip(), stated))
-    return found
-
-
-def understanding(clip: Clip, prompts: list[tuple[str, np.ndarray]]) -> dict[str, float]:
-    """What CLIP's head reads in prompts that people wrote: precision and recall over all stated attributes."""
-    read = clip.stated([prompt for prompt, _ in prompts]).argmax(-1).cpu().numpy() - 1
-    stated = np.stack([stated for _, stated in prompts])
-    hits = ((read == stated) & (stated != 0)).sum()
-    return {"prompts": len(prompts), "precision": round(float(hits / max((read != 0).sum(), 1)), 3),
-            "recall": round(float(hits / (stated != 0).sum()), 3)}
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--weights", type=Path, default=Path("weights"))
-    parser.add_argument("--count", type=int, default=12, help="faces with, and faces without, each attribute")
+    parser.add_argument("--judge", type=Path, help="the judge's file, if it is not among the weights")
+    parser.add_argument("--prepared", type=Path, help="what training.prepare wrote, for what needs photographs")
+    parser.add_argument("--ddpm", action="store_true", help="compare with 100 steps of DDPM (long)")
+    parser.add_argument("--quick", action="store_true", help="a few faces, to see that everything runs")
+    for name in ("count", "sets", "each", "threes"):
+        parser.add_argument(f"--{name}", type=int, help=f"{getattr(Size(), name)} unless told (see Size)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
     parser.add_argument("--grid", type=Path, help="only write the grid of faces to this PNG")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
+    given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
+        if options.grid:
+            return grid(pipe, options.grid)
+        check_card(options.weights / "README.md")
+        judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)
+        prepared = load_prepared(options.prepared) if options.prepared else None
+        report = measure(pipe, judge, replace(SIZES["quick" if options.quick else "full"], **given), prepared, options.ddpm,
+                         options.cache)
     except FacetError as error:
         raise SystemExit(f"evaluate: {error}") from error
-    if options.grid:
-        return grid(pipe, options.grid)
-    found, words = adherence(pipe, options.count), understanding(pipe.clip, read_prompts(PROMPTS))
-    report = {"settings": vars(DEFAULTS), "faces": 2 * options.count * len(ATTRIBUTES),
-              "weights": {"clip": pipe.clip.info, "unet": pipe.unet.info, "srresnet": pipe.upscaler.info},
-              "understanding": words, "adherence_by_clip": found, "adherence_by_clip_mean": round(float(np.mean(list(found.values()))), 3)}
-    (options.weights / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
-    print("| attribute | AUC |\n| --- | --- |")
-    for name, value in sorted(found.items(), key=lambda item: -item[1]):
-        print(f"| {name} | {value:.2f} |")
-    print(f"| **mean** | **{report['adherence_by_clip_mean']:.3f}** |")
-    print(f"\nOf {words['prompts']} hand-written prompts CLIP's head reads the attributes with precision {words['precision']:.2f} "
-          f"and recall {words['recall']:.2f}.")
+    path = options.weights / "evaluation.json"
+    report = keep(report, json.loads(path.read_text())) if path.is_file() else report
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    write_card(options.weights / "README.md", card(report))
+    print(card(report))
 
 
 if __name__ == "__main__":
