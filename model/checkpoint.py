@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from model.errors import WeightsError
 
+MOST_PARAMETERS = 2 * 10**9
 CURE = "Restore it with `git checkout weights`, or train it again (see training/README.md)."
 
 
@@ -70,6 +71,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
         raise WeightsError(f"{path} is damaged or is not a safetensors file ({type(error).__name__}). {CURE}") from error
     except KeyError as error:
         raise WeightsError(f"{path} holds no Facet metadata ({error}). {CURE}") from error
+    if not _bounded(config):
+        raise WeightsError(f"{path} has a config with a number that no network here needs. {CURE}")
     if tensor_hash(stored) != metadata.get("hash"):
         raise WeightsError(f"{path} has been altered: its contents do not match the hash it carries. {CURE}")
     for name, tensor in stored.items():
@@ -79,9 +82,23 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
     return tensors, config, {**info, "hash": metadata["hash"]}
 
 
+def _bounded(value) -> bool:
+    """No number beyond 65,536: such a config would keep a constructor busy, or fill the memory, before it failed."""
+    if isinstance(value, dict | list):
+        return len(value) <= 64 and all(map(_bounded, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, int | float) or abs(value) <= 2**16
+
+
 def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
-    """Build a network from a file's config; one that does not suit the code becomes a WeightsError."""
+    """Build a network from a file's config; one that does not suit the code becomes a WeightsError.
+
+    It is first built without memory: a config that asks for more than MOST_PARAMETERS is refused.
+    """
     try:
+        with torch.device("meta"):
+            size = sum(parameter.numel() for parameter in make().parameters())
+        if size > MOST_PARAMETERS:
+            raise ValueError(f"{size:,} parameters")
         return make()
     except Exception as error:  # whatever a strange config makes a constructor do
         raise WeightsError(f"{path} has a config this version cannot build ({error}). {CURE}") from error

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
-from model.diffusion import TARGETS, alpha_bar, from_original, log_snr
+from model.diffusion import TARGETS, alpha_bar, from_original, log_snr, time_of_log_snr
 from model.sampler import SAMPLERS, face_noise, guided, time_grid
 
 SHAPE = (2, 3, 8, 8)
@@ -40,6 +40,9 @@ THEIRS = {
     "dpmpp": lambda: DPMSolverMultistepScheduler(
         **COMMON, algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint", final_sigmas_type="zero"
     ),
+    "unipc": lambda: UniPCMultistepScheduler(
+        **COMMON, solver_order=2, solver_type="bh2", predict_x0=True, final_sigmas_type="zero"
+    ),
 }
 
 
@@ -68,10 +71,11 @@ def ideal(x, t):
     return MEAN + gain * (x - share.sqrt() * MEAN)
 
 
-def exact(x, t):
-    """Where the probability flow ODE takes x at time t: it keeps a pixel's distance from the mean in standard deviations."""
-    share = alpha_bar(t)
-    return MEAN + STD * (x - share.sqrt() * MEAN) / (STD**2 * share + 1 - share).sqrt()
+def exact(x, t, s=0.0):
+    """Where the probability flow ODE takes x from t to s: it keeps a pixel's distance from the mean in standard deviations."""
+    shares = alpha_bar(t), alpha_bar(s)
+    (mean, std), (mean_s, std_s) = ((share.sqrt() * MEAN, (STD**2 * share + 1 - share).sqrt()) for share in shares)
+    return mean_s + std_s * (x - mean) / std
 
 
 def error(sampler, steps):
@@ -79,19 +83,25 @@ def error(sampler, steps):
     return (run(sampler, ideal, noise, times)[-1].noisy - exact(noise, times[0])).abs().max().item()
 
 
-@pytest.mark.parametrize("sampler, order", [("ddim", 1), ("dpmpp", 2)])
+@pytest.mark.parametrize("sampler, order", [("ddim", 1), ("dpmpp", 2), ("unipc", 3)])
 def test_order_of_convergence(sampler, order):
-    coarse, fine = error(sampler, 40), error(sampler, 160)
-    assert math.log(coarse / fine, 4) == pytest.approx(order, abs=0.25)
+    def error(steps):  # before the last step, which is first order in all of them
+        times = time_of_log_snr(torch.linspace(-6, 4, steps + 1, dtype=torch.float64))
+        times = torch.cat([times, times.new_zeros(1)])
+        noise = normal(*SHAPE, dtype=torch.float64)
+        return (run(sampler, ideal, noise, times)[-2].noisy - exact(noise, times[0], times[-2])).abs().max().item()
+
+    assert math.log(error(40) / error(160), 4) == pytest.approx(order, abs=0.1)
 
 
 def test_accuracy():
     assert error("ddim", 200) < 0.02
     assert error("dpmpp", 25) < 0.02
-    assert error("dpmpp", 25) < error("ddim", 100)
+    assert error("unipc", 25) < 0.005
+    assert error("unipc", 6) < error("dpmpp", 6) < error("ddim", 6) / 3
 
 
-@pytest.mark.parametrize("sampler, steps", [("ddpm", 400), ("ddim", 100), ("dpmpp", 25)])
+@pytest.mark.parametrize("sampler, steps", [("ddpm", 400), ("ddim", 200), ("dpmpp", 25), ("unipc", 25)])
 def test_faces_have_the_mean_and_the_spread_of_the_data(sampler, steps):
     # DDPM needs the steps: the posterior's variance is too small for data with any spread, by 3.5 % of STD at 100 steps.
     faces = run(sampler, ideal, normal(4, 3, 64, 64), time_grid(steps, sampler))[-1].noisy
@@ -146,15 +156,32 @@ def test_no_gradient_mode_leaks_and_any_thread_may_resume():
 
 def test_time_grid():
     assert time_grid(100, "ddpm").tolist() == pytest.approx([i / 100 for i in range(100, -1, -1)], abs=1e-15)
-    for sampler in ("ddim", "dpmpp"):
+    for sampler in ("ddim", "dpmpp", "unipc"):
         times = time_grid(25, sampler)
         assert times.shape == (26,) and times.dtype == torch.float64 and times[-1] == 0
-        assert log_snr(times[0]).item() / 2 == pytest.approx(-5.1)
-        assert times.diff().std() < 1e-9
+        rising = log_snr(times[:-1]) / 2
+        assert rising[0].item() == pytest.approx(-5.1)
+        assert rising.diff().tolist() == pytest.approx([9.1 / 25] * 24)
+        assert time_grid(1, sampler).tolist() == [times[0].item(), 0]
     with pytest.raises(ValueError, match='unknown sampler "euler": use one of ddpm, ddim, dpmpp'):
         time_grid(10, "euler")
     with pytest.raises(ValueError, match="steps is 0"):
         time_grid(0, "ddpm")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_late_start_takes_the_steps_below_it(sampler):
+    whole = time_grid(20, sampler)
+    for start in (0.001, 0.1, 0.55, 0.9):
+        times = time_grid(20, sampler, start)
+        assert times[0] == pytest.approx(start) and times[-1] == 0 and (times.diff() < 0).all()
+        assert len(times) == 1 + (whole < start).sum()
+    assert time_grid(20, sampler, 1.0).equal(whole)
+    on_grid = whole[7].item()  # a start on the grid leaves the rest of it
+    assert time_grid(20, sampler, on_grid).tolist() == pytest.approx(whole[7:].tolist(), abs=1e-9)
+    for start in (0, -0.5, 1.5, math.nan):
+        with pytest.raises(ValueError, match="start is"):
+            time_grid(20, sampler, start)
 
 
 # --- guidance ---------------------------------------------------------------------------------------------------------
@@ -183,6 +210,46 @@ def test_guidance_is_linear_and_one_batch(guidance, batches):
     assert network.batches == batches
     wanted = Network()(x_t, T.float(), EMPTY + guidance * (CONDITION - EMPTY))
     torch.testing.assert_close(guess, wanted)
+
+
+def test_guidance_acts_in_its_interval_alone():
+    x_t = normal(*SHAPE)
+    for t, acts in ((0.2, False), (0.3, True), (0.5, True), (0.9, True), (0.95, False)):
+        network, times = Network(), torch.full((2,), t, dtype=torch.float64)
+        guess = guided(network, CONDITION, EMPTY, 3, "original", interval=(0.3, 0.9))(x_t, times)
+        assert network.batches == [4 if acts else 2]
+        torch.testing.assert_close(guess, guided(Network(), CONDITION, EMPTY, 3 if acts else 1, "original")(x_t, times))
+    for guidance in (0, 0.5):  # nothing is exaggerated, so nothing is left out
+        inside, outside = (guided(Network(), CONDITION, EMPTY, guidance, "original", interval=interval)(x_t, T)
+                           for interval in ((0, 1), (0.6, 0.7)))
+        torch.testing.assert_close(inside, outside)
+
+
+def test_network_calls_of_a_run():
+    """One forward for every step, of exactly the images that count."""
+    times, network = time_grid(8, "unipc"), Network()
+    run("unipc", guided(network, CONDITION, EMPTY, 2, "original", interval=(0.15, 0.98)), normal(*SHAPE), times)
+    assert network.batches == [4 if 0.15 <= t <= 0.98 else 2 for t in times[:-1]]
+    assert network.batches == [2, 2, 4, 4, 4, 4, 2, 2]
+
+
+def test_each_face_has_its_own_guidance():
+    x_t, t, guidance = normal(5, 3, 8, 8), torch.full((5,), 0.5, dtype=torch.float64), [0, 1, 2, 0.5, 7.5]
+    condition, network = normal(5, 3, seed=2) / 5, Network()
+    together = guided(network, condition, EMPTY, guidance, "original")(x_t, t)
+    assert network.batches == [8]  # 1 + 1 + 2 + 2 + 2
+    for i, own in enumerate(guidance):
+        alone = guided(Network(), condition[i : i + 1], EMPTY, own, "original")(x_t[i : i + 1], t[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone)
+
+
+def test_watch_sees_where_the_condition_acts():
+    x_t, seen = normal(*SHAPE), []
+    for guidance in (3, 1, 0, [3, 1]):
+        guided(Network(), CONDITION, EMPTY, guidance, "original", watch=seen.append)(x_t, T)
+    with_it, without = (Network()(x_t, T.float(), e.expand(2, -1)).clamp(-1, 1) for e in (CONDITION, EMPTY))
+    torch.testing.assert_close(seen[0], (with_it - without).abs().mean(1))
+    assert seen[1:] == [None, None, None]
 
 
 def test_each_face_has_its_own_negative_prompt():
