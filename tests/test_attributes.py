@@ -15,7 +15,7 @@ def test_table_covers_the_forty_attributes_once():
     assert sorted(grouped) == sorted(ATTRIBUTES)
     assert set().union(*CONFLICTS) <= set(ATTRIBUTES)
     kinds = {kind for entry in WORDING.values() for side in ("has", "lacks") for kind in entry.get(side, {})}
-    assert kinds <= {"person", "pronoun", "adjective", "with", "wearing", "hair", "no"}
+    assert kinds <= {"person", "pronoun", "object", "owner", "adjective", "with", "wearing", "hair", "no"}
     assert all(FILLER[key] for key in ("openings", "nouns", "adjectives", "details", "lengths", "looks", "degrees", "endings", "elsewhere"))
     for entry in COMBINED:
         assert entry["kind"] in kinds and entry["words"] and len(entry["states"]) > 1

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from model.attributes import ATTRIBUTES, COMBINED, attributes_to_prompt
-from training.captions import (PHRASES, caption, celeba_prompt, choose, denials, phrase, phrase_list, sentence, stated_attributes, told,
-                               typo)
+from model.understanding import known_words
+from training.captions import (PHRASES, amid_strangers, caption, celeba_prompt, choose, denials, owned, phrase, phrase_list, sentence,
+                               stated_attributes, strangers, told, typo)
 
 FREQUENCY = np.full(40, 0.3)
 
@@ -83,7 +84,22 @@ def test_told_in_sentences_about_him_or_her():
     rng, stated = Random(0), np.zeros(40, np.int8)
     stated[ATTRIBUTES.index("Male")], stated[ATTRIBUTES.index("Smiling")] = -1, -1
     texts = {told(stated, rng) for _ in range(50)}
-    assert all(text.startswith("she ") for text in texts) and len(texts) > 15
+    assert all(text.startswith(("she ", "her ")) for text in texts) and len(texts) > 15
+
+
+def test_parts_of_the_face_have_owners():
+    rng = Random(0)
+    assert owned("her", "with", "big lips", rng) == "her lips are big" and owned("his", "hair", "wavy", rng) == "his hair is wavy"
+    assert owned("his", "no", "a pointy nose", rng) in ("his nose is not pointy", "his nose isn't pointy")
+    assert owned("his", "with", "chin fat", rng) == owned("his", "with", "no hair", rng) == owned("his", "adjective", "bald", rng) == ""
+
+
+def test_strangers_are_words_that_mean_nothing_here_and_part_no_phrase():
+    rng, known = Random(0), known_words()
+    assert len(strangers()) > 10_000 and not known & set(strangers())
+    for _ in range(100):
+        words = amid_strangers("no hat, big lips", rng).split(", ")
+        assert len(words) > 2 and [word for word in words if word in ("no hat", "big lips")] == ["no hat", "big lips"]
 
 
 def test_celeba_wording_is_the_apps_wording():

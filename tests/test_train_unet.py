@@ -159,6 +159,14 @@ def test_start_from_begins_with_those_weights(prepared, clip, tiny_weights, tmp_
         assert torch.allclose(one, other, atol=1e-6)
 
 
+def test_a_warm_start_counts_what_went_before(prepared, clip, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    train(prepared, clip, TINY, tmp_path / "a", first, device="cpu", stop_after=2)
+    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop_after=1)
+    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop_after=2)  # resumed
+    assert UNet.from_file(first).info["images"] == 2 * TINY.batch and UNet.from_file(second).info["images"] == 5 * TINY.batch
+
+
 def test_two_processes_train_one_network(archive, tiny_weights, tmp_path):
     """Through torchrun: both end, one writes; the weights load and saw every image once."""
     prepare_images(archive, tmp_path / "prepared")

@@ -4,14 +4,18 @@ A caption states some attributes as present, some as absent, and leaves the othe
 `caption` returns both the text and what it states, and an image fits a caption when it satisfies all that is stated.
 """
 
+from functools import lru_cache
 from random import Random
 
 import numpy as np
 
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING, attributes_to_prompt, conflict, lacking
+from model.clip import tokenizer
+from model.understanding import known_words
 
 PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
 DENIALS = ("no", "unworn", "not")  # kinds of phrase that put a "no" before words of the attribute
+PARTS = ("hair", "lips", "nose", "eyebrows", "brows", "eyes", "cheekbones", "cheeks", "skin", "face", "mouth", "head")  # can be big, thin, ...
 MALE = ATTRIBUTES.index("Male")
 
 
@@ -58,7 +62,8 @@ def caption(row: np.ndarray, frequency: np.ndarray, rng: Random) -> tuple[str, n
     """One random caption of a face: `(text, stated)`, with stated (40,) int8 as in `stated_attributes`."""
     style = rng.random()
     if style < 0.06:  # no face at all, or nothing: the unconditional prompt
-        return (rng.choice(FILLER["elsewhere"] + FILLER["endings"]) if rng.random() < 0.5 else ""), np.zeros(40, np.int8)
+        nothing = (rng.choice(FILLER["elsewhere"] + FILLER["endings"]), " ".join(rng.choices(strangers(), k=rng.randint(1, 8))), "", "")
+        return rng.choice(nothing), np.zeros(40, np.int8)
     if style < 0.16:  # the lecture's prompt: every attribute the face has
         stated = row.astype(np.int8)
     else:
@@ -70,6 +75,8 @@ def worded(stated: np.ndarray, rng: Random) -> str:
     """What is stated, (40,), in one of many forms, sometimes with words that say nothing, or a typing error."""
     form = rng.choices((celeba_prompt, phrase_list, sentence, told), (0.25, 0.3, 0.3, 0.15))[0]
     text = celeba_prompt(stated) if form is celeba_prompt else form(stated, rng)
+    if rng.random() < 0.12:
+        text = amid_strangers(text, rng)
     if rng.random() < 0.15:
         text = f"{text.rstrip('.')}, {rng.choice(FILLER['endings'])}"
         text = f"{text}, {rng.choice(FILLER['endings'])}" if rng.random() < 0.3 else text
@@ -90,8 +97,11 @@ def celeba_prompt(stated: np.ndarray) -> str:
 
 def phrase_list(stated: np.ndarray, rng: Random) -> str:
     """`"blond hair, no glasses, smiling"`, `"smiling woman but no hat or earrings"`, sometimes after an opening."""
+    said = []
+    if stated[MALE] and rng.random() < 0.08:
+        said, stated = [of_sex("object", stated)], np.where(np.arange(40) == MALE, 0, stated)
     found = chosen_words(stated, rng)
-    said = [phrase(kind, words, rng) for kind, words in found if kind not in DENIALS]
+    said += [phrase(kind, words, rng) for kind, words in found if kind not in DENIALS]
     denied = denials([pair for pair in found if pair[0] in DENIALS], rng)
     separator = rng.choice((", ", ", ", ", ", ", ", "; ", ". ", " and ", " ", " + ", " but "))
     if separator == " but ":
@@ -142,18 +152,35 @@ def sentence(stated: np.ndarray, rng: Random) -> str:
 
 
 def told(stated: np.ndarray, rng: Random) -> str:
-    """`"she has wavy hair, wears earrings and isn't smiling"`."""
+    """`"she has wavy hair, wears earrings and isn't smiling"`, `"his nose is big. he is not bald."`."""
     if stated[MALE]:
-        subject = PHRASES["Male", bool(stated[MALE] == PRESENT)]["pronoun"][0]
+        subject, owner = of_sex("pronoun", stated), of_sex("owner", stated)
         stated = np.where(np.arange(40) == MALE, 0, stated)
     else:
-        subject = rng.choice(("the person", "this person", "someone who", "a person who", "it", "the face"))
-    clauses = [clause(kind, words, rng) for kind, words in chosen_words(stated, rng)]
-    if not clauses:
+        subject, owner = rng.choice(("the person", "this person", "someone who", "a person who", "it", "the face")), "the"
+    found = chosen_words(stated, rng)
+    if not found:
         return subject
-    if rng.random() < 0.25 and not subject.endswith("who"):
-        return ". ".join(f"{subject} {words}" for words in clauses) + "."
-    return f"{subject} {_join(clauses, rng)}"
+    if rng.random() < 0.5 and not subject.endswith("who"):
+        about = [owned(owner, kind, words, rng) if rng.random() < 0.5 else "" for kind, words in found]
+        about = [part or f"{subject} {clause(kind, words, rng)}" for part, (kind, words) in zip(about, found)]
+        return rng.choice((". ", ". ", ", ", " and ")).join(about) + rng.choice((".", ""))
+    return f"{subject} {_join([clause(kind, words, rng) for kind, words in found], rng)}"
+
+
+def of_sex(kind: str, stated: np.ndarray) -> str:
+    """The pronoun of a stated sex: kind "pronoun" (he), "object" (him) or "owner" (his)."""
+    return PHRASES["Male", bool(stated[MALE] == PRESENT)][kind][0]
+
+
+def owned(owner: str, kind: str, words: str, rng: Random) -> str:
+    """`"big lips"` -> `"her lips are big"`, `"wavy"` hair -> `"her hair isn't wavy"`; "" for words that have no such form."""
+    adjective, _, part = f"{words} hair".rpartition(" ") if kind == "hair" else _bare(words).rpartition(" ")
+    if kind not in ("hair", "with", "no") or part not in PARTS or not adjective or adjective == "no" or " " in adjective and part != "hair":
+        return ""
+    verb = "are" if part.endswith("s") else "is"
+    verb = rng.choice((f"{verb} not", f"{verb}n't")) if kind == "no" else verb
+    return f"{owner} {part} {verb} {adjective}"
 
 
 # --- one attribute ------------------------------------------------------------------------------------------------------
@@ -173,7 +200,7 @@ def chosen_words(stated: np.ndarray, rng: Random) -> list[tuple[str, str]]:
 
 def choose(attribute: str, present: bool, rng: Random) -> tuple[str, str]:
     """A kind of phrase, then words of that kind; the commonest word and the kinds with more words are preferred."""
-    kinds = {kind: words for kind, words in PHRASES[attribute, present].items() if kind != "pronoun"}
+    kinds = {kind: words for kind, words in PHRASES[attribute, present].items() if kind not in ("pronoun", "object", "owner")}
     kind = rng.choices(list(kinds), [min(len(words), 4) for words in kinds.values()])[0]
     return kind, kinds[kind][0] if rng.random() < 0.25 else rng.choice(kinds[kind])
 
@@ -242,6 +269,21 @@ def hair(words: list[str], rng: Random) -> str:
 
 def with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def amid_strangers(text: str, rng: Random) -> str:
+    """One to three words that mean nothing here, before, behind, or after a comma."""
+    parts = text.split(", ")
+    for _ in range(rng.randint(1, 3)):
+        parts.insert(rng.randint(0, len(parts)), rng.choice(strangers()))
+    return ", ".join(parts)
+
+
+@lru_cache(maxsize=1)
+def strangers() -> list[str]:
+    """Words of CLIP's token table that the table of wordings does not use."""
+    whole = (token.removesuffix("</w>") for token in tokenizer().encoder if token.endswith("</w>"))
+    return sorted(word for word in whole if len(word) > 3 and word.isascii() and word.isalpha() and word not in known_words())
 
 
 def typo(text: str, rng: Random) -> str:

@@ -2,6 +2,7 @@
 
     python -m training.prepare images --data data/celeba --out runs/prepared [--limit 5000]
     python -m training.prepare embed  --out runs/prepared --weights weights
+    python -m training.prepare folder --data my_faces --out runs/mine [--labels labels.csv]     other pictures than CelebA's
 
 `images` reads the annotations with pandas, writes a prompt of every image's positive attributes, crops the largest
 square and resizes to 64x64x3. `embed` adds the CLIP embedding of every image and every prompt, which completes the
@@ -19,13 +20,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
-from safetensors import safe_open
+from PIL import Image, ImageOps
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from model.attributes import ATTRIBUTES
+from model.checkpoint import tensor_hash
 from model.errors import FacetError, InputError
 from training.captions import celeba_prompt
 
@@ -156,18 +158,81 @@ def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str,
     return {reason: found for reason, found in skipped.items() if found}
 
 
-def embed(out: Path, weights: Path, batch: int = 256) -> None:
-    """Step two. Writes `out/embeddings.safetensors`: CLIP's image and prompt embedding of every pair."""
+def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = None) -> dict[str, list[str]]:
+    """Step one for a folder of other pictures (PNG, JPEG, WebP): their middle squares, numbered in the order of their names.
+
+    labels: a CSV with a column `file` and one for each attribute that is known (1 or 0). What it leaves out, the CLIP of
+    `weights` reads from the picture. Returns the names skipped, by reason.
+    """
     from model.clip import Clip
 
-    prepared = load_prepared(out)
+    clip, known = Clip.from_file(weights / "clip.safetensors"), read_labels(labels) if labels else pd.DataFrame()
+    if not data.is_dir():
+        raise InputError(f"{data} is no folder.")
+    faces, names, broken = [], [], []
+    for path in tqdm(sorted(data.iterdir()), desc="pictures", unit=" faces"):
+        try:
+            with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+                faces.append(np.asarray(ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.LANCZOS)))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            broken.append(path.name)
+        else:
+            names.append(path.name)
+    if not faces:
+        raise InputError(f"{data} holds no picture that can be read.")
+    images = torch.from_numpy(np.stack(faces))
+    features = torch.cat([clip.encode_images(part) for part in images.split(256)])
+    rows = pd.DataFrame(clip.attribute_logits(features).cpu().numpy() > 0, index=names, columns=list(ATTRIBUTES))
+    for name in known.columns:
+        said = known[name].dropna()
+        said = said[said.index.isin(names)]
+        rows.loc[said.index, name] = said > 0
+    (out / "embeddings.safetensors").unlink(missing_ok=True)  # of the faces before
+    _write(out / "faces.safetensors",
+           {"images": images, "attributes": torch.tensor(rows.to_numpy(dtype=bool)).contiguous(),
+            "squashed": torch.zeros(len(names), dtype=bool)},
+           {"names": json.dumps([f"{index:06d}{Path(name).suffix}" for index, name in enumerate(names, 1)]),
+            "prompts": json.dumps([prompt_of(row) for row in rows.to_numpy(dtype=bool)])})
+    skipped = {"no picture": broken, "label without a picture": sorted(set(known.index) - set(names))}
+    return {reason: found for reason, found in skipped.items() if found}
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """A CSV of `file` and attributes -> numbers, above 0 where the face has it; index file name."""
+    try:
+        frame = pd.read_csv(path, index_col="file")
+        frame = frame.apply(pd.to_numeric)
+    except (OSError, ValueError, TypeError, pd.errors.ParserError) as error:
+        raise InputError(f"{path} is no CSV with a column `file` and numbers ({str(error).splitlines()[0]}).") from error
+    if strange := sorted(set(frame.columns) - set(ATTRIBUTES)):
+        raise InputError(f"{path}: {strange[0]} is none of the 40 attributes; see model/attributes.py.")
+    if frame.index.has_duplicates:
+        raise InputError(f"{path} names {frame.index[frame.index.duplicated()][0]} twice.")
+    return frame
+
+
+def embed(out: Path, weights: Path, batch: int = 256) -> None:
+    """Step two. Writes `out/embeddings.safetensors`: CLIP's image and prompt embedding of every pair.
+
+    Where only CLIP's text side has changed since (training/train_words.py), the faces keep their embeddings.
+    """
+    from model.clip import Clip
+
+    prepared, path = load_prepared(out), out / "embeddings.safetensors"
     clip = Clip.from_file(weights / "clip.safetensors")
+    side = tensor_hash(clip.towers.visual.state_dict())
     images, texts = [], []
+    if path.is_file():
+        with safe_open(path, framework="pt") as file:
+            images = [file.get_tensor("image_embeddings")] if file.metadata().get("image_side") == side else []
+    known = bool(images)
     for start in tqdm(range(0, len(prepared.names), batch), desc="embeddings", unit=" batches"):
-        images.append(clip.encode_images(prepared.images[start:start + batch]).half())
+        if not known:
+            images.append(clip.encode_images(prepared.images[start:start + batch]).half())
         texts.append(clip.encode_texts(prepared.prompts[start:start + batch]).half())
-    _write(out / "embeddings.safetensors", {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
-           {"clip": clip.hash})
+    _write(path, {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
+           {"clip": clip.hash, "image_side": side})
 
 
 def load_prepared(folder: str | Path) -> Prepared:
@@ -210,17 +275,25 @@ def main(arguments: list[str] | None = None) -> None:
     images = steps.add_parser("images", help="annotations and pictures -> prompts and 64x64 faces")
     images.add_argument("--data", type=Path, required=True, help="folder with img_align_celeba/ and list_attr_celeba.txt")
     images.add_argument("--limit", type=int, help="only the first so many rows (the lecture used 5000); all by default")
+    folder = steps.add_parser("folder", help="any folder of pictures, instead of `images`")
+    folder.add_argument("--data", type=Path, required=True, help="folder of PNG, JPEG or WebP files, each a face")
+    folder.add_argument("--labels", type=Path, help="CSV: a column `file`, and one for each attribute that is known")
     embeddings = steps.add_parser("embed", help="CLIP embeddings of every face and prompt")
-    embeddings.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
-    for step in (images, embeddings):
+    for step in (folder, embeddings):
+        step.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
+    for step in (images, folder, embeddings):
         step.add_argument("--out", type=Path, default=Path("runs/prepared"), help="where the prepared files go")
     options = parser.parse_args(arguments)
     try:
         if options.step == "embed":
             return embed(options.out, options.weights)
-        for reason, names in prepare_images(options.data, options.out, options.limit).items():
+        if options.step == "folder":
+            skipped = prepare_folder(options.data, options.out, options.weights, options.labels)
+        else:
+            skipped = prepare_images(options.data, options.out, options.limit)
+        for reason, names in skipped.items():
             print(f"skipped, {reason}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})")
-    except FacetError as error:
+    except (FacetError, OSError, SafetensorError) as error:  # the last two: a disk that is full
         raise SystemExit(f"prepare: {error}") from error
 
 

@@ -188,8 +188,11 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     torch.manual_seed(config.seed)
     network = UNet(config.network).to(device, memory_format=torch.channels_last)
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
+    before = {"images": 0, "seconds": 0}  # what the weights it starts from had seen
     if start_from:
-        checkpoint.fill(network, checkpoint.load(start_from)[0], start_from)
+        tensors, _, info = checkpoint.load(start_from)
+        checkpoint.fill(network, tensors, start_from)
+        before = {name: info.get(name, 0) for name in before}
     ema = EMA(network, config.half_life)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99),
                                   weight_decay=config.weight_decay, fused=True)
@@ -197,20 +200,23 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     if state:
         network.load_state_dict(state["network"]), ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
-        step, clock.seconds = state["step"], state["seconds"]
+        step, clock.seconds, before = state["step"], state["seconds"], state["before"]
+    config = replace(config, seed=config.seed + before["images"])  # else a warm start would see the same noise once more
     wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
     if device.type == "cuda":
         wrapped = torch.compile(wrapped)
 
     def keep():
         save_state(run / "state.pt", {"identity": identity, "network": network.state_dict(), "ema": ema.state_dict(),
-                                      "optimizer": optimizer.state_dict(), "step": step, "seconds": clock.seconds})
+                                      "optimizer": optimizer.state_dict(), "step": step, "seconds": clock.seconds,
+                                      "before": before})
         loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
         log.write(images=step * config.batch, seconds=clock.seconds, validation_loss=loss)
         sample_grid(ema.network, clip, run / "grids" / f"{step * config.batch:09d}.png")
         if out:
             checkpoint.save(out, ema.network.state_dict(), asdict(config.network), {
-                "kind": "unet", "clip": clip.hash, "images": step * config.batch, "seconds": round(clock.seconds),
+                "kind": "unet", "clip": clip.hash, "images": before["images"] + step * config.batch,
+                "seconds": before["seconds"] + round(clock.seconds),
                 "device": device.type, "faces": len(data.images), "data": prepared.hash, "commit": commit(),
                 "attributes": list(ATTRIBUTES), "validation_loss": loss,
                 "recipe": {name: value for name, value in asdict(config).items() if name != "network"},

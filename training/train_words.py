@@ -1,0 +1,129 @@
+"""Train the text side of CLIP further, while its image side keeps still.
+
+    python -m training.train_words --start-from runs/clip/clip.safetensors --prepared runs/prepared --out runs/words/clip.safetensors
+
+The faces' embeddings are finished (`python -m training.prepare embed`), so a step costs no image network, and texts, of
+which there are far more kinds than faces, get several times as many steps. Also the way to teach a finished CLIP new words: add
+them to model/wording.toml and run this; afterwards training/refit.py carries the U-Net over. The loss is train_clip's.
+"""
+
+import argparse
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attributes import ATTRIBUTES
+from model.clip import FIRST_KNOWN, UNKNOWN, Clip
+from model.device import pick_device
+from model.errors import FacetError, InputError
+from training.captions import caption
+from training.clip_quality import satisfies, validate
+from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, finite, warmup_then_linear
+from training.prepare import Prepared, load_prepared
+from training.train_clip import known_tokens, single_statements
+
+TABLE = "towers.text.token_embedding.weight"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; budgets are counted in captions."""
+
+    captions: int = 2_000_000    # the learning rate falls to 0 over these
+    batch: int = 128             # captions a step, besides the 80 single statements
+    faces: int = 512             # faces a step that all texts are compared with
+    learning_rate: float = 7e-4
+    weight_decay: float = 0.05
+    half_life: int = 20_000      # captions, of the running average of the weights
+    vocabulary: int = 100_000    # captions drawn to find the tokens that captions use
+    seed: int = 2
+
+
+RECIPES = {"default": TrainConfig(), "tiny": TrainConfig(captions=256, batch=16, faces=32, half_life=32, vocabulary=2000)}
+
+
+def with_tokens(clip: Clip, vocabulary: Tensor) -> Clip:
+    """The same CLIP over another token table, (K,) sorted ids; a token it did not know starts as the unknown one did."""
+    wider = Clip(replace(clip.config, tokens=len(vocabulary)), vocabulary)
+    state, row = clip.state_dict(), {token: FIRST_KNOWN + i for i, token in enumerate(clip.vocabulary.tolist())}
+    rows = list(range(FIRST_KNOWN)) + [row.get(token, UNKNOWN) for token in vocabulary.tolist()]
+    wider.load_state_dict(state | {TABLE: state[TABLE][rows], "vocabulary": vocabulary})
+    return wider
+
+
+def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float,
+          device: str = "auto") -> Clip:
+    """Train until the captions or the minutes are spent, or a signal comes. Returns the averaged network.
+
+    Raises InputError if the prepared faces have no embeddings of this CLIP, FacetError if the loss is not a number.
+    """
+    if prepared.image_embeddings is None or prepared.clip != start.hash:
+        raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
+    device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
+    rows = (~prepared.validation).nonzero().squeeze(1)
+    attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
+    frequency = attributes.float().mean(0).numpy()
+    torch.manual_seed(config.seed)
+    clip = with_tokens(start, known_tokens(attributes.numpy(), config.vocabulary)).to(device).train()
+    clip.towers.visual.requires_grad_(False).eval()
+    learning = [p for p in clip.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW([{"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
+                                   {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
+    ema, rng, seen, running, autocast = EMA(clip, config.half_life), Random(config.seed), 0, None, amp_dtype(device)
+    with Stop() as stop:
+        while seen < config.captions and clock.seconds < 60 * max_minutes and not stop.requested:
+            progress = max(seen / config.captions, clock.seconds / (60 * max_minutes))
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * warmup_then_linear(progress)
+            picks = torch.randint(len(rows), (config.faces,))
+            pairs = [caption(row, frequency, rng) for row in attributes[picks[:config.batch]].numpy()]
+            singles, what = single_statements(rng)
+            stated = torch.from_numpy(np.concatenate([np.stack([stated for _, stated in pairs]), what])).to(device)
+            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                texts = torch.cat([clip.text_features(clip.tokens(part)) for part in ([text for text, _ in pairs], singles)])
+                logits, read = clip.logits(faces[picks].to(device), texts), clip.read(texts)
+            fits = satisfies(attributes[picks].to(device), stated)
+            loss = (F.binary_cross_entropy_with_logits(logits.float(), fits.float())
+                    + F.cross_entropy(read.float().flatten(0, 1), (stated.long() + 1).flatten()))
+            optimizer.zero_grad(set_to_none=True)
+            finite(loss).backward()
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
+            optimizer.step()
+            ema.update(clip, config.batch)
+            seen += config.batch
+            clock.tick()
+            running = loss.item() if running is None else running + (loss.item() - running) * 0.02
+            if seen // config.batch % 100 == 0:
+                log.write(captions=seen, seconds=clock.seconds, loss=running)
+    figures = validate(ema.network, prepared)
+    log.write(captions=seen, seconds=clock.seconds, **figures)
+    if out:
+        ema.network.save(out, {name: value for name, value in start.info.items() if name != "hash"} | {
+            "words": {"captions": seen, "seconds": round(clock.seconds), "commit": commit(), "recipe": asdict(config)},
+            "attributes": list(ATTRIBUTES), "validation": figures})
+    return ema.network
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.train_words", description=__doc__.split("\n")[0])
+    parser.add_argument("--start-from", type=Path, default=Path("weights/clip.safetensors"), help="the CLIP to go on from")
+    parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote, embedded by it")
+    parser.add_argument("--out", type=Path, default=Path("runs/words/clip.safetensors"))
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/words"), help="where the log goes")
+    parser.add_argument("--max-minutes", type=float, default=15.0)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    try:
+        train(load_prepared(options.prepared), Clip.from_file(options.start_from), RECIPES["default"], options.state_dir, options.out,
+              options.max_minutes, options.device)
+    except FacetError as error:
+        raise SystemExit(f"train_words: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
