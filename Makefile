@@ -9,7 +9,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare embed train-clip train-unet train-srresnet evaluate bench grid clean
+.PHONY: help app test prepare embed train-clip train-words train-unet train-srresnet evaluate bench grid clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -32,6 +32,9 @@ train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
 	$(TRAIN) -m training.train_clip --max-minutes $(MINUTES)
 	cp runs/clip/clip.safetensors weights/
 
+train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and refit)
+	$(TRAIN) -m training.train_words --max-minutes $(MINUTES)
+
 train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
 	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES)
 	cp runs/unet/unet.safetensors weights/
@@ -40,8 +43,13 @@ train-srresnet: .venv/dev  ## train SRResNet on the folders in SR_DATA, MINUTES 
 	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --max-minutes $(MINUTES)
 	cp runs/srresnet/srresnet.safetensors weights/
 
-evaluate: .venv/dev  ## measure the committed weights
-	$(PY) -m training.evaluate
+# The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
+PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
+evaluate: .venv/dev $(PHOTOGRAPHS)  ## measure the committed weights; with DATA=... what needs photographs too
+	$(PY) -m training.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
+
+runs/prepared/faces.safetensors: | .venv/dev
+	$(PY) -m training.prepare images --data $(DATA)
 
 bench: .venv/dev  ## how long a visitor waits
 	$(PY) -m benchmarks.latency
@@ -49,8 +57,39 @@ bench: .venv/dev  ## how long a visitor waits
 grid: .venv/dev  ## make the README's grid of faces again
 	$(PY) -m training.evaluate --grid assets/faces.png
 
+load: .venv/dev  ## many visitors at once: right answers, no growth; some six minutes
+	$(PY) -m benchmarks.load $(ARGS)
+
+audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: needs the network)
+	$(PY) -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv/installed.txt
+	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement .venv/installed.txt
+
+# The line Hugging Face Spaces installs, for its Python; pip finds versions that agree and downloads little (needs the network).
+spaces-check: .venv/app  ## do the versions agree that Spaces will install?
+	$(PY) -m pip install --dry-run --quiet --ignore-installed --target .venv/spaces --python-version 3.12 --only-binary=:all: \
+		--requirement requirements.txt "gradio[oauth,mcp]==$$(sed -n 's/^sdk_version: //p' README.md)" uvicorn websockets spaces
+	@echo "They agree."
+
+# With DRY_RUN=1 nothing is sent. The account is that of `hf auth login` or HF_TOKEN.
+publish-weights: .venv/app  ## weights/ -> the Hub, as REPO=owner/name
+	$(PY) -m deploy.publish weights --repo $(REPO) $(if $(DRY_RUN),--dry-run)
+
+publish-space: .venv/app  ## the page -> a Space, as REPO=owner/name
+	$(PY) -m deploy.publish space --repo $(REPO) $(if $(DRY_RUN),--dry-run)
+
+OLDEST := $(shell sed -n 's/^\(torch\|torchvision\)>=\([0-9.]*\),.*/"\1==\2"/p' requirements.txt)
+test-oldest: .venv-oldest/done  ## every test on the oldest torch that requirements.txt allows, in .venv-oldest
+	.venv-oldest/bin/python -m pytest $(ARGS)
+
+.venv-oldest/done: requirements-dev.txt requirements.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
+	@touch $@
+
+.PHONY: load audit spaces-check publish-weights publish-space test-oldest
+
 clean:  ## forget the virtual environment and caches (not runs/)
-	rm -rf .venv .pytest_cache .hypothesis
+	rm -rf .venv .venv-oldest .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -64,3 +103,7 @@ clean:  ## forget the virtual environment and caches (not runs/)
 .venv/dev: requirements-dev.txt requirements.txt | .venv/bin/python
 	$(PY) -m pip install --quiet --requirement requirements-dev.txt
 	@touch .venv/app $@
+
+.venv/audit: | .venv/dev
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet "pip-audit>=2.9,<3"

@@ -1,45 +1,397 @@
-// Plays the frames that the server streams. `props.value` is one message, see `messages` in ui/frames.py: every frame since the
-// message before. They are spread over the time until the next one comes, as far as a screen can follow.
-const MESSAGE_MS = 66, MOST = 32;
-const player = element.querySelector(".player");
-const [face, noisy] = [player.querySelector(".denoised"), player.querySelector(".noisy")];
-let waiting = [], timer = 0;
+// The face: plays the steps that the server streams, lets them be scrubbed afterwards without it, and compares enlargements.
+// `props.value` is one message of ui/draw.py: some steps of a run ({run, frames, ...}), or what follows it ({run, large, ...}).
+const facet = window.facet;
+const MESSAGE_MS = 66, MOST = 32;  // a message comes every 66 ms; a screen can follow 32 of its frames
+const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds of faces that are there at once
+const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image that this step works on.",
+  influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare."};
+const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
+const [stage, picture, at, split] = [part(".stage"), part(".picture"), part(".at"), part(".split")];
 
-function show(frame) {
-  face.src = frame.denoised;
-  noisy.src = frame.noisy;
-  face.hidden = noisy.hidden = false;
-  player.querySelector(".step").textContent = "Step " + frame.step + " of " + frame.total;
-  player.querySelector(".noise").textContent = "Noise level " + frame.noise_level.toFixed(2);
-  player.querySelector("progress").value = frame.step / frame.total;
-  player.dataset.step = frame.step;
+let run = null;        // what is on screen: {id, total, count, record, seeds, frames: [step 1, ...], image, large, decided}
+let all = null;        // the batch that `run` was opened from
+let view = "denoised", step = 0, left = "pixels";
+let touched = false;   // the visitor chose what to see: do not choose for them
+let waiting = [], pacing = 0, playing = 0, wiping = 0;
+const over = new Set();  // ids of runs whose late messages no longer count
+
+// --- one frame ---------------------------------------------------------------------------------------------------------
+
+function show(number) {
+  const frame = run?.frames[number - 1];
+  if (!frame) return;
+  step = number;
+  const kind = view === "large" ? "denoised" : view;
+  picture.src = frame[kind] || frame.denoised;
+  picture.hidden = view === "large";
+  picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${described()}`;
+  at.value = number;
+  at.setAttribute("aria-valuetext", `Step ${frame.step} of ${run.total}, noise level ${frame.noise_level.toFixed(2)}`);
+  part(".step").textContent = `Step ${frame.step} of ${run.total}`;
+  part(".noise").textContent = `Noise level ${frame.noise_level.toFixed(2)}`;
+  const [x, y] = onCurve(frame.noise_level);
+  part(".dot").setAttribute("cx", x);
+  part(".dot").setAttribute("cy", y);
+  part(".take").hidden = view === "large" || facet.running || run.count > 1 || (Boolean(run.large) && number === run.frames.length);
+  player.dataset.step = number;
+  label();
+  announceFace();
+}
+
+function described() { return !run.record ? "Drawn from another face." : run.record.prompt ? `Prompt: ${run.record.prompt}` : "No prompt: any face."; }
+
+// What the other components take for "the face": the finished one, or the frame that was scrubbed to.
+function announceFace() {
+  facet.later("face", 80, () => {
+    if (!run?.frames.length || facet.running) return;
+    const last = view === "large" || step === run.frames.length;
+    facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
+      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised)};
+    facet.tell("face", facet.face);
+  });
+}
+
+// --- the schedule's curve: x is the time from 1 to 0, y the noise level -------------------------------------------------
+
+const schedule = props.schedule || [];  // noise levels at evenly spaced times, from 1 down to 0
+const place = index => [64 * index / (schedule.length - 1), 24 - 24 * schedule[index]];
+part(".line").setAttribute("points", schedule.map((_, index) => place(index).join(",")).join(" "));
+part(".dot").setAttribute("cy", 0);
+function onCurve(level) {
+  const after = Math.max(1, schedule.findIndex(value => value <= level));
+  const [high, low] = [schedule[after - 1], schedule[after]], share = high > low ? (high - level) / (high - low) : 1;
+  return [64 * (after - 1 + Math.min(1, Math.max(0, share))) / (schedule.length - 1), 24 - 24 * level];
+}
+
+// --- views -------------------------------------------------------------------------------------------------------------
+
+function setView(name) {
+  if (name === "large" && !run?.large) return;
+  view = name;
+  player.dataset.view = name;
+  player.querySelectorAll(".views button").forEach(button => button.setAttribute("aria-pressed", button.dataset.view === name));
+  part(".large").hidden = name !== "large";
+  part(".explain").textContent = run ? EXPLAIN[name] : "";
+  if (name === "large") {
+    pause();
+    step = run.frames.length || step;
+  }
+  if (run?.frames.length) show(step || run.frames.length);
+  else picture.hidden = name === "large" || !run;
+  cells();
+}
+
+function setSplit(value) {
+  split.value = value;
+  part(".plain").style.clipPath = `inset(0 ${100 - value}% 0 0)`;
+  part(".divider").style.left = `${value}%`;
+  part(".divider").hidden = value <= 0 || value >= 100;
+  split.setAttribute("aria-valuetext", value > 0 ? `${value} % ${left}, the rest SRResNet` : "All SRResNet");
+  player.querySelectorAll(".enlargements button").forEach(button =>
+    button.setAttribute("aria-pressed", value > 0 ? button.dataset.by === left : button.dataset.by === "srresnet"));
+}
+
+function setLeft(name) {
+  left = name;
+  part(".plain").src = name === "pixels" ? run.image : run.large.bicubic;
+  part(".plain").classList.toggle("pixelated", name === "pixels");
+}
+
+function stopWipe() { cancelAnimationFrame(wiping); wiping = 0; }
+
+// The enlargement wipes over the pixels, once.
+function wipe() {
+  const start = performance.now();
+  const move = now => {
+    const share = Math.min(1, (now - start) / 900);
+    setSplit(Math.round(100 * (1 - share * share * (3 - 2 * share))));
+    wiping = share < 1 ? requestAnimationFrame(move) : 0;
+  };
+  stopWipe();
+  wiping = requestAnimationFrame(move);
+}
+
+// --- playing -----------------------------------------------------------------------------------------------------------
+
+function pause() {
+  clearTimeout(playing);
+  playing = 0;
+  label();
 }
 
 function play() {
-  timer = 0;
-  if (!waiting.length) return;
-  show(waiting.splice(0, Math.ceil(waiting.length / MOST)).pop());
-  if (waiting.length) timer = setTimeout(play, MESSAGE_MS / (waiting.length + 1));
+  if (!run?.frames.length) return;
+  if (view === "large") setView("denoised");
+  if (step >= run.frames.length) show(1);
+  const each = Math.min(120, Math.max(25, 2500 / run.frames.length)), skip = Math.max(1, Math.round(run.frames.length / 100));
+  const next = () => {
+    if (step >= run.frames.length) return pause();
+    show(Math.min(step + skip, run.frames.length));
+    playing = setTimeout(next, each);
+  };
+  clearTimeout(playing);
+  playing = setTimeout(next, each);
+  label();
 }
 
-watch("value", () => {
-  const message = props.value;
-  if (!message) return;
-  const frames = message.frames.map(frame => ({...frame, total: message.total}));
-  if (frames[0].step === 1) {  // a new run: forget what is left of the one before, and be where it can be seen
-    waiting = [];
-    player.scrollIntoView({block: "nearest"});
+function seek(number) {
+  if (!run?.frames.length) return;
+  touched = true;
+  pause();
+  if (view === "large") setView("denoised");
+  show(Math.min(Math.max(number, 1), run.frames.length));
+}
+
+function toggle() {
+  touched = true;
+  playing ? pause() : play();
+}
+
+function label() {
+  const button = part(".play");
+  button.classList.toggle("playing", Boolean(playing));
+  button.setAttribute("aria-label", playing ? "Pause" : run && step >= run.frames.length ? "Replay" : "Play");
+}
+
+// --- what the server sends ----------------------------------------------------------------------------------------------
+
+function begin(message) {
+  if (run) over.add(run.id);
+  clearTimeout(pacing);
+  pause();
+  stopWipe();
+  [waiting, pacing, all, touched] = [[], 0, null, false];
+  run = {id: message.run, total: message.total, count: message.count || 1, record: message.record, seeds: message.seeds || [],
+    kind: message.kind || "", frames: [], image: null, large: null, decided: []};
+  ready();
+  if (message.kind !== "opening" && message.kind !== "live") player.scrollIntoView({block: "nearest"});
+}
+
+// Buttons, marks and texts that belong to `run` as a whole.
+function ready() {
+  at.max = Math.max(2, run.total);
+  for (const control of [at, part(".play"), part(".before"), part(".after")]) control.disabled = !run.total;
+  part(".views [data-view=large]").disabled = !run.large;
+  for (const name of ["noisy", "influence"]) part(`.views [data-view=${name}]`).disabled = !run.total;
+  part(".empty").hidden = true;
+  part(".back").hidden = !all;
+  const seed = part(".seed");
+  seed.hidden = !run.record;
+  seed.textContent = run.record ? `Reuse seed ${run.record.seed}` : "";
+  decided();
+  if (view === "large" && !run.large) setView("denoised"); else setView(view);
+}
+
+function decided() {
+  const list = part(".decided"), found = run.decided || [];
+  list.hidden = !found.length;
+  list.innerHTML = found.length ? "<span>Decided:</span>" + found.map(({label, step}) => step
+    ? `<button type="button" data-step="${step}">${facet.escape(label)} <b>step ${step}</b></button>`
+    : `<span class="missed">${facet.escape(label)} <b>not reached</b></span>`).join("") : "";
+  part(".marks").innerHTML = found.filter(({step}) => step).map(({step}) =>
+    `<i style="left: ${100 * (step - 1) / Math.max(1, run.total - 1)}%"></i>`).join("");
+}
+
+function pace() {
+  pacing = 0;
+  if (!waiting.length) return;
+  const shown = waiting.splice(0, Math.ceil(waiting.length / MOST)).pop();
+  if (!touched) show(shown);
+  if (waiting.length) pacing = setTimeout(pace, MESSAGE_MS / (waiting.length + 1));
+}
+
+function receive(message) {
+  if (!message || over.has(message.run)) return;
+  if (message.kind === "live" && facet.running && facet.stopping !== "redrawn") return;  // Generate was pressed meanwhile
+  if (message.run !== run?.id) {
+    if (!message.frames) return;  // an enlargement of what is no longer on screen
+    begin(message);
   }
-  waiting.push(...frames);
-  if (!timer) play();
+  if (message.frames) {
+    run.total = message.total;
+    run.frames.push(...message.frames);
+    if (message.kind === "opening" && !facet.calm()) {
+      show(1);
+      play();
+    } else if (AT_ONCE.includes(message.kind)) {
+      show(run.frames.length);
+    } else {
+      waiting.push(...message.frames.map(frame => run.frames.indexOf(frame) + 1));
+      if (!pacing) pace();
+    }
+  }
+  if (message.decided) run.decided = message.decided;
+  if (message.image) finish(message);
+}
+
+async function finish(message) {
+  const mine = run;
+  run.image = message.image;
+  run.large = message.large || run.large;
+  run.seeds = message.seeds || run.seeds;
+  if (run.large) setLeft("pixels");
+  ready();
+  if (!run.large) {
+    if (message.kind === "live") facet.later("enlarge", 600, () => run === mine && trigger("open", {run: run.id, image: run.image, record: run.record}));
+    return announceFace();
+  }
+  part(".srresnet").src = run.large.srresnet;
+  part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${described()}`;
+  await part(".srresnet").decode().catch(() => {});
+  // Let the steps play to their end first.
+  await new Promise(done => { const check = () => (waiting.length || playing) && run === mine ? setTimeout(check, 30) : done(); check(); });
+  if (run !== mine) return;
+  if (!touched) {
+    setView("large");
+    if (facet.calm() || run.kind === "live") setSplit(0); else wipe();
+  }
+  announceFace();
+}
+
+// --- a batch: the frames are square sheets of faces -----------------------------------------------------------------------
+
+function cells() {
+  const box = part(".cells");
+  box.hidden = !run || run.count === 1 || !run.image;
+  if (box.hidden || box.dataset.run === run.id) return;
+  box.dataset.run = run.id;
+  box.style.setProperty("--columns", Math.round(Math.sqrt(run.count)));
+  box.innerHTML = run.seeds.map((seed, index) => `<button type="button" data-index="${index}" aria-label="Open face ${index + 1}, seed ${seed}"></button>`).join("");
+}
+
+async function open(index) {
+  const sheet = run, cut = address => facet.crop(address, index, sheet.count);
+  const frames = await Promise.all(sheet.frames.map(async frame => ({step: frame.step, noise_level: frame.noise_level,
+    denoised: await cut(frame.denoised), noisy: await cut(frame.noisy), influence: frame.influence && await cut(frame.influence)})));
+  const image = await cut(sheet.image);
+  if (run !== sheet) return;
+  all = sheet;
+  run = {...sheet, id: `${sheet.id}-${index}`, count: 1, record: {...sheet.record, seed: sheet.seeds[index]}, frames, image, large: null};
+  [touched, step] = [false, frames.length];
+  setView("denoised");
+  ready();
+  trigger("open", {run: run.id, image, record: run.record});
+}
+
+// --- the visitor ---------------------------------------------------------------------------------------------------------
+
+part(".play").addEventListener("click", toggle);
+part(".before").addEventListener("click", () => seek(step - 1));
+part(".after").addEventListener("click", () => seek(step + 1));
+at.addEventListener("input", () => seek(Number(at.value)));
+split.addEventListener("input", () => { touched = true; stopWipe(); setSplit(Number(split.value)); });
+part(".views").addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (!button || button.disabled) return;
+  touched = true;
+  stopWipe();
+  setView(button.dataset.view);
+});
+part(".enlargements").addEventListener("click", event => {
+  const by = event.target.closest("button")?.dataset.by;
+  if (!by) return;
+  touched = true;
+  stopWipe();
+  if (by !== "srresnet") setLeft(by);
+  setSplit(by === "srresnet" ? 0 : Number(split.value) || 50);
+});
+part(".cells").addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (button) open(Number(button.dataset.index));
+});
+part(".back").addEventListener("click", () => {
+  [run, all, step] = [all, null, all.frames.length];
+  setView("denoised");
+  ready();
+});
+part(".decided").addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (button) seek(Number(button.dataset.step));
+});
+part(".seed").addEventListener("click", () => { facet.seed = run.record.seed; trigger("reuse"); });
+part(".take").addEventListener("click", () => {
+  const frame = run.frames[step - 1];
+  run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", large: null, decided: run.decided};
+  touched = false;
+  ready();
+  trigger("open", {run: run.id, image: frame.denoised, record: run.record, step});
 });
 
-// Until the first run: what every face starts from.
-const canvas = document.createElement("canvas");
-canvas.width = canvas.height = 64;
-const context = canvas.getContext("2d");
-const pixels = context.createImageData(64, 64);
-for (let i = 0; i < pixels.data.length; i++) pixels.data[i] = i % 4 === 3 ? 255 : 128 + 80 * (Math.random() + Math.random() + Math.random() - 1.5);
-context.putImageData(pixels, 0, 0);
-noisy.src = canvas.toDataURL();
-noisy.hidden = false;
+// Keys work anywhere on the page where they mean nothing else.
+document.addEventListener("keydown", event => {
+  const inside = player.contains(event.target), busy = event.target.closest?.("button, input, textarea, select, a, summary, [role=tab], [contenteditable]");
+  if (!player.offsetParent || event.ctrlKey || event.metaKey || event.altKey || !run?.frames.length) return;
+  if (!(event.target === document.body || inside && !busy || event.target === at && event.key === " ")) return;
+  const keys = {" ": toggle, ArrowLeft: () => seek(step - 1), ArrowRight: () => seek(step + 1), Home: () => seek(1), End: () => seek(run.frames.length)};
+  if (!keys[event.key]) return;
+  event.preventDefault();
+  keys[event.key]();
+});
+
+// A tap plays, dragging across the picture scrubs.
+let drag = null;
+stage.addEventListener("pointerdown", event => {
+  if (event.target.closest("button, input") || view === "large" || !run?.frames.length || event.button) return;
+  drag = {x: event.clientX, from: step, moved: false};
+  stage.setPointerCapture(event.pointerId);
+});
+stage.addEventListener("pointermove", event => {
+  if (!drag) return;
+  const distance = event.clientX - drag.x;
+  drag.moved ||= Math.abs(distance) > 6;
+  if (drag.moved) seek(Math.round(drag.from + distance / stage.clientWidth * run.frames.length));
+});
+stage.addEventListener("pointerup", () => {
+  if (drag && !drag.moved) toggle();
+  drag = null;
+});
+stage.addEventListener("pointercancel", () => { drag = null; });
+
+// --- what others may ask ---------------------------------------------------------------------------------------------------
+
+facet.redraw = () => {
+  if (facet.running) facet.stopping = "redrawn";
+  trigger("end_run");
+  trigger("redraw");
+};
+// Generate was pressed; the run came to its end; it was stopped or failed, and `line` is what the status line says then.
+// gradio calls a stopped run a failure, twice even, and may call it a success before.
+let older = "";  // the run that was on screen before
+facet.start = () => {
+  [facet.running, facet.stopping, older] = [true, "", run?.id];
+  part(".take").hidden = true;
+  trigger("end_live");
+};
+facet.done = () => { facet.running = false; announceFace(); };
+facet.ended = line => {
+  const why = facet.stopping, unfinished = run && run.id !== older && !run.image && run.frames.length;
+  facet.running = false;
+  clearTimeout(pacing);
+  [waiting, pacing] = [[], 0];
+  if (unfinished) {
+    at.max = Math.max(2, run.frames.length);
+    show(run.frames.length);
+  }
+  if (why === "redrawn") return line;
+  if (why !== "stopped") return {text: "This did not work. Try again in a moment.", kind: "error"};
+  return {text: unfinished ? `Stopped at step ${run.frames.at(-1).step} of ${run.total}.` : "Stopped.", kind: ""};
+};
+facet.showFace = (image, record, kind) => {  // from the gallery or a strip: one picture without its steps
+  receive({run: `${kind}-${Math.random()}`, total: 1, kind, record, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}]});
+  touched = false;
+  trigger("open", {run: run.id, image, record});
+};
+watch("value", () => receive(props.value));
+setSplit(0);
+setView("denoised");
+receive(props.value);
+
+if (!run) {  // until the first face: what every face starts from
+  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+  canvas.width = canvas.height = 64;
+  const pixels = context.createImageData(64, 64);
+  for (let i = 0; i < pixels.data.length; i++) pixels.data[i] = i % 4 === 3 ? 255 : 128 + 80 * (Math.random() + Math.random() + Math.random() - 1.5);
+  context.putImageData(pixels, 0, 0);
+  picture.src = canvas.toDataURL();
+  picture.hidden = false;
+}

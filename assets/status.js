@@ -1,9 +1,9 @@
-// The page's one live region: its <p> stays the same element, so that screen readers announce each new text.
+// The page's one line for progress: its <p> stays the same element, so that screen readers announce each new text.
 const line = element.querySelector("p");
-function show() {
-  const {text = "", kind = ""} = props.value || {};
+function show({text = "", kind = ""}) {
   line.textContent = text;
   line.className = kind;
 }
-watch("value", show);
-show();
+watch("value", () => show(props.value || {}));
+window.facet.hear("line", show);
+show(props.value || {});

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from PIL import Image
 from model.errors import FacetError
 from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Under a temporary name, then renamed: a full disk leaves the picture that was there."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        picture.save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
         print(file=sys.stderr)
         face = frame.denoised if options.small else pipe.upscale(frame.denoised[None])[0]
-        Image.fromarray(face).save(options.out)
+        save(Image.fromarray(face), options.out)
     except (FacetError, OSError, ValueError) as error:
         raise SystemExit(f"facet: {error}") from error
     print(options.out)

@@ -101,7 +101,7 @@ def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
             raise ValueError(f"{size:,} parameters")
         return make()
     except Exception as error:  # whatever a strange config makes a constructor do
-        raise WeightsError(f"{path} has a config this version cannot build ({error}). {CURE}") from error
+        raise WeightsError(f"{path} has a config this version cannot build ({' '.join(str(error).split())[:200]}). {CURE}") from error
 
 
 def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn.Module:

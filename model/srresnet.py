@@ -10,6 +10,7 @@ from torch import nn
 
 from model import checkpoint
 from model.errors import FacetError, InputError
+from model.memory import frugal
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
     for i, image in enumerate(images):                      # (H, W, 3)
         x = torch.tensor(image, device=device).permute(2, 0, 1)[None] / 127.5 - 1
-        y = network(x)[0]                                   # (3, scale H, scale W)
+        y = frugal(network, x)[0]                           # (3, scale H, scale W)
         if not y.isfinite().all():
             raise FacetError("upscale: the network returned values that are not numbers; its weights are damaged.")
         large[i] = ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

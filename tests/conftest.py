@@ -17,6 +17,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
+from tests.server import deployed  # noqa: F401
 from training.prepare import embed, load_prepared, prepare_images
 from training.train_clip import known_tokens
 from training.train_unet import TINY

@@ -1,19 +1,27 @@
 """The app in process: its API through gradio_client, its page's events as plain generators."""
 
+import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from model.attributes import ATTRIBUTES
 from model.errors import FacetError
 from model.pipeline import DEFAULTS
+from ui import draw as runs
+from ui import engine, record
+from ui.frames import file_of, png, read_picture
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,9 +54,14 @@ def refusal(client: Client, *args, api_name: str = "/generate", **kwargs) -> str
     return str(caught.value)
 
 
-def draw(app, prompt="", made="", negative="", new_seed=False, seed=3, steps=4, guidance=2.0, sampler="ddim", ticked=()):
-    """The page's run, with its boxes as one group."""
-    return app.draw(prompt, made, negative, new_seed, seed, steps, guidance, sampler, list(ticked))
+def draw(app, words="", picks=None, negative="", count=1, new_seed=False, seed=3, steps=4, guidance=2.0, sampler="ddim", picture=None,
+         strength=0.6):
+    """The page's run."""
+    return app.draw(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
+
+
+def picture_of(colour: str, size: int = 64) -> str:
+    return png(np.asarray(Image.new("RGB", (size, size), colour)))
 
 
 # --- the API ----------------------------------------------------------------------------------------------------------
@@ -104,18 +117,18 @@ def test_not_a_number_in_raw_json(app):
 
 def test_cancelled_job_stops_within_a_step(app, client, monkeypatch):
     pipe, drawn, closed = app.pipeline(), [], threading.Event()
-    stream = pipe.stream
+    stream = pipe.stream_many
 
     def watched(*args, **kwargs):
         try:
-            for frame in stream(*args, **kwargs):
-                drawn.append(frame.index)
+            for frames in stream(*args, **kwargs):
+                drawn.append(frames[0].index)
                 time.sleep(0.05)
-                yield frame
+                yield frames
         finally:
             closed.set()
 
-    monkeypatch.setattr(pipe, "stream", watched)
+    monkeypatch.setattr(pipe, "stream_many", watched)
     job = client.submit("smiling", steps=400, api_name="/generate")
     next(iter(job))
     job.cancel()
@@ -154,17 +167,61 @@ def test_files_of_the_server_stay_there(app):
     assert httpx.get(f"{app.demo.local_api_url}file={ROOT / 'app.py'}").status_code in (403, 404)
 
 
+def test_understand(app, client):
+    pipe = app.pipeline()
+    for prompt in ("", "a smiling woman with a skateboard", "😀 улыбка", "smiling " * 1250):
+        found, read = client.predict(prompt, api_name="/understand"), pipe.understood(prompt)
+        assert list(found["present"]) == list(read.present) and list(found["absent"]) == list(read.absent)
+        assert found["unknown"] == read.unknown and found["cut"] == read.cut
+    assert "must be text" in refusal(client, None, api_name="/understand")
+
+
+def test_attribute_scores(app, client, tmp_path):
+    face = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(face).save(tmp_path / "face.png")
+    scores = client.predict(handle_file(tmp_path / "face.png"), api_name="/attributes")
+    assert list(scores) == list(ATTRIBUTES)
+    assert list(scores.values()) == pytest.approx(app.pipeline().attribute_scores(face[None])[0].tolist(), abs=1e-3)
+    assert refusal(client, None, api_name="/attributes").startswith("This is not an image")
+
+
 def test_contract(client):
     api = client.view_api(print_info=False, return_format="dict")
-    assert sorted(api["named_endpoints"]) == ["/generate", "/upscale"] and not api["unnamed_endpoints"]
-    generate, upscale = api["named_endpoints"]["/generate"], api["named_endpoints"]["/upscale"]
-    names = {part["parameter_name"]: part for part in generate["parameters"]}
+    endpoints = api["named_endpoints"]
+    assert sorted(endpoints) == ["/attributes", "/generate", "/understand", "/upscale"] and not api["unnamed_endpoints"]
+    names = {part["parameter_name"]: part for part in endpoints["/generate"]["parameters"]}
     assert list(names) == ["prompt", "negative_prompt", "seed", "steps", "guidance", "sampler"]
     assert not names.pop("prompt")["parameter_has_default"]
     assert {name: part["parameter_default"] for name, part in names.items()} == {
         "negative_prompt": "", "seed": 0, "steps": DEFAULTS.steps, "guidance": DEFAULTS.guidance, "sampler": DEFAULTS.sampler}
-    assert [part["parameter_name"] for part in upscale["parameters"]] == ["image"]
-    assert "Draw one 64 x 64 face" in generate["description"] and "512 x 512" in upscale["description"]
+    assert [[part["parameter_name"] for part in endpoints[name]["parameters"]] for name in ("/upscale", "/attributes", "/understand")] == [
+        ["image"], ["image"], ["prompt"]]
+    for name, words in (("/generate", "Draw one 64 x 64 face"), ("/upscale", "512 x 512"), ("/attributes", "40 CelebA"), ("/understand", "reads")):
+        assert words in endpoints[name]["description"]
+
+
+def test_tools_of_the_model_context_protocol(tiny_weights):
+    """Where gradio's extra is installed, the endpoints are tools, with their descriptions and defaults."""
+    pytest.importorskip("mcp")
+    code = """if True:
+        import asyncio, app, httpx, json
+        app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=True, **app.LAUNCH)
+        from mcp import ClientSession
+        from mcp.client.streamable_http import streamablehttp_client
+        async def ask():
+            async with streamablehttp_client(app.demo.local_url + "gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+                await session.initialize()
+                tools = (await session.list_tools()).tools
+                answer = await session.call_tool("understand", {"prompt": "a smiling man"})
+                return {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}, answer.content[0].text
+        print(json.dumps(asyncio.run(ask())))
+        app.demo.close()"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120,
+                            env={**os.environ, "FACET_WEIGHTS": str(tiny_weights)})
+    tools, answer = json.loads(result.stdout.splitlines()[-1])
+    assert sorted(tools) == ["attributes", "generate", "understand", "upscale"]
+    assert tools["generate"][1] == ["guidance", "negative_prompt", "prompt", "sampler", "seed", "steps"]
+    assert "present" in answer
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -177,44 +234,66 @@ def test_page_opens_and_fetches_nothing_from_elsewhere(app):
     assert icon.status_code == 200 and icon.headers["content-type"].startswith("image/svg")
 
 
-def test_boxes_write_the_prompt(app):
-    assert app.tick(["Smiling"], [], None, ["Wearing_Hat"])[0] == "Photo of person smiling, wearing hat."
-    assert app.tick([], [])[:2] == ("", "")
-    prompt, _, status = app.tick(["Bald", "Bangs"])
-    assert prompt["__type__"] == "update" and "value" not in prompt  # left as it is
-    assert status == {"text": "Bald and Bangs contradict each other: choose one.", "kind": "error"}
-
-
 def test_page_run_ends_with_the_large_face(app):
-    updates = list(draw(app, "Photo of person smiling.", "Photo of person smiling.", ticked=["Smiling"]))
-    players, lines, seeds, larges = zip(*updates)
-    assert [frame["step"] for frame in frames_of([value for value in players if "frames" in value])] == [1, 2, 3, 4]
-    assert seeds[0] == 3 and larges[0] is None  # the old large face goes when a new run begins
-    assert larges[-1].shape == (512, 512, 3) and larges[-1].dtype == np.uint8
+    updates = list(draw(app, "a woman", {"present": ["Smiling"], "absent": ["Wearing_Hat"]}))
+    players, lines, seeds, records = zip(*updates)
+    steps = [value for value in players if "frames" in value]
+    assert [frame["step"] for frame in frames_of(steps)] == [1, 2, 3, 4] and seeds[0] == 3
+    assert all(frame[kind].startswith("data:image/jpeg") for frame in frames_of(steps) for kind in ("denoised", "noisy", "influence"))
+    assert records[0] == record.make("a woman, smiling, not wearing hat.", "", 3, 4, 2.0, "ddim") == steps[0]["record"]
+    last = players[-1]
+    assert last["run"] == steps[0]["run"] and {entry["label"] for entry in last["decided"]} >= {"Smiling", "Not wearing hat"}
+    drawn = app.pipeline().generate([records[0]["prompt"]], [3], steps=4, sampler="ddim", guidance=2.0)[0]
+    assert np.abs(read_picture(file_of(last["image"])).astype(int) - drawn).max() <= 2
+    assert {read_picture(file_of(last["large"][name])).shape for name in ("srresnet", "bicubic")} == {(512, 512, 3)}
     assert lines[-1]["text"].startswith("Done in")
     announced = [line["text"] for line in lines if "text" in line]
     assert len(announced) <= 6 and len(set(announced)) == len(announced)  # few, or a screen reader never ends
 
 
-def test_what_the_prompt_is_made_of(app, monkeypatch):
-    asked = []
-    stream = app.pipeline().stream
-    monkeypatch.setattr(app.pipeline(), "stream", lambda prompt, **settings: asked.append(prompt) or stream(prompt, **settings))
-    list(draw(app, "", "", ticked=["Smiling"], steps=1))                              # ticked a moment ago: the prompt is on its way
-    list(draw(app, "a bald woman", "Photo of person smiling.", ticked=["Smiling"], steps=1))   # edited: counts
-    list(draw(app, "free", "", ticked=["Bald", "Bangs"], steps=1))                            # so do words beside contradictory boxes
-    list(draw(app, steps=1))
-    assert asked == ["Photo of person smiling.", "a bald woman", "free", ""]
+def test_runs_have_names_of_their_own(app):
+    assert next(draw(app))[0]["run"] != next(draw(app))[0]["run"]
+
+
+@pytest.mark.parametrize("count", [4, 16])
+def test_a_batch_is_a_sheet_of_the_single_faces(app, count):
+    *_, (first, *_), (_, _, _, _), (last, line, _, _) = list(draw(app, "a man", count=count, seed=2**32 - 2, steps=2))
+    seeds = [(2**32 - 2 + index) % 2**32 for index in range(count)]
+    assert first["seeds"] == seeds and "large" not in last
+    sheet, side = read_picture(file_of(last["image"])), int(count ** 0.5)
+    for index in (0, 1, side, count - 1):
+        row, column = divmod(index, side)
+        alone = app.pipeline().generate(["a man"], [seeds[index]], steps=2, sampler="ddim", guidance=2.0)[0]
+        cell = sheet[64 * row:64 * row + 64, 64 * column:64 * column + 64]
+        assert np.abs(cell.astype(int) - alone).max() <= 2
+
+
+def test_a_picture_to_start_from(app):
+    def steps_and_face(**settings):
+        *parts, (last, *_) = list(draw(app, "a man", steps=10, **settings))
+        return sum(len(part[0].get("frames", ())) for part in parts), read_picture(file_of(last["image"])).astype(int)
+
+    steps, near = steps_and_face(picture=picture_of("red"), strength=0.2)
+    assert 1 <= steps < 10  # only those below the strength
+    _, far = steps_and_face(picture=picture_of("red"), strength=0.9)
+    red = np.array([255, 0, 0])
+    assert np.abs(near - red).mean() < np.abs(far - red).mean()
+    for bad in ("/etc/hostname", "data:image/png;base64,AAAA", 5):
+        [(_, status, _, _)] = draw(app, picture=bad)
+        assert status["kind"] == "error" and status["text"].startswith("This is not an image")
+    assert [line for _, line, _, _ in draw(app, picture=picture_of("red"), strength=0)][-1]["kind"] == "error"
 
 
 def test_contradiction_stops_before_anything_runs(app, monkeypatch):
-    monkeypatch.setattr(app, "pipeline", lambda: pytest.fail("the pipeline was asked for"))
-    [(player, status, seed, large)] = draw(app, ticked=["No_Beard", "Goatee"])
-    assert status["kind"] == "error" and "contradict" in status["text"]
-    assert all("value" not in part for part in (player, seed, large))
-    for settings in ({"seed": 1.5}, {"seed": None}, {"steps": 0}, {"guidance": float("nan")}, {"sampler": "euler"}):
-        [(_, status, _, _)] = draw(app, **settings)
+    monkeypatch.setattr(engine, "pipeline", lambda: pytest.fail("the pipeline was asked for"))
+    for settings in ({"picks": {"present": ["No_Beard", "Goatee"]}}, {"picks": {"present": ["Flying"]}}, {"seed": 1.5}, {"seed": None},
+                     {"steps": 0}, {"guidance": float("nan")}, {"sampler": "euler"}):
+        [(player, status, seed, settled)] = draw(app, **settings)
         assert status["kind"] == "error" and "\n" not in status["text"]
+        assert all("value" not in part for part in (player, seed, settled))
+    monkeypatch.undo()
+    [(_, status, _, _)] = draw(app, count=5)
+    assert "number of faces" in status["text"]
 
 
 def test_new_seed_is_written_back(app):
@@ -228,6 +307,58 @@ def test_a_run_has_a_deadline(app, monkeypatch):
     assert status["kind"] == "error" and "Stopped at step 1 of 50" in status["text"]
 
 
+def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
+    pipe, calls = app.pipeline(), []
+    hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        player, line, settled = app.redraw("a woman", None, "", 16, True, 11, 100, 3.0, "ddpm", None, 0.6)
+    finally:
+        hook.remove()
+    assert len(calls) <= runs.LIVE_STEPS == 8
+    assert settled["seed"] == 11 and settled["steps"] == 8 and line["kind"] == "" and player["kind"] == "live"
+    assert len(player["frames"]) == 8 and player["count"] == 1 and player["image"].startswith("data:image/png")
+    for bad in ({"seed": None}, {"steps": 1.5}):
+        asked = {"seed": 1, "steps": 5, **bad}
+        assert app.redraw("", None, "", 1, False, asked["seed"], asked["steps"], 2.0, "ddim", None, 0.6)[1]["kind"] == "error"
+
+
+def test_opened_faces_are_enlarged(app):
+    player, line, settled = app.enlarge(gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4), "step": 3}))
+    assert player["run"] == "x" and settled == record.make("hi", seed=4) and "Step 3" in line["text"]
+    assert read_picture(file_of(player["large"]["srresnet"])).shape == (512, 512, 3)
+    for bad in (None, [], {"image": "/etc/hostname"}, {"image": 3}):
+        assert app.enlarge(gr.EventData(None, bad))[1]["kind"] == "error"
+
+
+def test_settings_come_back(app):
+    line, *controls = app.restore(gr.EventData(None, {"record": record.make("Photo of person smiling.", "hat", 9, 12, 3.0, "ddim"), "from": "png"}))
+    assert controls == ["", {"present": ["Smiling"], "absent": []}, "hat", False, 9, 12, 3.0, "ddim"] and line["kind"] == ""
+    line, *controls = app.restore(gr.EventData(None, {"record": {"prompt": "a man", "steps": "x"}}))
+    assert "Ignored" in line["text"] and "steps" in line["text"] and controls[0] == "a man" and controls[5] == DEFAULTS.steps
+
+
+def greeted(app, **parameters):
+    return app.greet(SimpleNamespace(query_params=parameters))
+
+
+def test_the_page_opens_with_a_face_of_the_model(app):
+    badge, player, line, settled, *controls = greeted(app)
+    assert line == {"text": "", "kind": ""} and settled == runs.FIRST and player["kind"] == "opening"
+    assert len(player["frames"]) == runs.FIRST["steps"] and player["large"]["srresnet"].startswith("data:image/jpeg")
+    assert all("value" not in control for control in controls)
+    assert greeted(app)[1] is player  # drawn once
+    assert greeted(app, __theme="dark", view="api")[2] == {"text": "", "kind": ""}
+
+
+def test_links(app):
+    whole = record.make("an old man", "hat", 12, 9, 3.5, "ddim")
+    _, _, line, _, *controls = greeted(app, **{name: str(value) for name, value in whole.items()})
+    assert line["go"] and controls == ["an old man", {"present": [], "absent": []}, "hat", False, 12, 9, 3.5, "ddim"]
+    _, player, line, _, *controls = greeted(app, prompt="a man", seed="-4", steps="1e9", guidance="x", sampler="fast", colour="red")
+    assert player["kind"] == "opening" and "go" not in line and controls[0] == "a man" and controls[5] == DEFAULTS.steps
+    assert all(word in line["text"] for word in ("Ignored", "seed", "steps", "guidance", "sampler", "colour"))
+
+
 @pytest.mark.parametrize("damage", ["missing", "broken"])
 def test_without_weights_the_page_opens_and_says_so(app, client, tiny_weights, tmp_path, monkeypatch, damage):
     for file in tiny_weights.iterdir():
@@ -238,20 +369,20 @@ def test_without_weights_the_page_opens_and_says_so(app, client, tiny_weights, t
         (tmp_path / "unet.safetensors").write_bytes(b"not weights")
     monkeypatch.setenv("FACET_WEIGHTS", str(tmp_path))
     assert httpx.get(app.demo.local_url).status_code == 200
-    line = app.greet()
+    line = greeted(app)[2]
     assert line["kind"] == "error" and "unet.safetensors" in line["text"] and "\n" not in line["text"]
     [(_, status, _, _)] = draw(app)
     assert status == line
     assert refusal(client, "smiling") == line["text"]
     monkeypatch.undo()
-    assert app.greet() == {"text": "", "kind": ""}  # once cured, no restart is needed
+    assert greeted(app)[2] == {"text": "", "kind": ""}  # once cured, no restart is needed
 
 
 def test_limits(app):
     assert app.demo._queue.max_size == app.QUEUE["max_size"] <= 100
     assert app.demo.delete_cache and not app.demo.allowed_paths and not app.demo.analytics_enabled
     shared = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.concurrency_id == "networks"}
-    assert shared == {"draw", "generate", "upscale"}
+    assert shared >= {"draw", "redraw", "enlarge", "export", "strip", "sweep", "walk", "alike", "look", "generate", "upscale", "attribute_scores"}
 
 
 def test_importing_the_app_imports_no_training():
@@ -264,6 +395,6 @@ def test_warm_up_says_what_is_wrong_and_goes_on(app, monkeypatch, capsys):
     def broken():
         raise FacetError("clip.safetensors is missing.")
 
-    monkeypatch.setattr(app, "pipeline", broken)
+    monkeypatch.setattr(engine, "pipeline", broken)
     app.warm_up()
     assert capsys.readouterr().out == "clip.safetensors is missing.\n"

@@ -16,7 +16,8 @@ def clip():
     ("a smiling woman with glasses", {"Smiling", "Eyeglasses"}, {"Male"}),
     ("Photo of person bushy eyebrows, mouth slightly open, wearing hat.", {"Bushy_Eyebrows", "Mouth_Slightly_Open", "Wearing_Hat"}, set()),
     ("glasses, no beard", {"Eyeglasses", "No_Beard"}, set()),
-    ("no glasses, beard", set(), {"Eyeglasses", "No_Beard"}),
+    ("no earrings, lipstick", {"Wearing_Lipstick"}, {"Wearing_Earrings"}),
+    ("lipstick, no earrings", {"Wearing_Lipstick"}, {"Wearing_Earrings"}),
     ("she isn't smiling", set(), {"Smiling", "Male"}),
     ("a bald guy with a moustache", {"Bald", "Male", "Mustache"}, set())])
 def test_plain_prompts_are_read_right(clip, prompt, present, absent):
@@ -28,8 +29,8 @@ def test_plain_prompts_are_read_right(clip, prompt, present, absent):
 def test_words_that_say_nothing_are_named(clip):
     found = understand(clip, "an astronaut riding a horse")
     assert not found.present and not found.absent and found.unknown == ["astronaut", "riding", "horse"]
-    found = understand(clip, "A smiling woman, hyperrealistic, zxqv")
-    assert set(found.present) == {"Smiling"} and found.unknown == ["hyperrealistic", "zxqv"]
+    found = understand(clip, "A smiling woman, hyperrealistic, on a skateboard")
+    assert set(found.present) == {"Smiling"} and found.unknown == ["hyperrealistic", "skateboard"]
 
 
 def test_a_typing_error_that_is_seen_through_is_not_reported(clip):
@@ -41,7 +42,7 @@ def test_empty_long_and_strange_prompts(clip):
     nothing = understand(clip, "")
     assert not nothing.present and not nothing.absent and not nothing.unknown and not nothing.cut
     assert understand(clip, "a man with a hat " * 40).cut
-    assert understand(clip, "xyzzy " * 500).unknown == ["xyzzy"]
+    assert understand(clip, "skateboard " * 500).unknown == ["skateboard"]
     assert understand(clip, "\x00(((.*+?[[\\ 😀 'glasses'").unknown == []
 
 

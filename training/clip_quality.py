@@ -74,7 +74,7 @@ def steadiness(clip: Clip, stated: np.ndarray) -> dict[str, float]:
 
     order, filler: mean cosine between a list of the attributes of each row of `stated`, (N, 40), and the same phrases in reverse;
                    and the same with words before and behind that say nothing.
-    scope:         share of the pairs of NOUNS for which "x, no y" and "no x, y" are read back exactly, as opposites.
+    scope:         share of the pairs of NOUNS for which "x, no y" and "no x, y" are both read back exactly, as opposites.
     """
     rng, first, turned, filled = Random(3), [], [], []
     for row in stated:
@@ -84,12 +84,13 @@ def steadiness(clip: Clip, stated: np.ndarray) -> dict[str, float]:
         filled.append(f"{rng.choice(FILLER['openings'])} {first[-1]}, {rng.choice(FILLER['endings'])}, {rng.choice(FILLER['endings'])}")
     first, turned, filled = (clip.encode_texts(texts) for texts in (first, turned, filled))
     pairs = [(x, y) for x in NOUNS for y in NOUNS if x != y]
-    read = clip.stated([f"{x}, no {y}" for x, y in pairs]).argmax(-1).cpu().numpy() - 1
-    wanted = np.zeros_like(read)
-    for row, (x, y) in zip(wanted, pairs):
-        row[ATTRIBUTES.index(NOUNS[x])], row[ATTRIBUTES.index(NOUNS[y])] = PRESENT, ABSENT
-        if "beard" in (x, y):
-            row[ATTRIBUTES.index("No_Beard")] *= -1
-    right = {pair: (row == what).all() for pair, row, what in zip(pairs, read, wanted)}
+    right = []
+    for form, signs in (("{}, no {}", (PRESENT, ABSENT)), ("no {}, {}", (ABSENT, PRESENT))):
+        read = clip.stated([form.format(*pair) for pair in pairs]).argmax(-1).cpu().numpy() - 1
+        wanted = np.zeros_like(read)
+        for row, pair in zip(wanted, pairs):
+            for noun, sign in zip(pair, signs):
+                row[ATTRIBUTES.index(NOUNS[noun])] = -sign if noun == "beard" else sign
+        right.append((read == wanted).all(1))
     return {"order": round((first * turned).sum(1).mean().item(), 3), "filler": round((first * filled).sum(1).mean().item(), 3),
-            "scope": round(float(np.mean([right[x, y] and right[y, x] for x, y in pairs])), 3)}
+            "scope": round(float((right[0] & right[1]).mean()), 3)}

@@ -3,7 +3,7 @@
     python -m training.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
     python -m training.evaluate --prepared runs/prepared        and what does: five more
     python -m training.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
-    python -m training.evaluate --grid assets/faces.png         only the README's grid of faces
+    python -m training.evaluate --grid assets/faces.png         only the README's grid of faces, and free-text.png beside it
 
 The judge (training/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it carries the
 statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in files
@@ -39,6 +39,14 @@ GRID_PROMPTS = ("a smiling woman with blond hair", "a man with a beard", "a youn
                 "an old man with gray hair", "a smiling man with black hair", "a woman with black hair, not smiling",
                 "a man wearing glasses", "")
 GRID_SEEDS = tuple(range(1, 9))
+FREE_TEXT = ("a cheerful grandmother with white hair and glasses", "dude in a baseball cap", "blonde lady, red lipstick, big smile",
+             "he is bald and has a goatee", "a serious businessman in a tie", "young woman with a fringe, no earrings",
+             "man with stubble and bushy eyebrows", "smilng girl with curly brown hair", "an old man, no hat, grey beard",
+             "she wears sunglasses and a necklace", "chubby guy with a double chin", "pale woman with jet-black straight hair",
+             "a gentleman with a moustache, in the rain", "rosy cheeks, blond, laughing", "someone with a receding hairline",
+             "glasses, no beard, not smiling", "a bearded fellow without glasses", "heavy makeup and high cheekbones",
+             "a man who isn't young", "astronaut riding a horse")
+FREE_SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -141,11 +149,11 @@ def keep(report: dict, before: dict) -> dict:
     return {key: before[key] for key in kept if key in before} | report
 
 
-def grid(pipe: FacePipeline, path: Path) -> None:
-    """A PNG of 64 faces: a row per prompt of GRID_PROMPTS, a column per seed of GRID_SEEDS, at the defaults."""
-    prompts = [prompt for prompt in GRID_PROMPTS for _ in GRID_SEEDS]
-    faces = pipe.generate(prompts, list(GRID_SEEDS) * len(GRID_PROMPTS))
-    sheet = contact_sheet(faces, len(GRID_SEEDS))
+def grid(pipe: FacePipeline, path: Path, prompts: tuple[str, ...] = GRID_PROMPTS, seeds: tuple[int, ...] = GRID_SEEDS,
+         across: int = 1) -> None:
+    """A PNG of every prompt with every seed at the defaults: the seeds of a prompt side by side, `across` prompts in a row."""
+    faces = pipe.generate([prompt for prompt in prompts for _ in seeds], list(seeds) * len(prompts))
+    sheet = contact_sheet(faces, across * len(seeds))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
 
@@ -160,14 +168,15 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("count", "sets", "each", "threes"):
         parser.add_argument(f"--{name}", type=int, help=f"{getattr(Size(), name)} unless told (see Size)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
-    parser.add_argument("--grid", type=Path, help="only write the grid of faces to this PNG")
+    parser.add_argument("--grid", type=Path, help="only write the grid of faces to this PNG, and free-text.png beside it")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         if options.grid:
-            return grid(pipe, options.grid)
+            grid(pipe, options.grid)
+            return grid(pipe, options.grid.with_name("free-text.png"), FREE_TEXT, FREE_SEEDS, across=4)
         check_card(options.weights / "README.md")
         judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)
         prepared = load_prepared(options.prepared) if options.prepared else None

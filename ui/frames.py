@@ -2,8 +2,9 @@
 
 import base64
 import io
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,53 +12,107 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from model.errors import InputError
-from model.pipeline import SIZE, FacePipeline
+from model.pipeline import SIZE, Frame
 
 MESSAGES_PER_SECOND = 15  # the server never drops a message, so it must not send more than a browser can take
 DEADLINE = 120.0          # seconds one run may take
 LARGEST_UPLOAD = 4096     # pixels a side
+HEAT = np.array([(0, 0, 0), (90, 20, 110), (225, 80, 40), (255, 205, 60), (255, 255, 220)])  # colours of 0, 1/4 ... 1
 
 
-def messages(pipe: FacePipeline, prompt: str, seed: int, negative_prompt: str = "",
-             **settings: Any) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Run the sampler; yield (JSON-able message, the face so far), at most MESSAGES_PER_SECOND, the first at once.
+def messages(steps: Iterator[Sequence[Frame]], about: dict[str, Any],
+             influence: bool = False) -> Iterator[tuple[dict[str, Any], list[Sequence[Frame]]]]:
+    """What the sampler yields (one Frame per face and step) as JSON-able messages, each with the frames that are in it.
 
-    A message's `frames` hold every frame since the message before, so none is lost. Closing this generator ends the run.
+    At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so none is
+    lost; several faces lie side by side in one picture. about: goes into every message. Closing this generator ends the run.
     """
-    start, sent, waiting = time.monotonic(), 0.0, []
-    with closing(pipe.stream(prompt, seed=seed, negative_prompt=negative_prompt, **settings)) as frames:
-        notes = pipe.prompt_note(prompt), pipe.prompt_note(negative_prompt).replace("The prompt", "The negative prompt")
-        about = {"seed": int(seed), "note": " ".join(filter(None, notes))}
-        for frame in frames:
-            waiting.append({"step": frame.index, "noise_level": round(frame.noise_level, 4),
-                            "denoised": jpeg(frame.denoised), "noisy": jpeg(frame.noisy)})
-            now, last = time.monotonic(), frame.index == frame.total
+    start, sent, waiting, held = time.monotonic(), 0.0, [], []
+    with closing(steps):
+        for frames in steps:
+            first = frames[0]
+            waiting.append(_frame(frames, influence))
+            held.append(frames)
+            now, last = time.monotonic(), first.index == first.total
             late = now - start > DEADLINE and not last
             if last or late or now - sent >= 1 / MESSAGES_PER_SECOND:
-                yield {"step": frame.index, "total": frame.total, "noise_level": waiting[-1]["noise_level"], **about,
-                       "frames": waiting}, frame.denoised
-                sent, waiting = now, []
+                yield {"step": first.index, "total": first.total, "noise_level": waiting[-1]["noise_level"], **about,
+                       "frames": waiting}, held
+                sent, waiting, held = now, [], []
             if late:
-                raise InputError(f"Stopped at step {frame.index} of {frame.total}: a run may take {DEADLINE:.0f} seconds. "
+                raise InputError(f"Stopped at step {first.index} of {first.total}: a run may take {DEADLINE:.0f} seconds. "
                                  "Use fewer steps.")
 
 
-def jpeg(pixels: np.ndarray) -> str:
+def _frame(frames: Sequence[Frame], influence: bool) -> dict[str, Any]:
+    shown = {"step": frames[0].index, "noise_level": round(frames[0].noise_level, 4),
+             "denoised": jpeg(sheet([frame.denoised for frame in frames])),
+             "noisy": jpeg(sheet([frame.noisy for frame in frames]))}
+    return {**shown, "influence": jpeg(sheet([heat(frame) for frame in frames]))} if influence else shown
+
+
+def sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """N = 1, 4, 9 or 16 pictures (H, W, 3) as one square, row by row: (sqrt(N) H, sqrt(N) W, 3)."""
+    columns = math.isqrt(len(pictures))
+    return np.concatenate([np.concatenate(pictures[row:row + columns], axis=1) for row in range(0, len(pictures), columns)])
+
+
+def thinned(items: Sequence[Any], most: int) -> list[Any]:
+    """At most `most` of the items, evenly spread, the first and the last among them."""
+    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int))]
+
+
+def heat(frame: Frame) -> np.ndarray:
+    """The face in dim grey with the prompt's influence glowing over it: (64, 64, 3) uint8. Only grey where there was none."""
+    grey = frame.denoised.mean(axis=2, keepdims=True) * 0.5
+    if frame.influence is None:
+        return grey.repeat(3, axis=2).astype(np.uint8)
+    share = frame.influence / 255
+    glow = np.stack([np.interp(share, np.linspace(0, 1, len(HEAT)), HEAT[:, channel]) for channel in range(3)], axis=2)
+    return (grey * (1 - share[..., None]) + glow * share[..., None]).round().astype(np.uint8)
+
+
+def jpeg(pixels: np.ndarray, quality: int = 92) -> str:
     """(H, W, 3) uint8 -> a data URI."""
+    return _data_uri(pixels, "JPEG", quality=quality, subsampling=0)
+
+
+def png(pixels: np.ndarray) -> str:
+    """(H, W, 3) uint8 -> a data URI, nothing lost."""
+    return _data_uri(pixels, "PNG")
+
+
+def _data_uri(pixels: np.ndarray, kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def read_face(path: str | None) -> np.ndarray:
-    """The middle square of an image file, shrunk to (64, 64, 3) uint8. Raises InputError."""
+def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
+    """An image as it is: (H, W, 3) uint8. file: its path or its bytes. Raises InputError."""
     try:
-        with Image.open(path or "", formats=("PNG", "JPEG", "WEBP")) as image:
+        with Image.open(file or "", formats=("PNG", "JPEG", "WEBP")) as image:
             if max(image.size) > LARGEST_UPLOAD:
                 raise InputError(f"The image is larger than {LARGEST_UPLOAD} pixels a side: shrink it first.")
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return np.asarray(ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.LANCZOS))
+            if getattr(image, "n_frames", 1) > 1:
+                raise InputError("The image is animated: send a single picture.")
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))  # a copy, since Pillow's own cannot be written to
     except InputError:
         raise
     except Exception:  # Pillow raises almost anything for a file made to confuse it
+        raise InputError("This is not an image that can be read: send a PNG, JPEG or WebP file.") from None
+
+
+def read_face(file: str | io.BytesIO | None) -> np.ndarray:
+    """The middle square of an image, shrunk to (64, 64, 3) uint8. file, errors: as in `read_picture`."""
+    return np.array(ImageOps.fit(Image.fromarray(read_picture(file)), (SIZE, SIZE), Image.Resampling.LANCZOS))
+
+
+def file_of(uri: Any) -> io.BytesIO:
+    """What a data URI from a browser holds. Raises InputError for all else: no browser may name a file of the server."""
+    try:
+        if not isinstance(uri, str) or not uri.startswith("data:image/"):
+            raise ValueError
+        return io.BytesIO(base64.b64decode(uri.partition(",")[2], validate=True))
+    except ValueError:
         raise InputError("This is not an image that can be read: send a PNG, JPEG or WebP file.") from None

@@ -1,0 +1,39 @@
+# The page with its weights, on the CPU. Everything it writes goes to /tmp:
+#
+#   docker build --tag facet .
+#   docker run --rm --publish 7860:7860 --read-only --tmpfs /tmp facet
+#
+# For NVIDIA GPUs, where PyPI's own wheels of PyTorch carry CUDA (some 6 GB):
+#
+#   docker build --tag facet-cuda --build-arg TORCH_INDEX=https://pypi.org/simple .
+#   docker run --rm --publish 7860:7860 --gpus all facet-cuda
+
+FROM python:3.12-slim
+
+# PyTorch's index of wheels without CUDA
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860
+ENV HOME=/tmp GRADIO_TEMP_DIR=/tmp/gradio HF_HOME=/tmp/huggingface
+
+WORKDIR /app
+
+# PyTorch first and from that index alone, so that the rest finds it there and brings no other.
+COPY requirements.txt ./
+RUN grep '^torch' requirements.txt > /tmp/torch.txt \
+    && pip install --no-cache-dir --index-url ${TORCH_INDEX} --requirement /tmp/torch.txt \
+    && pip install --no-cache-dir --requirement requirements.txt \
+    && rm /tmp/torch.txt
+
+COPY LICENSE README.md app.py ./
+COPY model/ model/
+COPY ui/ ui/
+COPY assets/ assets/
+COPY weights/ weights/
+
+USER 1000
+EXPOSE 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"GRADIO_SERVER_PORT\"]}/gradio_api/startup-events', timeout=4)"]
+CMD ["python", "app.py"]

@@ -1,0 +1,116 @@
+// Attributes to tick: wanted (the checkbox), not wanted (the "not" beside it), or left open. The value is {present, absent}.
+const facet = window.facet, picker = element.querySelector(".picker"), why = picker.querySelector(".why");
+const items = new Map([...picker.querySelectorAll(".attribute")].map(item => [item.dataset.name, item]));
+const wanted = name => items.get(name).querySelector("input"), unwanted = name => items.get(name).querySelector("button");
+const label = name => items.get(name).dataset.label;
+
+function values() {
+  const names = [...items.keys()];
+  return {present: names.filter(name => wanted(name).checked), absent: names.filter(name => unwanted(name).ariaPressed === "true")};
+}
+
+function set(name, state) {  // "present", "absent" or ""
+  wanted(name).checked = state === "present";
+  unwanted(name).ariaPressed = String(state === "absent");
+}
+
+function fill({present = [], absent = []} = {}) {
+  for (const name of items.keys()) set(name, present.includes(name) ? "present" : absent.includes(name) ? "absent" : "");
+  dim();
+}
+
+// What contradicts a wanted attribute is dimmed and says with what; ticking it all the same takes the other's place.
+function rivals(name) { return props.conflicts.filter(pair => pair.includes(name)).map(pair => pair.find(other => other !== name)); }
+
+function dim() {
+  const present = values().present;
+  for (const [name, item] of items) {
+    const rival = rivals(name).find(other => present.includes(other));
+    item.classList.toggle("rival", Boolean(rival));
+    item.title = rival ? `${label(name)} and ${label(rival)} exclude each other` : "";
+  }
+  picker.querySelector(".clear").disabled = !present.length && !values().absent.length;
+}
+
+function changed(text = "") {
+  why.textContent = text;
+  dim();
+  props.value = values();
+  trigger("input");
+  facet.changed();
+}
+
+picker.addEventListener("change", event => {
+  const name = event.target.closest(".attribute")?.dataset.name;
+  if (!name) return;
+  let told = "";
+  if (event.target.checked) {
+    unwanted(name).ariaPressed = "false";
+    const gone = rivals(name).filter(other => wanted(other).checked);
+    gone.forEach(other => { wanted(other).checked = false; });
+    if (gone.length) told = `${label(name)} took the place of ${gone.map(label).join(" and ")}: no face has both.`;
+  }
+  changed(told);
+});
+
+picker.addEventListener("click", event => {
+  const button = event.target.closest("button"), name = button?.closest(".attribute")?.dataset.name;
+  if (name) {
+    set(name, button.ariaPressed === "true" ? "" : "absent");
+    changed();
+  } else if (button?.dataset.preset) {
+    const preset = button.dataset.preset === "surprise" ? surprise() : props.presets[button.dataset.preset];
+    fill(preset);
+    changed(`${button.textContent}: ${[...values().present.map(label), ...values().absent.map(other => unwanted(other).dataset.says)].join(", ")}.`);
+  } else if (button?.classList.contains("clear")) {
+    fill();
+    changed();
+  }
+});
+
+// A person nobody asked for: a few attributes, at random, that go together.
+function surprise() {
+  const random = list => list[Math.floor(Math.random() * list.length)];
+  const chosen = {present: [], absent: []};
+  (Math.random() < 0.5 ? chosen.present : chosen.absent).push("Male");
+  const usual = [...items.keys()].filter(name => !["Male", "Blurry", "Attractive", "No_Beard"].includes(name)
+    && (chosen.present.includes("Male") ? !props.feminine.includes(name) : !props.masculine.includes(name)));
+  for (let tries = 0; chosen.present.length < 4 && tries < 50; tries++) {
+    const name = random(usual);
+    if (!chosen.present.includes(name) && !rivals(name).some(other => chosen.present.includes(other))) chosen.present.push(name);
+  }
+  return chosen;
+}
+
+// Search as you type, also by other words for the same thing.
+const search = picker.querySelector("input[type=search]"), nothing = picker.querySelector(".nothing");
+search.addEventListener("input", () => {
+  const query = search.value.trim().toLowerCase();
+  let found = 0;
+  for (const item of items.values()) {
+    item.hidden = Boolean(query) && !item.dataset.words.includes(query);
+    found += !item.hidden;
+  }
+  picker.querySelectorAll("fieldset").forEach(group => { group.hidden = !group.querySelector(".attribute:not([hidden])"); });
+  nothing.hidden = found > 0;
+  nothing.textContent = found ? "" : `No attribute is called "${search.value.trim()}". Write it in the prompt instead.`;
+});
+search.addEventListener("keydown", event => {
+  if (event.key === "Escape" && search.value) {
+    search.value = "";
+    search.dispatchEvent(new Event("input"));
+    event.stopPropagation();
+  }
+});
+
+// What the typed words say already is marked.
+facet.hear("said", ({present, absent}) => {
+  for (const [name, item] of items) {
+    const said = present.includes(name) ? "wanted" : absent.includes(name) ? "unwanted" : "";
+    item.dataset.said = said;
+    item.querySelector(".said").textContent = said ? ` (${said} in your words)` : "";
+  }
+});
+
+watch("value", () => { why.textContent = ""; fill(props.value || {}); facet.reread(); });
+fill(props.value || {});

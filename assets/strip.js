@@ -1,0 +1,54 @@
+// Faces side by side that differ in one thing, or the frames of a walk from one to another; see ui/explore.py.
+const facet = window.facet, part = selector => element.querySelector(selector), range = part(".bar input");
+let faces = [], at = 0, timer = 0, way = 1;
+
+function show({title = "", kind = "", faces: found = []}) {
+  stop();
+  faces = found;
+  part(".title").textContent = title;
+  part(".walk").hidden = kind !== "walk";
+  part(".faces").innerHTML = kind === "walk" ? "" : faces.map(({image, caption}, index) =>
+    `<button type="button" data-index="${index}" aria-label="Open: ${facet.escape(caption)}"><img src="${image}" alt=""><span>${facet.escape(caption)}</span></button>`).join("");
+  if (kind !== "walk") return;
+  range.max = faces.length - 1;
+  place(0);
+  if (!facet.calm()) play();
+}
+
+function place(index) {
+  at = index;
+  range.value = at;
+  range.setAttribute("aria-valuetext", `${Math.round(100 * at / (faces.length - 1))} % of the way`);
+  part(".frame").src = faces[at].image;
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = 0;
+  part(".go").textContent = "Play";
+  part(".go").setAttribute("aria-pressed", "false");
+}
+
+function play() {  // there and back
+  stop();
+  timer = setInterval(() => {
+    if (at + way < 0 || at + way >= faces.length) way = -way;
+    place(at + way);
+  }, 80);
+  part(".go").textContent = "Pause";
+  part(".go").setAttribute("aria-pressed", "true");
+}
+
+part(".go").addEventListener("click", () => timer ? stop() : play());
+range.addEventListener("input", () => { stop(); place(Number(range.value)); });
+part(".save").addEventListener("click", () => {
+  const images = faces.map(({image}) => image);
+  facet.say("Preparing the file");
+  facet.save({what: "webp", image: images[0], frames: [...images, ...images.slice(1, -1).reverse()], record: null});
+});
+part(".faces").addEventListener("click", event => {
+  const face = faces[event.target.closest("button")?.dataset.index];
+  if (face) facet.showFace(face.image, face.record, face.kind || "strip");
+});
+watch("value", () => show(props.value || {}));
+show(props.value || {});

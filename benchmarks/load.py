@@ -1,0 +1,163 @@
+"""Many visitors at once: is every answer right, how long do they wait, and does the app grow?
+
+    make load                                            32 users for two minutes, then 2,000 requests; some six minutes
+    python -m benchmarks.load --limits 1 2 3 4           faces a second at each number of runs side by side
+
+The real app runs as a process of its own on this machine's loopback address; nothing else is ever asked. Every answer is
+compared with the one the app gave to the same prompt and seed when it had nothing else to do. Prints JSON; ends with 1 if
+an answer was wrong, something failed, or the app grew. Nothing else should be running.
+"""
+
+import argparse
+import asyncio
+import base64
+import io
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from benchmarks.server import Server, running
+
+FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]
+TOLERANCE = 6        # grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
+MOST_GROWTH = 0.05   # of memory, from the middle to the end of the long part
+MORE = 20            # threads and open files at the end beyond those at the beginning
+
+
+@dataclass
+class Tally:
+    """What happened to the requests."""
+
+    waits: list[float] = field(default_factory=list)  # seconds from asking to the last frame, of right answers
+    full: int = 0                                     # refused, since the queue was full
+    wrong: list[str] = field(default_factory=list)    # another face than the one this prompt and seed make
+    failed: list[str] = field(default_factory=list)   # anything else
+
+
+def last_face(stream: str) -> np.ndarray:
+    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run did not end well."""
+    events = stream.strip().split("\n\n")
+    if not events[-1].startswith("event: complete"):
+        raise ValueError(f"the answer ends with {events[-1][:200]!r}")
+    generating = [event for event in events if event.startswith("event: generating")]
+    message = json.loads(generating[-1].split("data: ", 1)[1])[0]
+    if message["step"] != message["total"]:
+        raise ValueError(f"the answer ends at step {message['step']} of {message['total']}")
+    jpeg = base64.b64decode(message["frames"][-1]["denoised"].split(",", 1)[1])
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+
+async def face(client: httpx.AsyncClient, server: Server, prompt: str, seed: int, steps: int) -> np.ndarray | None:
+    """One request over HTTP; None if the queue is full. Raises ValueError or httpx.HTTPError."""
+    asked = await client.post(f"{server.api}/call/generate", json={"data": [prompt, "", seed, steps, 2.0, "dpmpp"]})
+    if asked.status_code == 503 and "full" in asked.text:
+        return None
+    asked.raise_for_status()
+    return last_face((await client.get(f"{server.api}/call/generate/{asked.json()['event_id']}")).text)
+
+
+async def user(client: httpx.AsyncClient, server: Server, alone: dict, tally: Tally, number: int, until: float, left: list[int],
+               steps: int) -> None:
+    """Ask for one face after another, until the time is over or nobody has a request left."""
+    turn = number
+    while time.monotonic() < until and left[0] > 0:
+        left[0], turn = left[0] - 1, turn + 5
+        prompt, seed = FACES[turn % len(FACES)]
+        start = time.monotonic()
+        try:
+            found = await face(client, server, prompt, seed, steps)
+        except (ValueError, httpx.HTTPError) as error:
+            tally.failed.append(f"{type(error).__name__}: {error}"[:200])
+            continue
+        if found is None:
+            tally.full += 1
+            await asyncio.sleep(0.5)
+        elif np.abs(found.astype(int) - alone[prompt, seed]).max() > TOLERANCE:
+            tally.wrong.append(f"{prompt!r}, seed {seed}")
+        else:
+            tally.waits.append(time.monotonic() - start)
+
+
+async def load(server: Server, users: int, steps: int, seconds: float = 3600, requests: int = 10**9,
+               every: int = 100) -> tuple[Tally, list[dict[str, int]], float]:
+    """`users` ask at once, for `seconds` or `requests`. Returns the tally, figures after every so many answers, and seconds."""
+    limits = httpx.Limits(max_connections=2 * users + 2)
+    async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
+        alone = {key: (await face(client, server, *key, steps)).astype(int) for key in FACES}
+        tally, left, figures = Tally(), [requests], [server.figures()]
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(0.2)
+                if len(tally.waits) >= every * len(figures):
+                    figures.append(server.figures())
+
+        start = time.monotonic()
+        watching = asyncio.create_task(watch())
+        await asyncio.gather(*(user(client, server, alone, tally, n, start + seconds, left, steps) for n in range(users)))
+        watching.cancel()
+        took = time.monotonic() - start
+    figures.append(server.figures())
+    return tally, figures, took
+
+
+def summary(tally: Tally, figures: list[dict[str, int]], took: float) -> dict:
+    waits = sorted(tally.waits) or [0.0]
+    return {"answers": len(tally.waits), "wrong": tally.wrong[:5], "failed": tally.failed[:5], "queue_full": tally.full,
+            "seconds": round(took, 1), "faces_per_second": round(len(tally.waits) / took, 2),
+            "wait_median_s": round(statistics.median(waits), 2), "wait_95_percent_s": round(waits[int(0.95 * (len(waits) - 1))], 2),
+            "first": figures[0], "middle": figures[len(figures) // 2], "last": figures[-1]}
+
+
+def grown(figures: list[dict[str, int]]) -> list[str]:
+    """What grew in a long run: memory from its middle on (gradio first fills its bounded stores), the rest from the start."""
+    first, middle, last = figures[0], figures[len(figures) // 2], figures[-1]
+    more = [name for name in ("threads", "descriptors") if last[name] > first[name] + MORE]
+    found = [f"{name} from {first[name]} to {last[name]}" for name in more]
+    if last["files"] > first["files"]:
+        found.append(f"files from {first['files']} to {last['files']}")
+    if last["memory_mb"] > (1 + MOST_GROWTH) * middle["memory_mb"]:
+        found.append(f"memory from {middle['memory_mb']} to {last['memory_mb']} MB")
+    return found
+
+
+def measure_limits(limits: list[int], users: int, seconds: float) -> dict[int, dict]:
+    """Faces a second and waits with each number of runs side by side."""
+    found = {}
+    for limit in limits:
+        with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "app", {"FACET_CONCURRENCY": str(limit)}) as server:
+            result = summary(*asyncio.run(load(server, users, 25, seconds)))
+            found[limit] = {name: result[name] for name in ("faces_per_second", "wait_median_s", "wait_95_percent_s", "failed")}
+            print(f"{limit} side by side: {found[limit]}", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n")[0])
+    parser.add_argument("--users", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of the first part, at 25 steps a face")
+    parser.add_argument("--requests", type=int, default=2000, help="of the second part, at one step a face")
+    parser.add_argument("--limits", type=int, nargs="+", help="only compare these numbers of runs side by side")
+    options = parser.parse_args()
+    if options.limits:
+        print(json.dumps(measure_limits(options.limits, options.users, options.seconds), indent=1))
+        return
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "app") as server:
+        crowd = asyncio.run(load(server, options.users, 25, seconds=options.seconds))
+        print(json.dumps({"users": options.users, "steps": 25, **summary(*crowd)}, indent=1), flush=True)
+        long = asyncio.run(load(server, 8, 1, requests=options.requests))
+        print(json.dumps({"users": 8, "steps": 1, **summary(*long), "grown": grown(long[1]),
+                          "memory_mb": [each["memory_mb"] for each in long[1]]}, indent=1))
+    if crowd[0].wrong + crowd[0].failed + long[0].wrong + long[0].failed + grown(long[1]):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

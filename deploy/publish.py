@@ -1,0 +1,80 @@
+"""Put the weights, or the page, on the Hugging Face Hub.
+
+    python -m deploy.publish weights --repo owner/facet-weights [--dry-run]
+    python -m deploy.publish space   --repo owner/facet         [--dry-run]
+
+Both make the repository if it is not there, send one commit and print its address; `weights` also prints the line that
+pins exactly these files. A dry run checks everything that can be checked here, lists the files, and sends nothing. The
+account is huggingface_hub's own: `hf auth login`, or a token in HF_TOKEN.
+"""
+
+import argparse
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from model.errors import FacetError, InputError
+from model.hub import release_hash
+from model.pipeline import FacePipeline
+
+ROOT = Path(__file__).parent.parent
+SPACE = ("README.md", "LICENSE", "requirements.txt", "app.py", "model", "ui", "assets", "weights")  # what the page runs on
+
+
+def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
+    """The files of these files and folders under `root`, sorted; no caches and nothing hidden."""
+    found = [path for name in names for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))]
+    hidden = {path for path in found if any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)}
+    return sorted(path for path in set(found) - hidden if path.is_file())
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """What `weights` publishes: every weights file, the model card and the figures. Raises WeightsError if they do not fit."""
+    FacePipeline.from_pretrained(folder, device="cpu")
+    return files_of(tuple(sorted(path.name for path in folder.glob("*.safetensors"))) + ("README.md", "evaluation.json"), folder)
+
+
+def publish(repo: str, kind: str, files: list[Path], root: Path, message: str) -> tuple[str, str]:
+    """One commit that holds `files`, named relative to `root`. Returns the commit's id and address."""
+    api = HfApi()
+    api.create_repo(repo, repo_type=kind, exist_ok=True, space_sdk="gradio" if kind == "space" else None)
+    added = [CommitOperationAdd(path.relative_to(root).as_posix(), path) for path in files]
+    commit = api.create_commit(repo, added, commit_message=message, repo_type=kind)
+    return commit.oid, commit.commit_url
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m deploy.publish", description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("weights", "space"))
+    parser.add_argument("--repo", required=True, help="owner/name on the Hub")
+    parser.add_argument("--weights", type=Path, default=ROOT / "weights", help="folder of the weights to publish")
+    parser.add_argument("--dry-run", action="store_true", help="send nothing")
+    options = parser.parse_args(arguments)
+    try:
+        validate_repo_id(options.repo)
+        if "/" not in options.repo:
+            raise InputError(f"--repo must be owner/name, not {options.repo}.")
+        weights = options.weights.resolve()
+        root = weights if options.what == "weights" else ROOT
+        files = weights_files(weights)
+        if options.what == "space":
+            files = files_of(SPACE, ROOT)
+        for path in files:
+            print(f"{path.stat().st_size:>12,}  {path.relative_to(root)}")
+        pin = release_hash(weights)
+        if options.dry_run:
+            print(f"Dry run: nothing was sent. The weights' hash is {pin}.")
+            return
+        kind = "model" if options.what == "weights" else "space"
+        oid, address = publish(options.repo, kind, files, root, f"Facet, weights {pin[:16]}")
+    except (FacetError, HfHubHTTPError, HFValidationError, OSError) as error:
+        raise SystemExit(f"publish: {str(error).strip().splitlines()[0]}") from error
+    print(address)
+    if options.what == "weights":
+        print(f"FACET_WEIGHTS={options.repo}@{oid}#{pin[:16]}")
+
+
+if __name__ == "__main__":
+    main()

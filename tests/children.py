@@ -1,0 +1,91 @@
+"""What tests run in processes of their own, to be killed or to be many.
+
+They are forked from a server that has imported all this and nothing else, so that each begins at once. On one thread: forked
+from a process that has used torch's own threads, they would wait for these for ever.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import checkpoint
+from model.clip import ClipConfig
+from tests.conftest import SMALL_CLIP
+from training import train_clip, train_unet
+from training.prepare import main as prepare_main
+
+FORK = get_context("forkserver")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """For the modules that import it."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    FORK.set_forkserver_preload([__name__, "open_clip"])
+    yield
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def in_small_disk(limit: int, log: Path, work, *args) -> None:
+    """In a child: `work(*args)` where no file may grow beyond `limit` bytes; what it says at its end goes into `log`."""
+    sys.stderr = sys.stdout = open(os.devnull, "w")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        work(*args)
+        log.write_text("done")
+    except SystemExit as error:
+        log.write_text(f"exit: {error}")
+    except Exception as error:
+        log.write_text(f"{type(error).__name__}: {error}")
+
+
+def save_weights(path: Path) -> None:
+    checkpoint.save(path, {"weight": torch.ones(100_000)}, {}, {})
+
+
+def child_prepares(archive: Path, out: Path) -> None:
+    sys.stderr = sys.stdout = open(os.devnull, "w")
+    prepare_main(["images", "--data", str(archive), "--out", str(out)])
+
+
+def child_trains(script, recipe: dict, run: Path, out: Path, *more: str) -> None:
+    """A script's own main() under its tiny recipe on a tiny network, saving after every step, without grids of samples."""
+    sys.stderr = sys.stdout = open(os.devnull, "w")
+    script.RECIPES["tiny"] = replace(script.RECIPES["tiny"], **recipe)
+    if script is train_unet:
+        script.sample_grid = lambda *_: None
+        script.embedding_statistics = partial(script.embedding_statistics, count=64)
+    else:
+        script.train = partial(script.train, clip_config=ClipConfig(architecture=SMALL_CLIP))
+    script.main(["--recipe", "tiny", "--state-dir", str(run), "--out", str(out), "--device", "cpu", *more])
+
+
+def child_trains_unet(prepared: Path, weights: Path, run: Path, out: Path) -> None:
+    child_trains(train_unet, {"save_minutes": 0.0, "images": 160}, run, out, "--prepared", str(prepared), "--weights", str(weights))
+
+
+def child_trains_clip(prepared: Path, run: Path, out: Path) -> None:
+    child_trains(train_clip, {"save_every": 0.0, "images": 800, "vocabulary": 400}, run, out, "--prepared", str(prepared),
+                 "--max-minutes", "1e6")
+
+
+def child_of_many(rank: int, world: int, port: int, prepared: Path, weights: Path, run: Path) -> None:
+    """What torchrun starts: its variables, and the script's own main() under a short recipe that validates every step."""
+    sys.stderr = sys.stdout = open(os.devnull, "w")
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    train_unet.sample_grid = lambda *_: None
+    train_unet.embedding_statistics = partial(train_unet.embedding_statistics, count=64)
+    train_unet.RECIPES["tiny"] = replace(train_unet.RECIPES["tiny"], images=384, batch=16, learning_rate=4e-3, decay=False,
+                                         average_every=1, half_life=32, save_minutes=0.0)
+    train_unet.main(["--recipe", "tiny", "--prepared", str(prepared), "--weights", str(weights), "--state-dir", str(run),
+                     "--out", str(run / "unet.safetensors"), "--device", "cpu"])

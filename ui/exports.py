@@ -1,0 +1,154 @@
+"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on screen."""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+from PIL import Image, PngImagePlugin
+
+from model.errors import FacetError, InputError
+from ui import engine, record
+from ui.draw import COUNTS, status
+from ui.frames import file_of, read_face, read_picture, thinned
+
+MOST_FRAMES = 120   # of an animation; longer runs are thinned out evenly
+SIDE = 256          # pixels of an animation and of one picture of a film strip
+STRIP = 8           # pictures of a film strip
+MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
+
+
+def export(event: gr.EventData) -> tuple[Any, dict[str, str]]:
+    """What the browser wants to keep, see `make` -> (file or nothing, status)."""
+    try:
+        sent = event._data if isinstance(event._data, dict) else {}
+        name, data = make(sent)
+        return save_bytes_to_cache(data, name, get_upload_folder()), status(f"Saved as {name}.")
+    except FacetError as error:
+        return gr.skip(), status(str(error), "error")
+
+
+def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
+    """(file name, bytes) of one export.
+
+    sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`, `settings`
+    (whether a PNG carries the record), `step`, and for a batch `count` and `seeds`. Raises InputError.
+    """
+    kinds: dict[str, tuple[Callable, str]] = {"png": (_png, "png"), "frame": (_frame, "png"), "webp": (_animation, "webp"),
+                                              "gif": (_animation, "gif"), "strip": (_film_strip, "png"), "zip": (_bundle, "zip")}
+    what = str(sent.get("what"))
+    if what not in kinds:
+        raise InputError(f"There is no export called {what[:40]!r}.")
+    build, ending = kinds[what]
+    found = record.read_record(sent.get("record"))[0] if sent.get("record") else None
+    about = f"-step-{_whole(sent.get('step'))}" if what == "frame" else "-steps" if what == "strip" else ""
+    return f"facet-{found['seed'] if found else 'face'}{about}.{ending}", build(sent, found)
+
+
+def with_settings(pixels: np.ndarray, found: Mapping[str, Any] | None) -> bytes:
+    """A PNG; its text chunk `facet` holds the record, if there is one."""
+    text = PngImagePlugin.PngInfo()
+    if found:
+        text.add_itxt(record.KEY, record.as_text(found))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+# --- the kinds --------------------------------------------------------------------------------------------------------
+
+
+def _png(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+    """The face at 512 x 512 pixels; a batch as the sheet it is."""
+    settings = found if sent.get("settings", True) else None
+    if _count(sent) > 1:
+        return with_settings(_sized(read_picture(file_of(sent.get("image")))), settings)
+    return with_settings(engine.pipeline().upscale(read_face(file_of(sent.get("image")))[None])[0], settings)
+
+
+def _frame(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+    """The picture of one step, as small as it is."""
+    return with_settings(read_picture(file_of(sent.get("image"))), found if sent.get("settings", True) else None)
+
+
+def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+    """All steps, one after the other."""
+    pictures = [Image.fromarray(_sized(frame)) for frame in _frames(sent, MOST_FRAMES)]
+    times = [MS] * (len(pictures) - 1) + [LAST_MS]
+    buffer = io.BytesIO()
+    options = {"quality": 85, "method": 2} if sent["what"] == "webp" else {"optimize": False}
+    pictures[0].save(buffer, sent["what"].upper(), save_all=True, append_images=pictures[1:], duration=times, loop=0, **options)
+    return buffer.getvalue()
+
+
+def _film_strip(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+    """Some steps side by side, from noise to face."""
+    pictures = [_sized(frame) for frame in _frames(sent, STRIP)]
+    return with_settings(np.concatenate(pictures, axis=1), found if sent.get("settings", True) else None)
+
+
+def _bundle(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and the settings."""
+    small = read_picture(file_of(sent.get("image")))
+    files = {"settings.json": json.dumps(found or {}, indent=1, ensure_ascii=False).encode()}
+    if _count(sent) > 1:
+        for seed, face in zip(_seeds(sent), _cells(small, _count(sent)), strict=True):
+            files[f"face-{seed}.png"] = with_settings(face, found and {**found, "seed": seed})
+    else:
+        files |= {"face-64.png": with_settings(small, found), "face-512.png": _png({**sent, "settings": True}, found)}
+    if len(sent.get("frames") or []) > 1:
+        files |= {"steps.webp": _animation({**sent, "what": "webp"}, found), "steps.png": _film_strip(sent, found)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # stored as it is: pictures are packed already
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+# --- what the browser sent --------------------------------------------------------------------------------------------
+
+
+def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
+    """At most `most` of the frames, the first and the last among them."""
+    frames = sent.get("frames")
+    if not isinstance(frames, list) or not frames:
+        raise InputError("There are no steps to save: this face came without them.")
+    return [read_picture(file_of(frame)) for frame in thinned(frames, most)]
+
+
+def _sized(pixels: np.ndarray) -> np.ndarray:
+    """SIDE pixels wide and high, every pixel of the original a sharp square."""
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+
+
+def _cells(sheet: np.ndarray, count: int) -> Sequence[np.ndarray]:
+    columns = math.isqrt(count)
+    if sheet.shape[0] % columns or sheet.shape[1] % columns:
+        raise InputError(f"The picture is no sheet of {count} faces.")
+    return [cell for row in np.split(sheet, columns, axis=0) for cell in np.split(row, columns, axis=1)]
+
+
+def _count(sent: Mapping[str, Any]) -> int:
+    count = sent.get("count", 1)
+    if count not in COUNTS:
+        raise InputError(f"There are no batches of {count!r} faces.")
+    return count
+
+
+def _seeds(sent: Mapping[str, Any]) -> list[int]:
+    seeds = sent.get("seeds")
+    if not isinstance(seeds, list) or len(seeds) != _count(sent):
+        raise InputError("The seeds of the batch are missing.")
+    return [_whole(seed) for seed in seeds]
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InputError(f"{str(value)[:40]!r} is no whole number.")
+    return value

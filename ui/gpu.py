@@ -1,0 +1,22 @@
+"""ZeroGPU of Hugging Face Spaces, which lends a GPU for a run at a time. Import this before anything that imports torch."""
+
+import os
+
+import gradio as gr
+
+try:
+    import spaces  # Spaces installs it; without ZeroGPU its decorator returns the function as it is
+except ImportError:
+    spaces = None
+
+ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # the package's own test
+SECONDS = 60  # that a GPU is asked for, at most; a run of 25 steps takes about one
+
+
+def lend(demo: gr.Blocks, concurrency_id: str) -> None:
+    """Let the events of this concurrency id (those that run networks) borrow a GPU, where there are any to borrow."""
+    if spaces is None:
+        return
+    for event in demo.fns.values():
+        if event.concurrency_id == concurrency_id and event.fn is not None:
+            event.fn = spaces.GPU(duration=SECONDS)(event.fn)

@@ -1,0 +1,96 @@
+"""The attribute picker: what it shows, and how ticked boxes and typed words become one prompt.
+
+The rule: typed words and boxes add up. Words come first, the boxes follow as a list; neither ever rewrites the other.
+"""
+
+import html
+from typing import Any
+
+import gradio as gr
+
+from model import attributes
+from model.attributes import ATTRIBUTES, CONFLICTS, WORDING
+from model.errors import InputError
+from ui.component import component
+
+# Chips above the boxes: name -> attributes wanted, attributes not wanted.
+PRESETS: dict[str, tuple[list[str], list[str]]] = {
+    "Film star": (["Attractive", "Heavy_Makeup", "Wearing_Lipstick", "Wavy_Hair", "Smiling", "Young"], ["Male"]),
+    "Grandfather": (["Male", "Gray_Hair", "Eyeglasses", "Smiling"], ["Young"]),
+    "Professor": (["Male", "Eyeglasses", "Receding_Hairline", "Wearing_Necktie"], ["No_Beard"]),
+    "Rock singer": (["Male", "Black_Hair", "Wavy_Hair", "5_o_Clock_Shadow", "Young"], ["Smiling"]),
+    "Summer day": (["Blond_Hair", "Smiling", "Wearing_Hat", "Rosy_Cheeks", "Young"], ["Male"])}
+# What "Surprise me" leaves out for a man and for a woman, since CelebA holds next to no such faces.
+FEMININE = ["Heavy_Makeup", "Wearing_Lipstick", "Wearing_Earrings", "Wearing_Necklace", "Rosy_Cheeks", "Arched_Eyebrows"]
+MASCULINE = ["5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns", "Bald", "Wearing_Necktie", "Receding_Hairline", "Double_Chin"]
+
+OPENING = "Photo of person "  # of the lecture's wording
+
+
+def picker() -> gr.HTML:
+    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's click."""
+    return component("picker", {"present": [], "absent": []}, html=_html(), conflicts=[sorted(pair) for pair in CONFLICTS],
+                     presets={name: {"present": present, "absent": absent} for name, (present, absent) in PRESETS.items()},
+                     feminine=FEMININE, masculine=MASCULINE)
+
+
+def _html() -> str:
+    chips = "".join(f'<button type="button" data-preset="{name}">{name}</button>' for name in PRESETS)
+    fieldsets = "".join(f'<fieldset><legend>{html.escape(heading)}</legend><div class="attributes">'
+                        f'{"".join(map(_attribute, names))}</div></fieldset>' for heading, names in attributes.groups().items())
+    return f"""<div class="picker">
+  <div class="tools"><input type="search" placeholder="Find an attribute" aria-label="Find an attribute" autocomplete="off">
+    <button type="button" class="clear" disabled>Clear</button></div>
+  <div class="presets" role="group" aria-label="Ideas"><button type="button" data-preset="surprise">Surprise me</button>{chips}</div>
+  <p class="why" role="status"></p><p class="nothing" hidden></p>{fieldsets}</div>"""
+
+
+def _attribute(name: str) -> str:
+    label, denial = html.escape(attributes.label(name)), html.escape(attributes.lacking(name))
+    return (f'<div class="attribute" data-name="{name}" data-label="{label}" data-words="{html.escape(_words(name))}">'
+            f'<label><input type="checkbox"><span class="name">{label}</span><span class="said hidden-text"></span></label>'
+            f'<button type="button" aria-pressed="false" data-says="{denial}" aria-label="not: {denial}" title="{denial}">not</button>'
+            "</div>")
+
+
+def _words(name: str) -> str:
+    """Everything an attribute is called, for the search."""
+    said = [words for way in ("has", "lacks") for kind in WORDING[name].get(way, {}).values() for words in kind]
+    return " ".join([attributes.label(name), attributes.lacking(name), *said]).lower()
+
+
+def chosen(picks: Any) -> tuple[list[str], list[str]]:
+    """(present, absent) of a picker's value, as a browser sent it. Raises InputError."""
+    picks = picks if isinstance(picks, dict) else {}
+    present, absent = picks.get("present") or [], picks.get("absent") or []
+    if not all(isinstance(names, list) and all(name in ATTRIBUTES for name in names) for names in (present, absent)):
+        raise InputError("The ticked boxes hold something that is not one of the 40 CelebA attributes.")
+    return present, absent
+
+
+def typed(words: Any) -> str:
+    """Typed words without the space around them. Raises InputError for what is no text."""
+    if not isinstance(words, str | None):
+        raise InputError(f"The prompt must be text, not {type(words).__name__}.")
+    return (words or "").strip()
+
+
+def combined(words: str, present: list[str], absent: list[str]) -> str:
+    """The prompt of typed words and boxes. Raises InputError if the boxes contradict each other."""
+    words, boxes = typed(words), attributes.attributes_to_prompt(present, absent)
+    if not words or not boxes:
+        return words or boxes
+    return f"{words.rstrip(' .,;')}, {boxes.removeprefix(OPENING)}"
+
+
+def parted(prompt: str) -> tuple[str, list[str], list[str]]:
+    """`combined` undone as far as it can be: (words, present, absent). The lecture's wording becomes boxes, all else words."""
+    listed = prompt.removeprefix(OPENING).removesuffix(".").split(", ")
+    present = [name for name in ATTRIBUTES if name.replace("_", " ").lower() in listed]
+    absent = [name for name in ATTRIBUTES if attributes.lacking(name) in listed]
+    try:
+        if prompt and attributes.attributes_to_prompt(present, absent) == prompt:
+            return "", present, absent
+    except InputError:
+        pass
+    return prompt, [], []
