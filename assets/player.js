@@ -330,6 +330,7 @@ document.addEventListener("keydown", event => {
 
 // A tap plays, dragging across the picture scrubs.
 let drag = null;
+stage.addEventListener("dragstart", event => event.preventDefault());  // else the browser drags the picture itself away
 stage.addEventListener("pointerdown", event => {
   if (event.target.closest("button, input") || view === "large" || !run?.frames.length || event.button) return;
   drag = {x: event.clientX, from: step, moved: false};
