@@ -104,6 +104,18 @@ def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
         raise WeightsError(f"{path} has a config this version cannot build ({' '.join(str(error).split())[:200]}). {CURE}") from error
 
 
+def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+    """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set, eval mode.
+
+    Raises WeightsError, one line.
+    """
+    tensors, config, info = load(path)
+    config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    network = fill(build(lambda: make(config), path), tensors, path)
+    network.info = info
+    return network.eval()
+
+
 def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn.Module:
     """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
     wanted = network.state_dict()

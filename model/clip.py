@@ -69,11 +69,7 @@ class Clip(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "Clip":
         """Read a checkpoint. Raises WeightsError in one line."""
-        tensors, config, info = checkpoint.load(path)
-        clip = checkpoint.build(lambda: cls(ClipConfig(**config)), path)
-        checkpoint.fill(clip, tensors, path)
-        clip.info = info
-        return clip.eval().to(device)
+        return checkpoint.restore(path, lambda config: cls(ClipConfig(**config))).to(device)
 
     @classmethod
     def from_open_clip(cls, name: str, pretrained: str) -> "Clip":

@@ -87,10 +87,8 @@ class SRResNet(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
         """Read a checkpoint. Raises WeightsError in one line."""
-        tensors, config, info = checkpoint.load(path)
-        network = checkpoint.build(lambda: cls(SRResNetConfig(**config)), path)
-        checkpoint.fill(network, tensors, path).info = info
-        return network.eval().to(device, memory_format=torch.channels_last)
+        network = checkpoint.restore(path, lambda config: cls(SRResNetConfig(**config)))
+        return network.to(device, memory_format=torch.channels_last)
 
     def forward(self, x):                                   # (N, 3, H, W)
         features = self.head(x)                             # (N, C, H, W)

@@ -134,12 +134,8 @@ class UNet(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "UNet":
         """Read a checkpoint. Raises WeightsError in one line."""
-        tensors, config, info = checkpoint.load(path)
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-        network = checkpoint.build(lambda: cls(UNetConfig(**lists)), path)
-        checkpoint.fill(network, tensors, path)
-        network.info = info
-        return network.eval().to(device, memory_format=torch.channels_last)
+        network = checkpoint.restore(path, lambda config: cls(UNetConfig(**config)))
+        return network.to(device, memory_format=torch.channels_last)
 
     def forward(self, noisy: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """Predict `config.target`.

@@ -17,6 +17,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
+from tests.chromium import browser  # noqa: F401
 from tests.server import deployed  # noqa: F401
 from training.prepare import embed, load_prepared, prepare_images
 from training.train_clip import known_tokens
@@ -91,3 +92,16 @@ def prepared(archive, tiny_weights, tmp_path_factory):
     prepare_images(archive, out)
     embed(out, tiny_weights)
     return load_prepared(out)
+
+
+@pytest.fixture(scope="module")
+def app(tiny_weights):
+    """The module `app`, launched on the tiny weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACET_WEIGHTS", str(tiny_weights))
+        patch.syspath_prepend(str(ROOT))
+        import app
+
+        app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
+        yield app
+        app.demo.close()

@@ -27,19 +27,6 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def app(tiny_weights):
-    """The module `app`, launched on the tiny weights."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACET_WEIGHTS", str(tiny_weights))
-        patch.syspath_prepend(str(ROOT))
-        import app
-
-        app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
-        yield app
-        app.demo.close()
-
-
-@pytest.fixture(scope="module")
 def client(app):
     return Client(app.demo.local_url, verbose=False)
 

@@ -33,19 +33,6 @@ from ui.waiting import full, place, told
 
 
 @pytest.fixture(scope="module")
-def app(tiny_weights):
-    """The module `app`, launched on the tiny weights."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACET_WEIGHTS", str(tiny_weights))
-        patch.syspath_prepend(str(ROOT))
-        import app
-
-        app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
-        yield app
-        app.demo.close()
-
-
-@pytest.fixture(scope="module")
 def pipe(tiny_weights):
     return FacePipeline.from_pretrained(tiny_weights, device="cpu")
 

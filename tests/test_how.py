@@ -2,9 +2,7 @@
 
 import importlib
 import json
-import os
 import re
-import shutil
 from dataclasses import replace
 
 import gradio as gr
@@ -13,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
 from model.errors import FacetError
@@ -24,7 +22,6 @@ from ui.how_diffusion import OTHER_PROMPTS, Recipe
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
 SECTIONS = ("which", "forward", "strips", "predictions", "targets", "unet", "scale", "clip", "sobel", "srresnet", "bias")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="module")
@@ -266,28 +263,9 @@ def test_functions_that_the_words_name_exist():
 
 
 @pytest.fixture(scope="module")
-def address(tiny_weights):
+def address(app):
     """The app itself, in this process, on the tiny weights."""
-    before = os.environ.get("FACET_WEIGHTS")
-    os.environ["FACET_WEIGHTS"] = str(tiny_weights)
-    app = importlib.import_module("app")
-    try:
-        yield app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)[1]
-        app.demo.close()
-    finally:
-        os.environ.pop("FACET_WEIGHTS") if before is None else os.environ.update(FACET_WEIGHTS=before)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = (os.environ.get("CHROMIUM") or "chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium: run tests/install_chromium.sh")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+    return app.demo.local_url
 
 
 def opened(browser: Browser, address: str, scheme: str, **options):

@@ -66,12 +66,7 @@ class Judge(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "Judge":
         """Read a checkpoint. Raises WeightsError in one line."""
-        tensors, config, info = checkpoint.load(path)
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-        judge = checkpoint.build(lambda: cls(JudgeConfig(**lists)), path)
-        checkpoint.fill(judge, tensors, path)
-        judge.info = info
-        return judge.eval().to(device)
+        return checkpoint.restore(path, lambda config: cls(JudgeConfig(**config))).to(device)
 
     def save(self, path: str | Path, info: dict) -> str:
         """Write a checkpoint in float32 (half precision would spoil the covariances), return its hash."""

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,13 @@ class EMA:
     def load_state_dict(self, state: dict):
         self.network.load_state_dict(state["network"])
         self.images = state["images"]
+
+
+def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict]:
+    """Parameter groups for AdamW: matrices and kernels decay, biases, gains and scales do not."""
+    parameters = list(parameters)
+    return [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
 
 
 def warmup_then_linear(progress: float, warmup: float = 0.02) -> float:

@@ -25,7 +25,7 @@ from model.device import pick_device
 from model.errors import FacetError
 from training.captions import ABSENT, PRESENT, caption, worded
 from training.clip_quality import satisfies, validate
-from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, finite, load_state, random_state,
+from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, load_state, random_state,
                            restore_random_state, save_state, warmup_then_linear)
 from training.original_clip import fit
 from training.prepare import Prepared, load_prepared
@@ -111,10 +111,7 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
     vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy(), config.vocabulary)
     clip = Clip(replace(clip_config, tokens=len(vocabulary)), vocabulary).to(device)
     ema, rng, clock, log = EMA(clip, config.half_life), Random(config.seed), Clock(), Log(run / "log.jsonl")
-    decayed = [p for p in clip.parameters() if p.ndim > 1]
-    others = [p for p in clip.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": config.weight_decay},
-                                   {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(decay_groups(clip.parameters(), config.weight_decay), betas=(0.9, 0.98))
     seen = 0
     if state:
         clip.load_state_dict(state["clip"]), ema.load_state_dict(state["ema"]), optimizer.load_state_dict(state["optimizer"])

@@ -23,7 +23,7 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from training.captions import caption
 from training.clip_quality import satisfies, validate
-from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, finite, warmup_then_linear
+from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, warmup_then_linear
 from training.prepare import Prepared, load_prepared
 from training.train_clip import known_tokens, single_statements
 
@@ -72,8 +72,7 @@ def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: 
     clip = with_tokens(start, known_tokens(attributes.numpy(), config.vocabulary)).to(device).train()
     clip.towers.visual.requires_grad_(False).eval()
     learning = [p for p in clip.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW([{"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
-                                   {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(decay_groups(learning, config.weight_decay), betas=(0.9, 0.98))
     ema, rng, seen, running, autocast = EMA(clip, config.half_life), Random(config.seed), 0, None, amp_dtype(device)
     with Stop() as stop:
         while seen < config.captions and clock.seconds < 60 * max_minutes and not stop.requested:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from model.errors import FacetError, WeightsError
+from model.errors import WeightsError
 from model.hub import SOURCE
 from model.pipeline import FacePipeline
 

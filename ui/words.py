@@ -24,7 +24,8 @@ def read(words: str, picks: Any) -> dict[str, Any]:
         prompt = combined(words, present, absent)
         if not prompt:
             return {"prompt": ""}
-        said, found = understood(typed(words)) if typed(words) else None, understood(prompt)
+        said = understood(typed(words)) if typed(words) else None
+        found = said if said and prompt == typed(words) else understood(prompt)  # read once where no box is ticked
     except FacetError as error:
         return {"prompt": "", "warning": str(error)}
     chips = [{"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found["present"].items()]
