@@ -8,17 +8,16 @@ Nothing else should be running.
 
 import json
 import platform
-import socket
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import httpx
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.server import ROOT, running
+
 RUNS = 7
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"]
 WATCH = """() => {
@@ -39,38 +38,19 @@ def one_run(page: Page, total: int) -> dict[str, float]:
     return {"first_step": steps[0], "last_step": steps[total - 1], "done": done}
 
 
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(address).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 def main() -> None:
     chromium = subprocess.run(["bash", "tests/install_chromium.sh"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     start = time.perf_counter()
-    command = [sys.executable, "-c", f"import app; app.demo.launch(server_name='127.0.0.1', server_port={port}, **app.LAUNCH)"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        while not answers(f"http://127.0.0.1:{port}/"):
-            if process.poll() is not None:
-                raise SystemExit("latency: the app ended before it answered")
-            time.sleep(0.05)
+    with TemporaryDirectory() as folder, running(Path(folder) / "run") as server:
         answered = time.perf_counter() - start
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(f"http://127.0.0.1:{port}/")
-            page.wait_for_selector(".player")
+            page.goto(server.address)
+            page.wait_for_function("() => window.facet?.face?.finished")  # the face that the page opens with
             page.evaluate(WATCH)
             runs = [one_run(page, 25) for _ in range(RUNS + 1)][1:]  # the first wakes what is slow the first time
             browser.close()
-    finally:
-        process.terminate()
-        process.wait(20)
     print(json.dumps({"machine": f"{platform.machine()}, {platform.system()}", "runs": RUNS, "steps": 25,
                       "page_answers_s": round(answered, 1),
                       **{f"{name}_ms": round(statistics.median(run[name] for run in runs)) for name in runs[0]}}, indent=1))

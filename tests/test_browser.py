@@ -7,27 +7,22 @@ Every page's console must stay empty, and every request must go to the app itsel
 import base64
 import io
 import json
-import os
 import re
 import shutil
-import socket
 import struct
-import subprocess
-import sys
-import threading
 import time
 import zipfile
 import zlib
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
-import httpx
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.server import running
 from model import attributes, checkpoint
 from model.attributes import ATTRIBUTES
 from model.pipeline import FacePipeline
@@ -58,26 +53,10 @@ def pipe(weights) -> FacePipeline:
 
 
 @pytest.fixture(scope="module")
-def address(weights):
+def address(weights, tmp_path_factory):
     """The app's address, launched as a visitor of the repository would, on the tiny weights."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "FACET_WEIGHTS": str(weights), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        said, too_late = "", threading.Timer(120, process.kill)
-        too_late.start()
-        while "Running on local URL" not in said:
-            said = process.stdout.readline()
-            assert said, "app.py ended before it served"
-        too_late.cancel()
-        address = f"http://127.0.0.1:{port}/"
-        assert httpx.get(address).status_code == 200
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
+    with running(tmp_path_factory.mktemp("page") / "run", {"FACET_WEIGHTS": str(weights)}) as server:
+        yield f"{server.address}/"
 
 
 @pytest.fixture

@@ -39,12 +39,9 @@ def validate(clip: Clip, prepared: Prepared) -> dict[str, float]:
     _, rates = judged_by_halves(clip.attribute_logits(features).cpu(), attributes)
 
     rng, frequency = Random(1), prepared.attributes.float().mean(0).numpy()
-    pairs = [caption(row, frequency, rng) for row in attributes.numpy()]
-    read = clip.stated([text for text, _ in pairs]).argmax(-1).cpu() - 1
-    stated = torch.from_numpy(np.stack([stated for _, stated in pairs]))
-    hits = ((read == stated) & (stated != 0)).sum()
+    precision, recall = reading(clip, [caption(row, frequency, rng) for row in attributes.numpy()])
     return {"zero_shot": rates.nanmean().item(), "retrieval": retrieval(clip, features[:1000], attributes[:1000], frequency),
-            "read_recall": float(hits / (stated != 0).sum()), "read_precision": float(hits / max((read != 0).sum(), 1))}
+            "read_recall": recall, "read_precision": precision}
 
 
 def retrieval(clip: Clip, features: Tensor, attributes: Tensor, frequency: np.ndarray) -> float:
@@ -61,12 +58,17 @@ def retrieval(clip: Clip, features: Tensor, attributes: Tensor, frequency: np.nd
 
 
 def understanding(clip: Clip, prompts: Prompts) -> dict[str, float]:
-    """What CLIP's head reads in prompts that people wrote: precision and recall over all stated attributes."""
+    """What CLIP's head reads in prompts that people wrote (see `reading`)."""
+    precision, recall = reading(clip, prompts)
+    return {"prompts": len(prompts), "precision": round(precision, 3), "recall": round(recall, 3)}
+
+
+def reading(clip: Clip, prompts: Prompts) -> tuple[float, float]:
+    """Precision and recall of CLIP's head over all attributes that the prompts state."""
     read = clip.stated([prompt for prompt, _ in prompts]).argmax(-1).cpu().numpy() - 1
     stated = np.stack([stated for _, stated in prompts])
     hits = ((read == stated) & (stated != 0)).sum()
-    return {"prompts": len(prompts), "precision": round(float(hits / max((read != 0).sum(), 1)), 3),
-            "recall": round(float(hits / (stated != 0).sum()), 3)}
+    return float(hits / max((read != 0).sum(), 1)), float(hits / (stated != 0).sum())
 
 
 def steadiness(clip: Clip, stated: np.ndarray) -> dict[str, float]:

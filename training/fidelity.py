@@ -28,6 +28,7 @@ from training.captions import caption
 from training.distances import frechet_from_samples, kernel_distance, nearest, precision_recall, spread
 from training.judge import FEATURES, Judge
 from training.prepare import Prepared
+from training.train_unet import to_network
 
 CACHE = Path("runs/evaluate")
 CHUNK = 96  # faces in one file of the cache
@@ -248,7 +249,7 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
         captions = [caption(prepared.attributes[row].numpy(), frequency, Random(i))[0] for i, row in enumerate(rows.tolist())]
         flags = F.pad(prepared.squashed[rows][:, None].float(), (1, 0)).to(pipe.device)  # texts, not images; the known source
         condition = torch.cat([pipe.clip.encode_texts(captions).to(pipe.device), flags], dim=1)
-        original = prepared.images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1
+        original = to_network(prepared.images[rows])
         found[name] = []
         for i in tqdm(range(bins), desc=f"loss, {name}"):
             noise = torch.randn(2, count, *original.shape[1:], generator=torch.Generator().manual_seed(i))[:, :len(rows)]

@@ -24,7 +24,7 @@ from ui.frames import file_of, jpeg, messages, png, read_face, sheet
 from ui.picker import chosen, combined, parted
 
 COUNTS = (1, 4, 9, 16)
-LIVE_STEPS, LIVE_SAMPLER = 8, "unipc"  # of live mode: at most so many network calls
+LIVE_STEPS, LIVE_SAMPLER = 8, "unipc"  # of live mode: at most so many forwards, with both branches of guidance in one
 FIRST = record.make("a smiling woman with brown hair", seed=7)  # on screen when the page opens
 GRADIO_PARAMETERS = ("view", "tab")  # of the address; its others begin with two underscores
 
@@ -69,9 +69,8 @@ def redraw(words: str, picks: Any, negative: str, count: int, new_seed: bool, se
         settings = asked(words, picks, negative, seed, min(int(steps), LIVE_STEPS), guidance, LIVE_SAMPLER)
         pipe, start = engine.pipeline(), time.monotonic()
         about = about_run(pipe, settings, 1, picture) | {"kind": "live"}
-        parts = list(messages(faces(pipe, settings, 1, picture, strength), about, influence=True))
-        message = parts[-1][0] | {"frames": [frame for part, _ in parts for frame in part["frames"]]}
-        message["image"] = png(parts[-1][1][-1][0].denoised)
+        message, history = in_one(faces(pipe, settings, 1, picture, strength), about)
+        message["image"] = png(history[-1][0].denoised)
         return message, status(f"Redrawn in {time.monotonic() - start:.1f} seconds. {about['note']}".strip()), settings
     except FacetError as error:
         return gr.skip(), status(str(error), "error"), gr.skip()
@@ -127,6 +126,13 @@ def faces(pipe: FacePipeline, settings: dict[str, Any], count: int = 1, picture:
     return pipe.stream_many([settings["prompt"]] * count, seeds(settings["seed"], count), **options)
 
 
+def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dict[str, Any], list[Sequence[Frame]]]:
+    """A whole run as one message, which holds every frame, and its frames."""
+    parts = list(messages(steps, about, influence=True))
+    message = parts[-1][0] | {"frames": [frame for part, _ in parts for frame in part["frames"]]}
+    return message, [frames for _, held in parts for frames in held]
+
+
 def finished(pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked_for: Mapping[str, bool]) -> dict[str, Any]:
     """The last message of a run: the finished picture; of a single face also its enlargements and when it was decided."""
     last = [frame.denoised for frame in history[-1]]
@@ -162,10 +168,8 @@ def opening() -> dict[str, Any]:
 @functools.lru_cache(maxsize=1)
 def _run_of(pipe: FacePipeline) -> dict[str, Any]:
     about = about_run(pipe, FIRST, 1, None) | {"run": "opening", "kind": "opening"}
-    parts = list(messages(faces(pipe, FIRST), about, influence=True))
-    history = [frames for _, held in parts for frames in held]
-    return parts[-1][0] | {"frames": [frame for part, _ in parts for frame in part["frames"]]} | finished(
-        pipe, "opening", history, wanted(pipe, FIRST["prompt"], None))
+    message, history = in_one(faces(pipe, FIRST), about)
+    return message | finished(pipe, "opening", history, wanted(pipe, FIRST["prompt"], None))
 
 
 def warm_up() -> None:

@@ -78,7 +78,7 @@ def jpeg(pixels: np.ndarray, quality: int = 92) -> str:
 
 
 def png(pixels: np.ndarray) -> str:
-    """(H, W, 3) uint8 -> a data URI, nothing lost."""
+    """(H, W, 3) or (H, W) uint8 -> a data URI, nothing lost."""
     return _data_uri(pixels, "PNG")
 
 

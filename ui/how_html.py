@@ -1,17 +1,14 @@
 """Pictures and their captions as HTML, for the tab "How it works"."""
 
-import base64
 import html
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from model.pipeline import to_pixels
-from ui.frames import jpeg
+from ui.frames import jpeg, png
 
 
 def tile(pixels: np.ndarray, title: str, note: str = "", alt: str = "") -> str:
@@ -36,12 +33,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 def image(pixels: np.ndarray, alt: str) -> str:
     """(H, W) or (H, W, 3) uint8 -> an <img>. Small grey ones as PNG, every pixel as computed; all else as JPEG."""
-    if pixels.ndim == 3 or len(pixels) > 128:
-        source = jpeg(pixels)
-    else:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    source = jpeg(pixels) if pixels.ndim == 3 or len(pixels) > 128 else png(pixels)
     return f'<img src="{source}" alt="{html.escape(alt)}">'
 
 

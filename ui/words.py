@@ -1,5 +1,6 @@
 """What the model reads in a prompt, for the line under it and for the endpoint /understand."""
 
+from dataclasses import asdict
 from typing import Any
 
 from model import attributes
@@ -11,10 +12,7 @@ from ui.picker import chosen, combined, typed
 
 def understood(prompt: str) -> dict[str, Any]:
     """{"present": {attribute: confidence}, "absent": {...}, "unknown": [words], "cut": bool}, in CelebA's names."""
-    found = engine.pipeline().understood(prompt)
-    return {"present": {name: round(float(value), 3) for name, value in found.present.items()},
-            "absent": {name: round(float(value), 3) for name, value in found.absent.items()},
-            "unknown": list(found.unknown), "cut": found.cut}
+    return asdict(engine.pipeline().understood(prompt))
 
 
 def read(words: str, picks: Any) -> dict[str, Any]:
