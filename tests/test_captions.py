@@ -8,8 +8,8 @@ import pytest
 
 from model.attributes import ATTRIBUTES, COMBINED, attributes_to_prompt
 from model.understanding import known_words
-from training.captions import (PHRASES, amid_strangers, caption, celeba_prompt, choose, denials, owned, phrase, phrase_list, sentence,
-                               stated_attributes, strangers, told, typo)
+from training.captions import (PHRASES, THINGS, amid_strangers, caption, celeba_prompt, choose, denials, owned, phrase, phrase_list,
+                               sentence, stated_attributes, statements, strangers, told, typo)
 
 FREQUENCY = np.full(40, 0.3)
 
@@ -122,3 +122,27 @@ def test_typo_changes_one_word_a_little(word):
     assert len(changed) > 5 and all(text.startswith("a ") and text.endswith(" man") for text in changed)
     assert all(abs(len(text) - len(f"a {word} man")) <= 1 for text in changed)
     assert typo("a man", rng) == "a man"
+
+
+def test_statements_cover_every_attribute_both_ways_and_come_with_their_opposites():
+    texts, stated = statements(Random(0), lists=100)
+    alone, words, lists = stated[:80], stated[80:80 + len(COMBINED)], stated[80 + len(COMBINED):]
+    assert len(texts) == len(stated) and len(set(texts)) > 200
+    assert (np.abs(alone).sum(1) == 1).all() and (alone.max(0) == 1).all() and (alone.min(0) == -1).all()
+    assert (np.abs(words).sum(1) == 2).all() and (np.abs(lists).sum(1) >= 2).all()
+    assert (lists[::2] == -lists[1::2]).all()
+
+
+def test_a_denial_in_a_list_reaches_one_thing_only():
+    """Each part that begins with a "no" denies its own noun; a beard that is there is a No_Beard that is not."""
+    texts, stated = statements(Random(1), lists=300)
+    clear, known = 0, {noun: index for index, nouns in THINGS.items() for noun in nouns}
+    for text, row in list(zip(texts, stated))[80 + len(COMBINED):]:
+        said = [part.startswith(("no ", "without ", "with no ")) for part in text.split(", ")]
+        nouns = [part.removeprefix("with no ").removeprefix("without ").removeprefix("no ") for part in text.split(", ")]
+        if len(said) != np.abs(row).sum() or not all(noun in known for noun in nouns):  # strangers or typing errors among them
+            continue
+        clear += 1
+        assert all(row[known[noun]] == (-1 if denied else 1) * (-1 if ATTRIBUTES[known[noun]] == "No_Beard" else 1)
+                   for noun, denied in zip(nouns, said))
+    assert clear > 200

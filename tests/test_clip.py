@@ -15,7 +15,7 @@ from model.clip import CONTEXT, FIRST_KNOWN, UNKNOWN, Clip, ClipConfig, is_cut, 
 from model.errors import WeightsError
 from training.captions import caption, strangers
 from training.clip_quality import retrieval, satisfies, steadiness, validate
-from training.train_clip import RECIPES, augment, losses, single_statements, train
+from training.train_clip import RECIPES, augment, losses, train
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +123,6 @@ def test_augment_keeps_range_and_shape():
     changed = augment(images)
     assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
     assert not torch.equal(changed, images)
-
-
-def test_single_statements_cover_every_attribute_both_ways():
-    texts, stated = single_statements(Random(0))
-    assert len(texts) == 80 and (np.abs(stated).sum(1) == 1).all() and (stated.max(0) == 1).all() and (stated.min(0) == -1).all()
-    assert len(set(texts)) > 70
 
 
 def test_retrieval_is_perfect_for_embeddings_that_know_the_labels(clip, monkeypatch):

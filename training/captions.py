@@ -37,6 +37,15 @@ def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
 PHRASES = {(name, present): phrases(name, present) for name in ATTRIBUTES for present in (True, False)}
 TOGETHER = [(entry["kind"], entry["words"], {ATTRIBUTES.index(word[1:]): PRESENT if word[0] == "+" else ABSENT
                                              for word in entry["states"]}) for entry in COMBINED]
+BEARD = ATTRIBUTES.index("No_Beard")
+
+
+def _things(attribute: str) -> list[str]:
+    """What a face can have or wear, that "no" can stand before."""
+    kinds = WORDING[attribute].get("lacks" if attribute == "No_Beard" else "has", {})
+    return [_bare(words) for kind in ("with", "wearing") for words in kinds.get(kind, []) if not words.startswith(("no ", "the "))]
+
+
 
 
 def stated_attributes(row: np.ndarray, frequency: np.ndarray, rng: Random, count: int | None = None) -> np.ndarray:
@@ -75,14 +84,44 @@ def worded(stated: np.ndarray, rng: Random) -> str:
     """What is stated, (40,), in one of many forms, sometimes with words that say nothing, or a typing error."""
     form = rng.choices((celeba_prompt, phrase_list, sentence, told), (0.25, 0.3, 0.3, 0.15))[0]
     text = celeba_prompt(stated) if form is celeba_prompt else form(stated, rng)
+    return astray(text, rng)
+
+
+def astray(text: str, rng: Random) -> str:
+    """Now and then with words that say nothing, or with typing errors."""
     if rng.random() < 0.12:
         text = amid_strangers(text, rng)
     if rng.random() < 0.15:
         text = f"{text.rstrip('.')}, {rng.choice(FILLER['endings'])}"
         text = f"{text}, {rng.choice(FILLER['endings'])}" if rng.random() < 0.3 else text
-    while rng.random() < 0.08:
+    while rng.random() < 0.1:
         text = typo(text, rng)
     return text
+
+
+def statements(rng: Random, lists: int = 20) -> tuple[list[str], np.ndarray]:
+    """What faces alone seldom teach: every attribute alone, stated and denied; every meaning that one word has for two
+    attributes; and `lists` lists of things a face has or has not, each with its opposite ("glasses, no beard", "no glasses,
+    beard"). Returns the texts and what they state, (80 + len(TOGETHER) + 2 * lists, 40)."""
+    alone = [*np.eye(40, dtype=np.int8) * PRESENT, *np.eye(40, dtype=np.int8) * ABSENT]
+    texts, stated = [worded(row, rng) for row in alone], alone
+    for kind, words, states in TOGETHER:
+        texts.append(astray(phrase(kind, rng.choice(words), rng), rng))
+        stated.append(np.array([states.get(index, UNMENTIONED) for index in range(40)], dtype=np.int8))
+    for _ in range(lists):
+        chosen = rng.sample(sorted(THINGS), rng.choice((2, 2, 2, 3, 4)))
+        words = [rng.choice(THINGS[index][:3] if rng.random() < 0.5 else THINGS[index]) for index in chosen]
+        signs = [rng.choice((PRESENT, ABSENT)) for _ in chosen]
+        if rng.random() < 0.7:  # what is hardest: both in one list
+            signs[0], signs[1] = ABSENT, PRESENT
+        for turn in (1, -1):
+            row = np.zeros(40, np.int8)
+            for index, sign in zip(chosen, signs):
+                row[index] = turn * sign * (ABSENT if index == BEARD else PRESENT)
+            stated.append(row)
+            texts.append(astray(", ".join(noun if turn * sign == PRESENT else f"{rng.choice(('no', 'no', 'without', 'with no'))} {noun}"
+                                          for noun, sign in zip(words, signs)), rng))
+    return texts, np.stack(stated)
 
 
 def celeba_prompt(stated: np.ndarray) -> str:
@@ -190,7 +229,7 @@ def chosen_words(stated: np.ndarray, rng: Random) -> list[tuple[str, str]]:
     """(kind, words) for all that is stated, in random order; now and then one word states two attributes."""
     left, found = set(np.flatnonzero(stated).tolist()), []
     for kind, words, states in TOGETHER:
-        if states.keys() <= left and all(stated[i] == value for i, value in states.items()) and rng.random() < 0.2:
+        if states.keys() <= left and all(stated[i] == value for i, value in states.items()) and rng.random() < 0.35:
             found.append((kind, rng.choice(words)))
             left -= states.keys()
     found += [choose(ATTRIBUTES[i], stated[i] == PRESENT, rng) for i in sorted(left)]
@@ -317,3 +356,6 @@ def _join(parts: list[str], rng: Random) -> str:
     if len(parts) == 1:
         return parts[0]
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if rng.random() < 0.7 else ", ".join(parts)
+
+
+THINGS = {index: words for index, name in enumerate(ATTRIBUTES) if (words := _things(name))}  # "glasses", "beard": attribute -> nouns

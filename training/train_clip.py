@@ -2,7 +2,7 @@
 
     python -m training.train_clip --prepared runs/prepared --out runs/clip/clip.safetensors --max-minutes 15
 
-Every step draws a batch of faces, a fresh caption for each, and single statements of every attribute ("no hat"). A short
+Every step draws a batch of faces, a fresh caption for each, and bare statements ("no hat", "no glasses, beard"). A short
 text fits many faces, so the loss is the sigmoid loss of SigLIP (Zhai et al. 2023) over all pairs of faces and texts, where
 every face that satisfies all that a text states is its positive. A linear head learns to read from a text's embedding
 what the text states.
@@ -23,7 +23,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig, tokenizer
 from model.device import pick_device
 from model.errors import FacetError
-from training.captions import ABSENT, PRESENT, caption, worded
+from training.captions import caption, statements
 from training.clip_quality import satisfies, validate
 from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, load_state, random_state,
                            restore_random_state, save_state, warmup_then_linear)
@@ -41,7 +41,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     half_life: int = 25_000     # images, of the running average of the weights
     head_weight: float = 0.5    # of the text head's loss beside the pairs'
-    statements: bool = True     # every attribute alone, present and absent, as 80 more texts a step
+    statements: bool = True     # what captions seldom teach, as 128 more texts a step (captions.statements)
     vocabulary: int = 100_000   # captions drawn to find the tokens that captions use
     save_every: float = 120.0   # seconds between saved states
     seed: int = 0
@@ -58,12 +58,6 @@ def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tenso
         np.add.at(counts, tokenizer().encode(caption(attributes[index % len(attributes)], frequency, rng)[0]), 1)
     ids = set(np.flatnonzero(counts >= least).tolist()) - {0}
     return torch.tensor(sorted(ids | {tokenizer().sot_token_id, tokenizer().eot_token_id}), dtype=torch.int32)
-
-
-def single_statements(rng: Random) -> tuple[list[str], np.ndarray]:
-    """Each attribute alone, stated and denied, in random words: 80 texts and what they state, (80, 40)."""
-    stated = np.concatenate([np.eye(40, dtype=np.int8) * PRESENT, np.eye(40, dtype=np.int8) * ABSENT])
-    return [worded(row, rng) for row in stated], stated
 
 
 def augment(images: Tensor) -> Tensor:
@@ -133,7 +127,7 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
             pairs = [caption(row, frequency, rng) for row in attributes[picks].numpy()]
             texts, stated = [[text for text, _ in pairs]], np.stack([stated for _, stated in pairs])
             if config.statements:
-                more, what = single_statements(rng)
+                more, what = statements(rng)
                 texts, stated = [*texts, more], np.concatenate([stated, what])
             stated = torch.from_numpy(stated)
             batch = augment(images[picks].permute(0, 3, 1, 2).float() / 255)

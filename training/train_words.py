@@ -21,11 +21,11 @@ from model.attributes import ATTRIBUTES
 from model.clip import FIRST_KNOWN, UNKNOWN, Clip
 from model.device import pick_device
 from model.errors import FacetError, InputError
-from training.captions import caption
+from training.captions import caption, statements
 from training.clip_quality import satisfies, validate
 from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, warmup_then_linear
 from training.prepare import Prepared, load_prepared
-from training.train_clip import known_tokens, single_statements
+from training.train_clip import known_tokens
 
 TABLE = "towers.text.token_embedding.weight"
 
@@ -35,7 +35,7 @@ class TrainConfig:
     """How to train; budgets are counted in captions."""
 
     captions: int = 2_000_000    # the learning rate falls to 0 over these
-    batch: int = 128             # captions a step, besides the 80 single statements
+    batch: int = 128             # captions a step, besides the bare statements
     faces: int = 512             # faces a step that all texts are compared with
     learning_rate: float = 7e-4
     weight_decay: float = 0.05
@@ -81,7 +81,7 @@ def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: 
                 group["lr"] = config.learning_rate * warmup_then_linear(progress)
             picks = torch.randint(len(rows), (config.faces,))
             pairs = [caption(row, frequency, rng) for row in attributes[picks[:config.batch]].numpy()]
-            singles, what = single_statements(rng)
+            singles, what = statements(rng)
             stated = torch.from_numpy(np.concatenate([np.stack([stated for _, stated in pairs]), what])).to(device)
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
                 texts = torch.cat([clip.text_features(clip.tokens(part)) for part in ([text for text, _ in pairs], singles)])
