@@ -179,4 +179,7 @@ threading.Thread(target=warm_up, daemon=True).start()
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C: gradio closes and empties its cache
-    demo.launch(**LAUNCH)
+    try:
+        demo.launch(**LAUNCH)
+    except KeyboardInterrupt:  # before gradio has begun to wait for one itself
+        demo.close()

@@ -188,8 +188,7 @@ def test_contract(client):
 
 
 def test_tools_of_the_model_context_protocol(tiny_weights):
-    """Where gradio's extra is installed, the endpoints are tools, with their descriptions and defaults."""
-    pytest.importorskip("mcp")
+    """With gradio's extra the endpoints are tools, with their descriptions and defaults."""
     code = """if True:
         import asyncio, app, httpx, json
         app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=True, **app.LAUNCH)
@@ -202,7 +201,7 @@ def test_tools_of_the_model_context_protocol(tiny_weights):
                 answer = await session.call_tool("understand", {"prompt": "a smiling man"})
                 return {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}, answer.content[0].text
         print(json.dumps(asyncio.run(ask())))
-        app.demo.close()"""
+        app.demo.close(verbose=False)"""
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120,
                             env={**os.environ, "FACET_WEIGHTS": str(tiny_weights)})
     tools, answer = json.loads(result.stdout.splitlines()[-1])

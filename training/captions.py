@@ -48,6 +48,12 @@ def _things(attribute: str) -> list[str]:
 
 
 
+def all_words() -> list[str]:
+    """Every word or phrase by which the table states or denies something."""
+    return [words for kinds in PHRASES.values() for group in kinds.values() for words in group] + [
+        words for _, group, _ in TOGETHER for words in group]
+
+
 def stated_attributes(row: np.ndarray, frequency: np.ndarray, rng: Random, count: int | None = None) -> np.ndarray:
     """Choose what a caption states about a face: (40,) of PRESENT, ABSENT, UNMENTIONED.
 

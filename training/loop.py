@@ -7,11 +7,13 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from PIL import Image
 from torch import nn
 
@@ -85,8 +87,11 @@ def save_state(path: str | Path, state: dict):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # a full disk leaves no half a state behind
 
 
 def load_state(path: str | Path, identity: dict) -> dict | None:
@@ -100,6 +105,46 @@ def load_state(path: str | Path, identity: dict) -> dict | None:
     if state.get("identity") != identity:
         raise InputError(f"{path} belongs to another recipe, CLIP or other data: delete it or choose another --state-dir.")
     return state
+
+
+@contextmanager
+def several_processes() -> Iterator[None]:
+    """Inside, the processes that torchrun started know of each other; without torchrun, nothing."""
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def rank_and_world(batch: int) -> tuple[int, int]:
+    """This process's number and how many there are, (0, 1) for one alone. Raises InputError if a batch cannot be shared evenly."""
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    if batch % world:
+        raise InputError(f"the batch of {batch} does not divide by {world} processes.")
+    return rank, world
+
+
+def agree(seconds: float, stopping: bool, device: torch.device) -> tuple[float, bool]:
+    """What process 0 says of the time spent and of stopping: else learning rates drift apart, or one waits for ever."""
+    if not dist.is_initialized():
+        return seconds, stopping
+    word = torch.tensor([seconds, float(stopping)], dtype=torch.float64, device=device)
+    dist.broadcast(word, 0)
+    return word[0].item(), bool(word[1])
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]):
+    """Replace each gradient by its mean over the processes; a single process keeps its own."""
+    if dist.is_initialized():
+        for parameter in parameters:
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= dist.get_world_size()
 
 
 def finite(loss: torch.Tensor) -> torch.Tensor:

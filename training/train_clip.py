@@ -23,7 +23,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig, tokenizer
 from model.device import pick_device
 from model.errors import FacetError
-from training.captions import caption, statements
+from training.captions import all_words, caption, statements
 from training.clip_quality import satisfies, validate
 from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, load_state, random_state,
                            restore_random_state, save_state, warmup_then_linear)
@@ -51,12 +51,14 @@ RECIPES = {"default": TrainConfig(), "tiny": TrainConfig(images=512, batch=32, h
 
 
 def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tensor:
-    """Sorted ids of the tokens that captions use at least `least` times; start and end of text come last. (K,) int32."""
+    """Sorted ids of the tokens that captions use at least `least` times, or that the table of words needs; start and end of
+    text come last. (K,) int32."""
     rng, frequency = Random(0), attributes.mean(0)
     counts = np.zeros(len(tokenizer().encoder), dtype=np.int64)
     for index in range(captions):
         np.add.at(counts, tokenizer().encode(caption(attributes[index % len(attributes)], frequency, rng)[0]), 1)
     ids = set(np.flatnonzero(counts >= least).tolist()) - {0}
+    ids.update(token for words in all_words() for token in tokenizer().encode(words))
     return torch.tensor(sorted(ids | {tokenizer().sot_token_id, tokenizer().eot_token_id}), dtype=torch.int32)
 
 

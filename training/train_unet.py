@@ -12,7 +12,6 @@ All randomness of a step follows from (seed, process, step), so that a killed ru
 
 import argparse
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,6 @@ from random import Random
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,8 +32,8 @@ from model.sampler import dpmpp, face_noise, guided, time_grid
 from model.pipeline import to_pixels
 from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
-from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, contact_sheet, finite, load_state, save_state,
-                           warmup_then_linear)
+from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, commit, contact_sheet, finite, load_state, rank_and_world,
+                           save_state, several_processes, warmup_then_linear)
 from training.prepare import Prepared, load_prepared
 
 
@@ -96,11 +94,13 @@ class Data:
 
 def draw_condition(data: Data, picks: Tensor, clip: Clip, config: TrainConfig, rng: Random) -> Tensor:
     """(N,) rows -> (N, 514) conditions: a fresh caption's embedding, or the empty text's, or the image's own; then flags."""
-    kinds = [rng.random() for _ in picks]
+    kinds = torch.tensor([rng.random() for _ in picks], dtype=torch.float64)
+    from_image = (kinds > 1 - config.image_share)[:, None].to(data.images.device)
+    embeddings = data.image_embeddings[picks].clone()
     texts = ["" if kind < config.empty_share else caption(data.attributes[row], data.frequency, rng)[0]
-             for kind, row in zip(kinds, picks.tolist())]
-    from_image = torch.tensor([kind > 1 - config.image_share for kind in kinds], device=data.images.device)[:, None]
-    embeddings = torch.where(from_image, data.image_embeddings[picks], clip.encode_texts(texts))
+             for kind, row in zip(kinds.tolist(), picks.tolist()) if kind <= 1 - config.image_share]
+    if texts:
+        embeddings[~from_image[:, 0]] = clip.encode_texts(texts)
     return torch.cat([embeddings, from_image.float(), data.squashed[picks][:, None].float()], dim=1)
 
 
@@ -174,13 +174,11 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     Resumes exactly from `run/state.pt` if it is there; else starts from the weights `start_from`, if given. Writes the
     averaged network to `out` at every save. Returns it.
     """
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, world = rank_and_world(config.batch)
     device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
     identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     if prepared.image_embeddings is None or prepared.clip != clip.hash:
         raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
-    if config.batch % world:
-        raise InputError(f"the batch of {config.batch} does not divide by {world} processes.")
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
     budget = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1) or config.images
@@ -258,15 +256,6 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     return ema.network
 
 
-def agree(seconds: float, stopping: bool, device: torch.device) -> tuple[float, bool]:
-    """What process 0 says of the time spent and of stopping: else learning rates drift apart, or one waits for ever."""
-    if not dist.is_initialized():
-        return seconds, stopping
-    word = torch.tensor([seconds, float(stopping)], dtype=torch.float64, device=device)
-    dist.broadcast(word, 0)
-    return word[0].item(), bool(word[1])
-
-
 @torch.no_grad()
 def embedding_statistics(data: Data, clip: Clip, count: int = 2048) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, each (512,), of the embeddings of `count` captions."""
@@ -297,18 +286,12 @@ def main(arguments: list[str] | None = None) -> None:
     config = RECIPES[options.recipe]
     if options.target:
         config = replace(config, network=replace(config.network, target=options.target))
-    if "WORLD_SIZE" in os.environ:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        train(load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors"), config,
-              options.state_dir, options.out, options.max_minutes, options.device, options.start_from)
+        with several_processes():
+            train(load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors"), config,
+                  options.state_dir, options.out, options.max_minutes, options.device, options.start_from)
     except FacetError as error:
         raise SystemExit(f"train_unet: {error}") from error
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 if __name__ == "__main__":

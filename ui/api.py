@@ -78,7 +78,7 @@ def upscale(image: str | None) -> Image.Image:
         raise gr.Error(str(error), print_exception=False) from None
 
 
-def attribute_scores(image: str | None) -> dict[str, float]:
+def attributes(image: str | None) -> dict[str, float]:
     """Say which of the 40 CelebA attributes CLIP sees in a face: a dict from attribute ("Smiling") to a score from 0 to 1.
 
     Any image is first cut to its middle square and shrunk to 64 x 64.
@@ -99,4 +99,4 @@ def build() -> None:
     gr.api(understand, api_name="understand", **NETWORKS)
     with gr.Column(visible=False):  # the typed ends of endpoints that the page itself does not use
         gr.on([], upscale, gr.File(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS)
-        gr.on([], attribute_scores, gr.File(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)
+        gr.on([], attributes, gr.File(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)
