@@ -66,6 +66,7 @@ RECIPES = {
     "lecture": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256), band_only=True, target="noise"), epochs=100,
                            batch=1250, micro_batch=64, learning_rate=1e-3, decay=False, weight_decay=0.0,
                            walk_timesteps=True),
+    "small": TrainConfig(network=UNetConfig(channels=(32, 64, 64), attention=(2,), hidden=64), half_life=10_000),
     "tiny": TrainConfig(network=TINY, images=64, batch=8, average_every=2, half_life=64),
 }
 
@@ -212,13 +213,16 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
         log.write(images=step * config.batch, seconds=clock.seconds, validation_loss=loss)
         sample_grid(ema.network, clip, run / "grids" / f"{step * config.batch:09d}.png")
         if out:
-            checkpoint.save(out, ema.network.state_dict(), asdict(config.network), {
-                "kind": "unet", "clip": clip.hash, "images": before["images"] + step * config.batch,
-                "seconds": before["seconds"] + round(clock.seconds),
-                "device": device.type, "faces": len(data.images), "data": prepared.hash, "commit": commit(),
-                "attributes": list(ATTRIBUTES), "validation_loss": loss,
-                "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
-                "licence": "non-commercial research use; see weights/README.md"})
+            export(out, loss)
+
+    def export(path: Path, loss: float | None = None):
+        checkpoint.save(path, ema.network.state_dict(), asdict(config.network), {
+            "kind": "unet", "clip": clip.hash, "images": before["images"] + step * config.batch,
+            "seconds": before["seconds"] + round(clock.seconds),
+            "device": device.type, "faces": len(data.images), "data": prepared.hash, "commit": commit(),
+            "attributes": list(ATTRIBUTES), "validation_loss": loss,
+            "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
+            "licence": "non-commercial research use; see weights/README.md"})
 
     running, saved, autocast = None, time.perf_counter(), amp_dtype(device)
     first, stopping = step, False
@@ -244,6 +248,8 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
             if step % config.average_every == 0:
                 ema.update(network, config.batch * config.average_every)
             running = loss if running is None else running + (loss - running) * 0.01
+            if rank == 0 and is_milestone(before["images"] + step * config.batch, config.batch):
+                export(run / "snapshots" / f"{before['images'] + step * config.batch:09d}.safetensors")
             if rank == 0 and step % 100 == 0:
                 log.write(images=step * config.batch, seconds=clock.seconds, loss=running)
             if rank == 0 and time.perf_counter() - saved > 60 * config.save_minutes:
@@ -254,6 +260,14 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     if rank == 0:
         keep()
     return ema.network
+
+
+def is_milestone(images: int, batch: int) -> bool:
+    """Whether a step of `batch` images brought the number seen to or past 500, 707, 1,000, 1,414 and so on: moments of which a
+    snapshot is kept, to watch the network learn (training/learning.py)."""
+    def half_doublings(count: int) -> int:
+        return math.floor(2 * math.log2(count / 500)) if count >= 500 else -1
+    return half_doublings(images) > half_doublings(images - batch)
 
 
 @torch.no_grad()

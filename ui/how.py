@@ -15,7 +15,7 @@ import gradio as gr
 from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
-from ui import how_diffusion, how_inside, how_scale
+from ui import how_diffusion, how_inside, how_scale, how_targets
 from ui.component import ASSETS, asset
 from ui.engine import HIDDEN, NETWORKS, pipeline
 from ui.how_diffusion import Recipe, face
@@ -48,6 +48,8 @@ def build(current: gr.Component) -> None:
             figure("predictions", how_diffusion.predictions, current, step)
             gr.HTML(words["targets"])
             figure("targets", how_diffusion.targets, current, step)
+            if how_targets.present():
+                figure("learners", how_targets.draw, current)
             gr.HTML(words["unet"])
             figure("unet", how_inside.unet_maps, current, step)
         if sheet:

@@ -1,0 +1,68 @@
+"""Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its training.
+
+    python -m training.learning runs/unet/snapshots/*.safetensors weights/unet.safetensors
+
+training/train_unet.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works" shows
+(ui/how_scale.py says what is in them).
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model.errors import FacetError, InputError
+from model.pipeline import SIZE, FacePipeline
+from model.unet import UNet
+
+PROMPT, SEED = "a smiling woman with blond hair", 2
+COLUMNS = 8  # tiles in a row of the sheet
+
+
+def moments(pipe: FacePipeline, files: list[Path], prompt: str, seed: int) -> tuple[list[int], np.ndarray]:
+    """Images seen, rising, and the face that each U-Net draws at the defaults: (N, 64, 64, 3) uint8.
+
+    Raises InputError for two files that have seen equally many images or one that does not say how many, WeightsError for a
+    damaged file, and InputError for one that was trained with another CLIP.
+    """
+    found = {}
+    for path in files:
+        unet = UNet.from_file(path, pipe.device)
+        images = unet.info.get("images")
+        if unet.info.get("clip") != pipe.clip.hash or images is None or images in found:
+            raise InputError(f"{path} was trained with another CLIP, has seen as many images as another, or does not say how many.")
+        found[images] = FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device).generate([prompt], [seed])[0]
+    return sorted(found), np.stack([found[images] for images in sorted(found)])
+
+
+def sheet(faces: np.ndarray) -> Image.Image:
+    """(N, 64, 64, 3) uint8, N from 1, in rows of COLUMNS; the last row is filled up with black."""
+    columns = min(COLUMNS, len(faces))
+    rows = math.ceil(len(faces) / columns)
+    tiles = np.zeros((rows * columns, *faces.shape[1:]), np.uint8)
+    tiles[:len(faces)] = faces
+    return Image.fromarray(tiles.reshape(rows, columns, SIZE, SIZE, 3).swapaxes(1, 2).reshape(rows * SIZE, columns * SIZE, 3))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.learning", description=__doc__.split("\n")[0])
+    parser.add_argument("unets", nargs="+", type=Path, help="U-Nets of several moments, in any order")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with their CLIP")
+    parser.add_argument("--prompt", default=PROMPT)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
+    options = parser.parse_args(arguments)
+    try:
+        images, faces = moments(FacePipeline.from_pretrained(options.weights), options.unets, options.prompt, options.seed)
+    except FacetError as error:
+        raise SystemExit(f"learning: {error}") from error
+    sheet(faces).save(options.out / "learning.webp", quality=92)
+    (options.out / "learning.json").write_text(json.dumps({"prompt": options.prompt, "seed": options.seed, "images": images}) + "\n")
+    print(f"{len(images)} moments, from {images[0]:,} to {images[-1]:,} images")
+
+
+if __name__ == "__main__":
+    main()
