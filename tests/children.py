@@ -19,7 +19,7 @@ import torch
 from model import checkpoint
 from model.clip import ClipConfig
 from tests.conftest import SMALL_CLIP
-from training import train_clip, train_unet
+from training import train_classifier, train_clip, train_unet, train_words
 from training.prepare import main as prepare_main
 
 FORK = get_context("forkserver")
@@ -79,13 +79,25 @@ def child_trains_clip(prepared: Path, run: Path, out: Path) -> None:
                  "--max-minutes", "1e6")
 
 
-def child_of_many(rank: int, world: int, port: int, prepared: Path, weights: Path, run: Path) -> None:
-    """What torchrun starts: its variables, and the script's own main() under a short recipe that validates every step."""
+def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path, weights: Path, run: Path) -> None:
+    """What torchrun starts: its variables, and the script's own main() under a short recipe that tells its loss all the time."""
     sys.stderr = sys.stdout = open(os.devnull, "w")
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    train_unet.sample_grid = lambda *_: None
-    train_unet.embedding_statistics = partial(train_unet.embedding_statistics, count=64)
-    train_unet.RECIPES["tiny"] = replace(train_unet.RECIPES["tiny"], images=384, batch=16, learning_rate=4e-3, decay=False,
-                                         average_every=1, half_life=32, save_minutes=0.0)
-    train_unet.main(["--recipe", "tiny", "--prepared", str(prepared), "--weights", str(weights), "--state-dir", str(run),
-                     "--out", str(run / "unet.safetensors"), "--device", "cpu"])
+    common = ["--prepared", str(prepared), "--state-dir", str(run), "--out", str(run / f"{script}.safetensors"), "--device", "cpu",
+              "--recipe", "tiny"]
+    if script == "unet":
+        train_unet.sample_grid = lambda *_: None
+        train_unet.embedding_statistics = partial(train_unet.embedding_statistics, count=64)
+        train_unet.RECIPES["tiny"] = replace(train_unet.RECIPES["tiny"], images=384, batch=16, learning_rate=4e-3, decay=False,
+                                             average_every=1, half_life=32, save_minutes=0.0)
+        train_unet.main([*common, "--weights", str(weights)])
+    elif script == "clip":
+        train_clip.train = partial(train_clip.train, clip_config=ClipConfig(architecture=SMALL_CLIP))
+        train_clip.RECIPES["tiny"] = replace(train_clip.RECIPES["tiny"], images=1600, batch=16, vocabulary=400, learning_rate=2e-3)
+        train_clip.main([*common, "--max-minutes", "1e6"])
+    elif script == "words":
+        train_words.RECIPES["tiny"] = replace(train_words.RECIPES["tiny"], captions=3200, batch=16, faces=32, vocabulary=400)
+        train_words.main([*common, "--start-from", str(weights / "clip.safetensors"), "--max-minutes", "1e6"])
+    else:
+        train_classifier.RECIPES["tiny"] = replace(train_classifier.RECIPES["tiny"], images=3200, log_seconds=0.0)
+        train_classifier.main([*common, "--max-minutes", "1e6"])

@@ -13,11 +13,16 @@ import torch.nn.functional as F
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.srresnet import bicubic
-from ui import how, how_diffusion, how_html, how_inside, how_scale
+from model.unet import UNet
+from tests.conftest import save_unet
+from training.learning import main as make_sheet
+from training.train_unet import TINY
+from ui import how, how_diffusion, how_html, how_inside, how_scale, how_targets
 from ui.how_diffusion import OTHER_PROMPTS, Recipe
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
@@ -98,6 +103,39 @@ def test_errors_of_the_targets_are_one_error_weighted(pipe):
     assert how_diffusion.error(state.noise, from_original(state.original, state.x_t, state.t, "noise")) < 1e-8
     page = how_diffusion.targets(pipe, RECIPE, 40)
     assert how_diffusion.number(errors["noise"]) in page and how_diffusion.number(errors["previous"]) in page
+
+
+@pytest.fixture(scope="module")
+def three(pipe, tmp_path_factory):
+    """A folder with a small network for each of the lecture's targets."""
+    folder = tmp_path_factory.mktemp("targets")
+    for number, target in enumerate(how_targets.TITLES):
+        assert not how_targets.present(folder)
+        torch.manual_seed(number)
+        unet = UNet(replace(TINY, target=target))
+        checkpoint.save(folder / f"{target}.safetensors", unet.state_dict(), vars(unet.config),
+                        {"kind": "unet", "clip": pipe.clip.hash, "seconds": 240})
+    return folder
+
+
+def test_each_targets_network_draws_the_same_prompt_and_seed(pipe, three):
+    assert how_targets.present(three)
+    films = how_targets.films(pipe, RECIPE.prompt, RECIPE.seed, three)
+    assert list(films) == ["original", "previous", "noise"] and {film.shape for film in films.values()} == {(64, 320, 3)}
+    for target, film in films.items():
+        learner = FacePipeline(pipe.clip, UNet.from_file(three / f"{target}.safetensors"), pipe.upscaler, pipe.device)
+        last = learner.generate([RECIPE.prompt], [RECIPE.seed], steps=100, sampler="ddpm")[0]
+        assert np.abs(film[:, -64:].astype(int) - last).max() <= 2
+    page = how_targets.draw(pipe, RECIPE, three)
+    assert page.count("<figure>") == 3 and "4 minutes" in page and all(title in page for title in how_targets.TITLES.values())
+
+
+def test_small_networks_of_another_clip_are_not_used(pipe, three, tmp_path):
+    for target in how_targets.TITLES:
+        save_unet(tmp_path / f"{target}.safetensors", UNet(replace(TINY, target=target)), "another")
+    page = how_targets.draw(pipe, RECIPE, tmp_path)
+    assert "do not fit the CLIP" in page and "<figure" not in page
+    assert how_targets.learners(pipe, three)
 
 
 def test_curves_end_where_the_schedules_do():
@@ -335,6 +373,30 @@ def test_tab_follows_the_face_just_made(browser: Browser, address: str):
         page.get_by_role("tab", name="How it works").click()
         expect(page.locator("#how-which p")).not_to_have_text(words)  # another seed
         expect(page.locator("#how-which [data-of]")).not_to_have_attribute("data-of", before)
+
+
+def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, capsys):
+    """Files in any order; tiles by images seen, each as the network of that moment draws it."""
+    files = []
+    for images in (4000, 500, 1000):
+        torch.manual_seed(images)
+        unet = UNet(TINY)
+        for parameter in unet.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)
+        files.append(tmp_path / f"{images}.safetensors")
+        checkpoint.save(files[-1], unet.state_dict(), vars(unet.config), {"kind": "unet", "clip": pipe.clip.hash, "images": images})
+    make_sheet([*map(str, files), "--weights", str(tiny_weights), "--seed", "3", "--out", str(tmp_path)])
+    assert capsys.readouterr().out == "3 moments, from 500 to 4,000 images\n"
+    assert 'data-images="[500, 1000, 4000]"' in how_scale.learning(tmp_path)
+    learner = FacePipeline(pipe.clip, UNet.from_file(files[0]), pipe.upscaler, pipe.device)
+    drawn = Image.fromarray(learner.generate(["a smiling woman with blond hair"], [3])[0])
+    with Image.open(tmp_path / "learning.webp") as picture:
+        assert picture.size == (192, 64)
+        tiles = [np.asarray(picture.convert("L"))[:, left:left + 64] for left in (0, 64, 128)]
+    alike = [np.corrcoef(tile.ravel(), np.asarray(drawn.convert("L")).ravel())[0, 1] for tile in tiles]
+    assert alike[2] > 0.9 > max(alike[:2])  # WebP is not exact
+    with pytest.raises(SystemExit, match="has seen as many images as another"):
+        make_sheet([str(files[0]), str(files[0]), "--weights", str(tiny_weights), "--out", str(tmp_path)])
 
 
 def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path, monkeypatch):

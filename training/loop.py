@@ -138,6 +138,11 @@ def agree(seconds: float, stopping: bool, device: torch.device) -> tuple[float, 
     return word[0].item(), bool(word[1])
 
 
+def mixed_seed(*parts: int) -> int:
+    """One 62-bit seed from several numbers, stable between runs and machines."""
+    return int(np.random.SeedSequence([part % 2**32 for part in parts]).generate_state(1, np.uint64)[0] >> 2)
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]):
     """Replace each gradient by its mean over the processes; a single process keeps its own."""
     if dist.is_initialized():

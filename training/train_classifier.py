@@ -20,7 +20,8 @@ from model.attributes import ATTRIBUTES
 from model.device import pick_device
 from model.errors import FacetError
 from training.judge import FEATURES, Judge, JudgeConfig, judged_by_halves
-from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, finite, warmup_then_linear
+from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, finite, mixed_seed,
+                           rank_and_world, several_processes, warmup_then_linear)
 from training.prepare import Prepared, load_prepared
 
 
@@ -34,6 +35,7 @@ class TrainConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     half_life: int = 10_000      # images, of the running average of the weights
+    log_seconds: float = 30.0    # between lines of the log
     seed: int = 1                # another than CLIP's
 
 
@@ -57,19 +59,22 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
 
     Raises FacetError if the loss is not a number.
     """
-    device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
+    rank, world = rank_and_world(config.batch)
+    device, clock, log, share = pick_device(device), Clock(), Log(run / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
     torch.manual_seed(config.seed)
     judge = Judge(config.network).to(device, memory_format=torch.channels_last)
+    if rank:  # the same network, other faces
+        torch.manual_seed(mixed_seed(config.seed, rank))
     ema = EMA(judge, config.half_life)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    seen, running, said, autocast = 0, None, time.perf_counter(), amp_dtype(device)
+    seen, running, said, autocast, stopping = 0, None, time.perf_counter(), amp_dtype(device), False
     with Stop() as stop:
-        while seen < config.images and clock.seconds < 60 * max_minutes and not stop.requested:
+        while seen < config.images and clock.seconds < 60 * max_minutes and not stopping:
             progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * warmup_then_linear(progress)
-            picks = rows[torch.randint(len(rows), (config.batch,))]
+            picks = rows[torch.randint(len(rows), (share,))]
             batch = augment(prepared.images[picks].permute(0, 3, 1, 2).float() / 255)
             judge.train()
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
@@ -77,15 +82,19 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
             loss = F.binary_cross_entropy_with_logits(logits.float(), prepared.attributes[picks].to(device).float())
             optimizer.zero_grad(set_to_none=True)
             finite(loss).backward()
+            average_gradients(judge.parameters())
             optimizer.step()
             ema.update(judge, config.batch)
             seen += config.batch
             clock.tick()
             running = loss.item() if running is None else running + (loss.item() - running) * 0.02
-            if time.perf_counter() - said > 30:
+            if rank == 0 and time.perf_counter() - said > config.log_seconds:
                 log.write(images=seen, seconds=clock.seconds, loss=running)
                 said = time.perf_counter()
+            clock.seconds, stopping = agree(clock.seconds, stop.requested, device)
     judge = ema.network
+    if rank:
+        return judge
     figures = measure(judge, prepared)
     log.write(images=seen, seconds=clock.seconds, **{name: value for name, value in figures.items() if name != "balanced_accuracy"})
     if out:
@@ -127,8 +136,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
-        train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
-              options.device)
+        with several_processes():
+            train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
+                  options.device)
     except FacetError as error:
         raise SystemExit(f"train_classifier: {error}") from error
 

@@ -25,8 +25,9 @@ from model.device import pick_device
 from model.errors import FacetError
 from training.captions import all_words, caption, statements
 from training.clip_quality import satisfies, validate
-from training.loop import (EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, load_state, random_state,
-                           restore_random_state, save_state, warmup_then_linear)
+from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, decay_groups, finite, load_state,
+                           mixed_seed, random_state, rank_and_world, restore_random_state, save_state, several_processes,
+                           warmup_then_linear)
 from training.original_clip import fit
 from training.prepare import Prepared, load_prepared
 
@@ -94,10 +95,11 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
           clip_config: ClipConfig = ClipConfig(), stop_after: int | None = None) -> Clip:
     """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
 
-    Resumes from `run` exactly (where the minutes are the budget, the learning rate follows the clock). Returns the averaged
+    Resumes from `run` exactly (one process does; where the minutes are the budget, the learning rate follows the clock). Returns the averaged
     network. Raises InputError if `run` holds another recipe's state, FacetError if the loss is not a number.
     """
-    device = pick_device(device)
+    rank, world = rank_and_world(config.batch)
+    device, share = pick_device(device), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
     rows = (~prepared.validation).nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
@@ -113,19 +115,21 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
         clip.load_state_dict(state["clip"]), ema.load_state_dict(state["ema"]), optimizer.load_state_dict(state["optimizer"])
         restore_random_state(state["random"]), rng.setstate(state["captions"])
         seen, clock.seconds = state["seen"], state["seconds"]
+    if rank:  # the same network, other faces and captions
+        torch.manual_seed(mixed_seed(config.seed, rank, seen)), rng.seed(mixed_seed(config.seed, rank, seen))
 
     def keep():
         save_state(run / "state.pt", {"identity": identity, "clip": clip.state_dict(), "ema": ema.state_dict(), "seen": seen,
                                       "optimizer": optimizer.state_dict(), "random": random_state(),
                                       "captions": rng.getstate(), "seconds": clock.seconds})
 
-    running, saved, autocast, first = None, time.perf_counter(), amp_dtype(device), seen
+    running, saved, autocast, first, stopping = None, time.perf_counter(), amp_dtype(device), seen, False
     with Stop() as stop:
-        while seen < config.images and clock.seconds < 60 * max_minutes and not stop.requested:
+        while seen < config.images and clock.seconds < 60 * max_minutes and not stopping:
             progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * warmup_then_linear(progress)
-            picks = torch.randint(len(rows), (config.batch,))
+            picks = torch.randint(len(rows), (share,))
             pairs = [caption(row, frequency, rng) for row in attributes[picks].numpy()]
             texts, stated = [[text for text, _ in pairs]], np.stack([stated for _, stated in pairs])
             if config.statements:
@@ -139,6 +143,7 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
                                               satisfies(attributes[picks], stated).to(device), stated.to(device))
             optimizer.zero_grad(set_to_none=True)
             finite(pair_loss + config.head_weight * read_loss).backward()
+            average_gradients(clip.parameters())
             torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
             optimizer.step()
             ema.update(clip, config.batch)
@@ -146,15 +151,17 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
             clock.tick()
             now = np.array([pair_loss.item(), read_loss.item()])
             running = now if running is None else running + (now - running) * 0.02
-            if seen // config.batch % 50 == 0:
+            if rank == 0 and seen // config.batch % 50 == 0:
                 log.write(images=seen, seconds=clock.seconds, pair_loss=float(running[0]), read_loss=float(running[1]))
-            if time.perf_counter() - saved > config.save_every:
+            if rank == 0 and time.perf_counter() - saved > config.save_every:
                 log.write(images=seen, seconds=clock.seconds, **validate(ema.network, prepared))
                 keep()
                 saved = time.perf_counter()
                 clock.skip()
-            if stop_after is not None and seen - first >= stop_after * config.batch:
-                break
+            stopping = stop.requested or seen - first == (stop_after or 0) * config.batch
+            clock.seconds, stopping = agree(clock.seconds, stopping, device)
+    if rank:
+        return ema.network
     keep()
     figures = validate(ema.network, prepared)
     log.write(images=seen, seconds=clock.seconds, **figures)
@@ -181,8 +188,9 @@ def main(arguments: list[str] | None = None) -> None:
         if options.clip:
             fit(options.clip, options.pretrained, load_prepared(options.prepared), options.out, device=options.device)
             return
-        train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
-              options.device)
+        with several_processes():
+            train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
+                  options.device)
     except FacetError as error:
         raise SystemExit(f"train_clip: {error}") from error
 

@@ -32,8 +32,8 @@ from model.sampler import dpmpp, face_noise, guided, time_grid
 from model.pipeline import to_pixels
 from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, commit, contact_sheet, finite, load_state, rank_and_world,
-                           save_state, several_processes, warmup_then_linear)
+from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, commit, contact_sheet, finite, load_state, mixed_seed,
+                           rank_and_world, save_state, several_processes, warmup_then_linear)
 from training.prepare import Prepared, load_prepared
 
 
@@ -119,15 +119,15 @@ def draw_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: int
     """This process's share of a step: (x_t, t, condition, wanted), a function of (seed, rank, step) alone."""
     count, device = config.batch // world, data.images.device
     of_batch = step // config.network.steps if config.walk_timesteps else step  # the lecture keeps a batch for 100 steps
-    generator = torch.Generator().manual_seed(_seed(config.seed, rank, of_batch))
-    rng = Random(_seed(config.seed, rank, of_batch))
+    generator = torch.Generator().manual_seed(mixed_seed(config.seed, rank, of_batch))
+    rng = Random(mixed_seed(config.seed, rank, of_batch))
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
     flips = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     condition = draw_condition(data, picks.to(device), clip, config, rng)
     original = to_network(data.images[picks.to(device)])
     original = torch.where(flips.to(device), original.flip(-1), original)
 
-    generator = torch.Generator().manual_seed(_seed(config.seed, rank, step) + 1)
+    generator = torch.Generator().manual_seed(mixed_seed(config.seed, rank, step) + 1)
     t = draw_times(step, count, config, generator)
     noise, previous = torch.randn(2, *original.shape, generator=generator).to(device)
     x_t, wanted = training_pair(original, t, noise, config.network.target, previous, config.network.steps)
@@ -277,11 +277,6 @@ def embedding_statistics(data: Data, clip: Clip, count: int = 2048) -> tuple[Ten
     texts = [caption(data.attributes[i % len(data.attributes)], data.frequency, rng)[0] for i in range(count)]
     embeddings = torch.cat([clip.encode_texts(texts[i:i + 256]) for i in range(0, count, 256)])
     return embeddings.mean(0).clone(), embeddings.std(0).clamp(min=1e-4).clone()
-
-
-def _seed(*parts: int) -> int:
-    """One 63-bit seed from several numbers, stable between runs and machines."""
-    return int(np.random.SeedSequence([part % 2**32 for part in parts]).generate_state(1, np.uint64)[0] >> 2)
 
 
 def main(arguments: list[str] | None = None) -> None:

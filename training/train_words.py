@@ -23,7 +23,8 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from training.captions import caption, statements
 from training.clip_quality import satisfies, validate
-from training.loop import EMA, Clock, Log, Stop, amp_dtype, commit, decay_groups, finite, warmup_then_linear
+from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, decay_groups, finite,
+                           mixed_seed, rank_and_world, several_processes, warmup_then_linear)
 from training.prepare import Prepared, load_prepared
 from training.train_clip import known_tokens
 
@@ -64,7 +65,8 @@ def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: 
     """
     if prepared.image_embeddings is None or prepared.clip != start.hash:
         raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
-    device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
+    rank, world = rank_and_world(config.batch)
+    device, clock, log, share = pick_device(device), Clock(), Log(run / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
     attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
     frequency = attributes.float().mean(0).numpy()
@@ -73,14 +75,16 @@ def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: 
     clip.towers.visual.requires_grad_(False).eval()
     learning = [p for p in clip.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(decay_groups(learning, config.weight_decay), betas=(0.9, 0.98))
-    ema, rng, seen, running, autocast = EMA(clip, config.half_life), Random(config.seed), 0, None, amp_dtype(device)
+    ema, rng, seen, running, autocast, stopping = EMA(clip, config.half_life), Random(config.seed), 0, None, amp_dtype(device), False
+    if rank:  # the same network, other faces and captions
+        torch.manual_seed(mixed_seed(config.seed, rank)), rng.seed(mixed_seed(config.seed, rank))
     with Stop() as stop:
-        while seen < config.captions and clock.seconds < 60 * max_minutes and not stop.requested:
+        while seen < config.captions and clock.seconds < 60 * max_minutes and not stopping:
             progress = max(seen / config.captions, clock.seconds / (60 * max_minutes))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * warmup_then_linear(progress)
             picks = torch.randint(len(rows), (config.faces,))
-            pairs = [caption(row, frequency, rng) for row in attributes[picks[:config.batch]].numpy()]
+            pairs = [caption(row, frequency, rng) for row in attributes[picks[:share]].numpy()]
             singles, what = statements(rng)
             stated = torch.from_numpy(np.concatenate([np.stack([stated for _, stated in pairs]), what])).to(device)
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
@@ -91,19 +95,25 @@ def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: 
                     + F.cross_entropy(read.float().flatten(0, 1), (stated.long() + 1).flatten()))
             optimizer.zero_grad(set_to_none=True)
             finite(loss).backward()
+            average_gradients(learning)
             torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
             ema.update(clip, config.batch)
             seen += config.batch
             clock.tick()
             running = loss.item() if running is None else running + (loss.item() - running) * 0.02
-            if seen // config.batch % 100 == 0:
+            if rank == 0 and seen // config.batch % 100 == 0:
                 log.write(captions=seen, seconds=clock.seconds, loss=running)
+            clock.seconds, stopping = agree(clock.seconds, stop.requested, device)
+    if rank:
+        return ema.network
     figures = validate(ema.network, prepared)
     log.write(captions=seen, seconds=clock.seconds, **figures)
     if out:
+        before = start.info.get("words", {})  # an earlier training of the words counts as well
         ema.network.save(out, {name: value for name, value in start.info.items() if name != "hash"} | {
-            "words": {"captions": seen, "seconds": round(clock.seconds), "commit": commit(), "recipe": asdict(config)},
+            "words": {"captions": before.get("captions", 0) + seen, "seconds": before.get("seconds", 0) + round(clock.seconds),
+                      "commit": commit(), "recipe": asdict(config)},
             "attributes": list(ATTRIBUTES), "validation": figures})
     return ema.network
 
@@ -114,12 +124,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote, embedded by it")
     parser.add_argument("--out", type=Path, default=Path("runs/words/clip.safetensors"))
     parser.add_argument("--state-dir", type=Path, default=Path("runs/words"), help="where the log goes")
+    parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--max-minutes", type=float, default=15.0)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
-        train(load_prepared(options.prepared), Clip.from_file(options.start_from), RECIPES["default"], options.state_dir, options.out,
-              options.max_minutes, options.device)
+        with several_processes():
+            train(load_prepared(options.prepared), Clip.from_file(options.start_from), RECIPES[options.recipe], options.state_dir,
+                  options.out, options.max_minutes, options.device)
     except FacetError as error:
         raise SystemExit(f"train_words: {error}") from error
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from model.diffusion import TIMESTEPS
-from model.errors import WeightsError
 from model.pipeline import FacePipeline
 from model.unet import UNet
 from ui.engine import WEIGHTS
@@ -28,15 +27,15 @@ def present(folder: Path = FOLDER) -> bool:
 
 @lru_cache(maxsize=2)
 def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipeline]:
-    """Target -> `pipe` with the small network trained on that target in its U-Net's place.
+    """Target -> `pipe` with the small network trained on that target in its U-Net's place; nothing if they belong to another CLIP.
 
-    Raises WeightsError, one line, for a file that is damaged or was trained with another CLIP or target than its name says.
+    Raises WeightsError, one line, for a damaged file.
     """
     found = {}
     for target in TITLES:
         unet = UNet.from_file(folder / f"{target}.safetensors", pipe.device)
         if unet.info.get("clip") != pipe.clip.hash or unet.config.target != target:
-            raise WeightsError(f"{folder / target}.safetensors belongs to another CLIP or target: run `make train-targets`.")
+            return {}
         found[target] = FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
     return found
 
@@ -53,10 +52,12 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
 
 def draw(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
-    info = learners(pipe, folder)["original"].unet.info
-    size = sum(parameter.numel() for parameter in learners(pipe, folder)["original"].unet.parameters())
+    if not (found := learners(pipe, folder)):
+        return "<p>Three small networks, one for each, come with the bundled weights; they do not fit the CLIP in use here.</p>"
+    unet = found["original"].unet
+    minutes, size = unet.info["seconds"] / 60, sum(parameter.numel() for parameter in unet.parameters())
     strips = (tile(film, TITLES[target], alt=f"{TITLES[target]}: the predicted clean face after 20, 40, 60, 80 and 100 steps")
               for target, film in films(pipe, recipe.prompt, recipe.seed, folder).items())
     return (tiles(*strips, title="Three networks that were each trained on one of them", kind="strips")
             + f"<p>The same small network ({size / 1e6:.1f} million parameters) three times, each trained for "
-              f"{info['seconds'] / 60:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM.</p>")
+              f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM.</p>")

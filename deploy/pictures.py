@@ -1,0 +1,65 @@
+"""The README's pictures of the page and of faces coming into being, made anew from the weights.
+
+    make pictures
+
+assets/page.webp    the page after a run, photographed in Chromium
+assets/making.webp  faces drawn side by side: what the network predicts at every step, at the end enlarged by SRResNet
+"""
+
+import io
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from benchmarks.latency import FLAGS
+from benchmarks.server import ROOT, running
+from model.pipeline import FacePipeline
+
+ASSETS = ROOT / "assets"
+PROMPT, SEED = "a smiling woman with blond hair", 2
+PROMPTS = ("a smiling woman with blond hair", "an old man with gray hair", "a young woman with black hair", "a man with a beard")
+SEEDS = (2, 3, 1, 5)
+SIDE = 160                # pixels of a face in the animation
+MS, LAST_MS = 100, 3000   # how long a step is shown, and the enlarged faces
+
+
+def animation(pipe: FacePipeline) -> list[Image.Image]:
+    """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by SRResNet."""
+    steps = [np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_many(PROMPTS, SEEDS)]
+    faces = np.stack(np.split(steps[-1], len(PROMPTS), axis=1))
+    pictures = [Image.fromarray(step).resize((len(PROMPTS) * SIDE, SIDE), Image.Resampling.NEAREST) for step in steps]
+    large = Image.fromarray(np.concatenate(pipe.upscale(faces), axis=1))
+    return [*pictures, large.resize(pictures[0].size, Image.Resampling.LANCZOS)]
+
+
+def photograph(folder: Path) -> Image.Image:
+    """The page at 1280 px after a run under PROMPT and SEED."""
+    chromium = subprocess.run(["bash", "tests/install_chromium.sh"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    with running(folder) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
+        page.goto(f"{server.address}/?{urlencode({'prompt': PROMPT, 'seed': SEED})}")
+        page.wait_for_function("() => window.facet?.face?.finished")
+        page.click("#generate")
+        page.wait_for_function("() => document.querySelector('#status p').textContent.startsWith('Done')", timeout=120_000)
+        page.wait_for_timeout(1000)  # what moves comes to rest
+        data = page.screenshot()
+        browser.close()
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def main() -> None:
+    pictures = animation(FacePipeline.from_pretrained(ROOT / "weights"))
+    pictures[0].save(ASSETS / "making.webp", save_all=True, append_images=pictures[1:], loop=0, quality=80,
+                     duration=[MS] * (len(pictures) - 1) + [LAST_MS])
+    with TemporaryDirectory() as folder:
+        photograph(Path(folder) / "run").save(ASSETS / "page.webp", quality=90)
+
+
+if __name__ == "__main__":
+    main()
