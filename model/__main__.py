@@ -17,7 +17,7 @@ from model.sampler import SAMPLERS
 
 def save(picture: Image.Image, path: Path) -> None:
     """Under a temporary name, then renamed: a full disk leaves the picture that was there."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
         picture.save(temporary)
         os.replace(temporary, path)

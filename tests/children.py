@@ -20,6 +20,7 @@ from model import checkpoint
 from model.clip import ClipConfig
 from tests.conftest import SMALL_CLIP
 from training import train_classifier, train_clip, train_unet, train_words
+from training.loop import save_state
 from training.prepare import main as prepare_main
 
 FORK = get_context("forkserver")
@@ -51,6 +52,10 @@ def in_small_disk(limit: int, log: Path, work, *args) -> None:
 
 def save_weights(path: Path) -> None:
     checkpoint.save(path, {"weight": torch.ones(100_000)}, {}, {})
+
+
+def save_training_state(path: Path) -> None:
+    save_state(path, {"weight": torch.ones(100_000)})
 
 
 def child_prepares(archive: Path, out: Path) -> None:

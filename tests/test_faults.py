@@ -24,8 +24,9 @@ from model.__main__ import main as draw_main
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from tests.children import (FORK, child_prepares, child_trains_clip, child_trains_unet, in_small_disk, one_thread,  # noqa: F401
-                            save_weights)
+                            save_training_state, save_weights)
 from tests.conftest import ROOT, make_archive
+from training.loop import save_state
 from training.prepare import embed, load_prepared, prepare_images
 from training.prepare import main as prepare_main
 from ui import engine
@@ -171,22 +172,23 @@ def run_in_small_disk(limit: int, folder: Path, work, *args) -> str:
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, tiny_weights):
-    """Weights, prepared faces and pictures: an error in one line, the old file whole, nothing half-written beside it."""
+    """Weights, prepared faces, pictures, a training's state: an error in one line, the old file whole, nothing half-written beside it."""
     archive = make_archive(tmp_path / "archive", 30)
     prepare_images(archive, tmp_path / "prepared", limit=3)
     checkpoint.save(tmp_path / "net.safetensors", {"weight": torch.ones(3)}, {}, {})
     Image.new("RGB", (8, 8)).save(tmp_path / "face.png")
-    kept = [tmp_path / "prepared" / "faces.safetensors", tmp_path / "net.safetensors", tmp_path / "face.png"]
+    save_state(tmp_path / "state.pt", {"weight": torch.ones(3)})
+    kept = [tmp_path / "prepared" / "faces.safetensors", tmp_path / "net.safetensors", tmp_path / "face.png", tmp_path / "state.pt"]
     before = [path.read_bytes() for path in kept]
     arguments = (["images", "--data", str(archive), "--out", str(tmp_path / "prepared")],
                  ["a man", "--steps", "1", "--weights", str(tiny_weights), "--out", str(tmp_path / "face.png")])
     said = [run_in_small_disk(50_000, tmp_path, work, argument) for work, argument in (
-        (prepare_main, arguments[0]), (save_weights, kept[1]), (draw_main, arguments[1]))]
-    assert said[0].startswith("exit: prepare: ") and said[2].startswith("exit: facet: ") and said[1] != "done"
+        (prepare_main, arguments[0]), (save_weights, kept[1]), (draw_main, arguments[1]), (save_training_state, kept[3]))]
+    assert said[0].startswith("exit: prepare: ") and said[2].startswith("exit: facet: ") and "done" not in said
     assert all("\n" not in line for line in said)
     assert [path.read_bytes() for path in kept] == before
     left = {path.name for path in (tmp_path, tmp_path / "prepared") for path in path.iterdir()}
-    assert left == {"archive", "prepared", "net.safetensors", "face.png", "said", "faces.safetensors"}
+    assert left == {"archive", "prepared", "net.safetensors", "face.png", "state.pt", "said", "faces.safetensors"}
 
 
 # --- SIGKILL ----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def draw(pipe: FacePipeline, prompts: Sequence[str], seeds: Sequence[int], cache
         part = list(prompts[start:start + CHUNK]), list(seeds[start:start + CHUNK])
         path = cache / f"{hashlib.sha256(json.dumps([maker, part]).encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 np.save(file, pipe.generate(*part, **settings))
             os.replace(temporary, path)

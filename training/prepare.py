@@ -261,7 +261,7 @@ def lecture_tuples(prepared: Prepared) -> list[tuple[str, np.ndarray, np.ndarray
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Atomically: an interruption leaves nothing half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         save_file(tensors, temporary, metadata=metadata)
         os.replace(temporary, path)
