@@ -9,7 +9,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare embed train-clip train-words train-unet train-srresnet evaluate bench grid clean
+.PHONY: help app test prepare embed train-clip train-words train-unet train-srresnet-general train-srresnet train-srgan evaluate bench bench-sr grid clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -39,9 +39,24 @@ train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
 	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES)
 	cp runs/unet/unet.safetensors weights/
 
-train-srresnet: .venv/dev  ## train SRResNet on the folders in SR_DATA, MINUTES in all
-	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --max-minutes $(MINUTES)
+train-targets: .venv/dev  ## the small networks of "How it works", one for each of the lecture's targets, MINUTES each
+	for target in original previous noise; do $(TRAIN) -m training.train_unet --recipe small --target $$target \
+		--state-dir runs/targets/$$target --out weights/targets/$$target.safetensors --max-minutes $(MINUTES) || exit 1; done
+
+train-srresnet-general: .venv/dev  ## train SRResNet x4 on SR_DATA, MINUTES in all: for bench-sr, and where train-srresnet starts
+	$(TRAIN) -m training.train_srresnet --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
+
+train-srresnet: runs/srresnet/touched.safetensors  ## train SRResNet for faces on SR_DATA, MINUTES in all
+	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --max-minutes $(MINUTES) \
+		$(addprefix --start-from ,$(wildcard runs/srresnet-x4/srresnet.safetensors))
 	cp runs/srresnet/srresnet.safetensors weights/
+
+runs/srresnet/touched.safetensors: | .venv/dev
+	$(PY) -m training.sr_touched --data $(SR_DATA)
+
+train-srgan: runs/srresnet/touched.safetensors  ## sharpen it by adversarial training, MINUTES in all
+	$(TRAIN) -m training.train_srgan --data $(SR_DATA) --max-minutes $(MINUTES)
+	cp runs/srgan/srresnet_crisp.safetensors weights/
 
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
 PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
@@ -54,8 +69,19 @@ runs/prepared/faces.safetensors: | .venv/dev
 bench: .venv/dev  ## how long a visitor waits
 	$(PY) -m benchmarks.latency
 
+bench-peers: .venv/dev  ## Facet beside other small diffusion models, with random weights of their default sizes
+	$(PY) -m pip install --quiet denoising-diffusion-pytorch
+	$(PY) -m benchmarks.peers
+
+X4 ?= runs/srresnet-x4/srresnet.safetensors
+bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of SR_DATA, and the time of 64 -> 512 px
+	$(PY) -m benchmarks.sr --data $(SR_DATA) --weights $(X4)
+
 grid: .venv/dev  ## make the README's grid of faces again
 	$(PY) -m training.evaluate --grid assets/faces.png
+
+pictures: .venv/dev  ## photograph the page and draw the animation for the README again
+	$(PY) -m deploy.pictures
 
 load: .venv/dev  ## many visitors at once: right answers, no growth; some six minutes
 	$(PY) -m benchmarks.load $(ARGS)

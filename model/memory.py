@@ -12,13 +12,14 @@ _making = threading.Lock()
 _last = -float("inf")  # time.monotonic() when a CPU last stood in
 
 
-def frugal(network: nn.Module, *inputs: Tensor) -> Tensor:
-    """`network(*inputs)`, all (N, ...), N at least 1; where memory does not suffice, in halves, and one by one on the CPU.
+def frugal(network: nn.Module, *inputs: Tensor, **settings) -> Tensor:
+    """`network(*inputs, **settings)`, inputs (N, ...), N at least 1; where memory does not suffice, in halves, and one by one
+    on the CPU.
 
     The network needs a `config` that its class builds it from, and must treat the rows of a batch apart.
     """
     try:
-        return network(*inputs)
+        return network(*inputs, **settings)
     except torch.OutOfMemoryError:
         pass  # the error holds on to what was computed: go on when it is gone
     if torch.cuda.is_available():
@@ -26,8 +27,8 @@ def frugal(network: nn.Module, *inputs: Tensor) -> Tensor:
     count = len(inputs[0])
     if count > 1:
         halves = zip(*(rows.split((count + 1) // 2) for rows in inputs))
-        return torch.cat([frugal(network, *half) for half in halves])
-    return _on_cpu(network)(*(rows.cpu() for rows in inputs)).to(inputs[0].device)
+        return torch.cat([frugal(network, *half, **settings) for half in halves])
+    return _on_cpu(network)(*(rows.cpu() for rows in inputs), **settings).to(inputs[0].device)
 
 
 def note(since: float) -> str:

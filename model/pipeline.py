@@ -51,8 +51,9 @@ class Frame:
 class FacePipeline:
     """CLIP, U-Net and SRResNet that belong together, on one device. Holds no state between calls: safe to share."""
 
-    def __init__(self, clip: Clip, unet: UNet, upscaler: SRResNet, device: torch.device):
+    def __init__(self, clip: Clip, unet: UNet, upscaler: SRResNet, device: torch.device, crisp: SRResNet | None = None):
         self.clip, self.unet, self.upscaler, self.device = clip, unet, upscaler, device
+        self.crisp = crisp  # the adversarially trained upscaler, where there is one
         self._empty = self._condition([""])
 
     @classmethod
@@ -70,7 +71,9 @@ class FacePipeline:
         if unet.info.get("clip") != clip.hash:
             raise WeightsError(f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
                                f"{paths['clip']} ({clip.hash}): take both from the same release.")
-        return cls(clip, unet, SRResNet.from_file(paths["srresnet"], device), device)
+        crisp = folder / "srresnet_crisp.safetensors"
+        return cls(clip, unet, SRResNet.from_file(paths["srresnet"], device), device,
+                   SRResNet.from_file(crisp, device) if crisp.is_file() else None)
 
     # --- faces ---------------------------------------------------------------------------------------------------
 
@@ -178,9 +181,14 @@ class FacePipeline:
                                 lambda: slerp(*ends(), shares), steps, sampler, guidance, DEFAULTS.guidance_interval)
         return _finished(sampling)
 
-    def upscale(self, faces: np.ndarray) -> np.ndarray:
-        """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size: eight times as large)."""
-        return upscale(self.upscaler, faces)
+    def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
+        """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size up to 2**20 pixels: eight times as large).
+
+        crisp: by srresnet_crisp.safetensors, which invents the detail that the other leaves out. Raises InputError without it.
+        """
+        if crisp and self.crisp is None:
+            raise InputError("There is no crisp upscaler: srresnet_crisp.safetensors is not among the weights.")
+        return upscale(self.crisp if crisp else self.upscaler, faces)
 
     # --- what CLIP sees -------------------------------------------------------------------------------------------
 
