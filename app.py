@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,12 @@ lend(demo, NETWORKS["concurrency_id"])
 threading.Thread(target=warm_up, daemon=True).start()
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C: gradio closes and empties its cache
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
     try:
-        demo.launch(**LAUNCH)
-    except KeyboardInterrupt:  # before gradio has begun to wait for one itself
-        demo.close()
+        demo.launch(**LAUNCH, prevent_thread_lock=True)  # gradio's own waiting does not end the streams of open pages
+        demo.server.config.timeout_graceful_shutdown = 2  # seconds; then what still comes in is cut off
+        while not demo.server.should_exit:
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        demo.close()  # empties the cache
+        os._exit(0)  # the interpreter's own end aborts where a thread is still drawing

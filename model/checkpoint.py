@@ -44,7 +44,7 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path} was not written: {name} holds values that are not numbers.")
     metadata = {"config": json.dumps(config), "info": json.dumps(info), "hash": tensor_hash(stored)}
-    temporary = path.with_name(f".{path.name}.tmp")  # what a kill leaves is overwritten next time
+    temporary = path.with_name(f".{path.name}.tmp")  # one name, so that the next save overwrites what a kill left
     try:
         save_file(stored, temporary, metadata=metadata)
         temporary.chmod(0o644)  # safetensors leaves it readable by its owner alone

@@ -69,6 +69,8 @@ class Clip(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "Clip":
         """Read a checkpoint. Raises WeightsError in one line."""
+        import open_clip  # noqa: F401, before the network is first built without memory: torch 2.8 cannot import this there
+
         return checkpoint.restore(path, lambda config: cls(ClipConfig(**config))).to(device)
 
     @classmethod

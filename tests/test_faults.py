@@ -184,7 +184,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, tiny_weights):
                  ["a man", "--steps", "1", "--weights", str(tiny_weights), "--out", str(tmp_path / "face.png")])
     said = [run_in_small_disk(50_000, tmp_path, work, argument) for work, argument in (
         (prepare_main, arguments[0]), (save_weights, kept[1]), (draw_main, arguments[1]), (save_training_state, kept[3]))]
-    assert said[0].startswith("exit: prepare: ") and said[2].startswith("exit: facet: ") and "done" not in said
+    assert said[0].startswith("exit: prepare: ") and said[2].startswith("exit: facet: ") and said[1] != "done"
+    assert said[3].startswith("FacetError: ") and said[3].endswith("What was saved before is whole.")
     assert all("\n" not in line for line in said)
     assert [path.read_bytes() for path in kept] == before
     left = {path.name for path in (tmp_path, tmp_path / "prepared") for path in path.iterdir()}
@@ -227,6 +228,7 @@ def test_eight_kills_of_the_preparation(tmp_path):
     assert kills == 8
     assert prepare_images(archive, tmp_path / "out") == {}
     assert len(load_prepared(tmp_path / "out").names) == 250
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["faces.safetensors"]  # nothing left of the killed ones
 
 
 @pytest.mark.parametrize("kind, kills", [("unet", 5), ("clip", 7)])
@@ -249,6 +251,7 @@ def test_kills_of_a_training(prepared_folder, tiny_weights, tmp_path, kind, kill
         child.start()
         child.join(120)
         assert child.exitcode == 0
+    assert not list(run.rglob("*.tmp"))
     broken, whole = (checkpoint.load(folder / "net.safetensors") for folder in (run, tmp_path / "whole"))
     assert broken[2]["hash"] == whole[2]["hash"] and broken[2]["images"] == whole[2]["images"]
 

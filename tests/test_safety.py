@@ -1,9 +1,11 @@
 """What the running app lets nobody do: the lines of SECURITY.md, asked over HTTP."""
 
+import socket
 import struct
 import threading
 import time
 import zlib
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
@@ -192,16 +194,52 @@ def test_an_unknown_endpoint_or_event_is_refused(client):
 # --- what is left -----------------------------------------------------------------------------------------------------
 
 
-def test_the_cache_is_emptied_when_the_app_ends(deployed, tiny_weights, tmp_path):
-    """SIGTERM, as Docker and Kubernetes send it: the app ends at once and leaves no picture of a visitor."""
-    with running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server:
-        with httpx.Client(base_url=server.address, trust_env=False, timeout=60) as client:
-            [path] = upload(client, (ROOT / "assets" / "faces.png").read_bytes()[:4000]).json()
-            assert server.figures()["files"] == 1 and path.startswith(str(tmp_path))
+def begun_upload(address: str) -> socket.socket:
+    """A connection that has sent the beginning of a picture and is in no hurry to go on."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), 10)
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="face.png"\r\n\r\n' + bytes(100_000)
+    connection.sendall(b"POST /gradio_api/upload HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+                       b"Content-Length: 200000\r\n\r\n" + body)
+    return connection
+
+
+def settled(server, files: int) -> bool:
+    """Whether the cache comes to hold so many files within five seconds."""
+    deadline = time.monotonic() + 5
+    while server.figures()["files"] != files and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return server.figures()["files"] == files
+
+
+def test_an_upload_that_fails_leaves_nothing(deployed):
+    """Refused for its size, or broken off."""
+    before = deployed.server.figures()["files"]
+    with httpx.Client(base_url=deployed.server.address, trust_env=False) as client:
+        assert upload(client, bytes(6 * 2**20)).status_code == 413
+    assert settled(deployed.server, before)
+    with begun_upload(deployed.server.address):
+        assert settled(deployed.server, before + 1)
+    assert settled(deployed.server, before)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_cache_is_emptied_when_the_app_ends(deployed, tiny_weights, tmp_path, busy):
+    """SIGTERM, as Docker and Kubernetes send it: the app ends at once and leaves no picture of a visitor, also of one whose
+    page is open or whose upload is on its way."""
+    with ExitStack() as visitors, running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server:
+        client = visitors.enter_context(httpx.Client(base_url=server.address, trust_env=False, timeout=60))
+        [path] = upload(client, (ROOT / "assets" / "faces.png").read_bytes()[:4000]).json()
+        assert settled(server, 1) and path.startswith(str(tmp_path))
+        if busy:
+            page = visitors.enter_context(client.stream("GET", "/gradio_api/heartbeat/a"))
+            assert next(page.iter_text())
+            visitors.enter_context(begun_upload(server.address))
+            assert settled(server, 2)
         start = time.monotonic()
         server.process.terminate()
-        server.process.wait(20)
-        assert time.monotonic() - start < 15 and "Traceback" not in server.log
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - start < 15 and (busy or "Traceback" not in server.log)
         assert not [file for file in (tmp_path / "run" / "temp").rglob("*") if file.is_file()]
 
 

@@ -83,15 +83,20 @@ def restore_random_state(state: dict):
 
 
 def save_state(path: str | Path, state: dict):
-    """Write a training state atomically. A kill at any moment leaves the old file or the new one, whole."""
+    """Write a training state atomically. A kill at any moment leaves the old file or the new one, whole.
+
+    Raises FacetError where it cannot be written; the old file stays.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     try:
         torch.save(state, temporary)
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise FacetError(f"{path} could not be written: is the disk full? What was saved before is whole.") from error
     finally:
-        temporary.unlink(missing_ok=True)  # a full disk leaves no half a state behind
+        temporary.unlink(missing_ok=True)
 
 
 def load_state(path: str | Path, identity: dict) -> dict | None:

@@ -5,9 +5,10 @@ gradio fetches and keeps.
 """
 
 import re
+from pathlib import Path
 
 import gradio as gr
-from gradio import processing_utils
+from gradio import processing_utils, route_utils
 from gradio.utils import LRUCache
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
@@ -37,6 +38,21 @@ async def _refuse(address: str) -> None:
 
 
 processing_utils.async_ssrf_protected_get = _refuse  # or gradio fetches any public address a visitor names, however large
+
+
+class _Tidy(route_utils.GradioMultiPartParser):
+    """Gradio leaves what it has written of an upload that was refused or broken off, and forgets it."""
+
+    async def parse(self):
+        try:
+            return await super().parse()
+        except BaseException:
+            for file in self._files_to_close_on_error:
+                Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+route_utils.GradioMultiPartParser = _Tidy
 
 
 class Guard:
