@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from model.errors import WeightsError
@@ -37,21 +37,28 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
     Raises WeightsError, and leaves the old file, if a value is not a finite number.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
               for name, tensor in tensors.items()}
     for name, tensor in stored.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path} was not written: {name} holds values that are not numbers.")
     metadata = {"config": json.dumps(config), "info": json.dumps(info), "hash": tensor_hash(stored)}
-    temporary = path.with_name(f".{path.name}.tmp")  # one name, so that the next save overwrites what a kill left
+    write(path, stored, metadata)
+    return metadata["hash"]
+
+
+def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all, by a temporary name of its own: the next time overwrites what a kill left.
+
+    (safetensors' own way to a file takes a new temporary name each time, and leaves it there when killed.)
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        save_file(stored, temporary, metadata=metadata)
-        temporary.chmod(0o644)  # safetensors leaves it readable by its owner alone
+        temporary.write_bytes(serialise(tensors, metadata))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return metadata["hash"]
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:

@@ -368,7 +368,7 @@ def test_limits(app):
     assert app.demo._queue.max_size == app.QUEUE["max_size"] <= 100
     assert app.demo.delete_cache and not app.demo.allowed_paths and not app.demo.analytics_enabled
     shared = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.concurrency_id == "networks"}
-    assert shared >= {"draw", "redraw", "enlarge", "export", "strip", "sweep", "walk", "alike", "look", "generate", "upscale", "attribute_scores"}
+    assert shared >= {"draw", "redraw", "enlarge", "export", "strip", "sweep", "walk", "alike", "look", "generate", "upscale", "attributes"}
 
 
 def test_importing_the_app_imports_no_training():

@@ -13,7 +13,6 @@ CLIP learns from the first. The files are safetensors: a pickle would run code w
 import argparse
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +20,12 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageOps
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
 
+from model import checkpoint
 from model.attributes import ATTRIBUTES
-from model.checkpoint import tensor_hash
 from model.errors import FacetError, InputError
 from training.captions import celeba_prompt
 
@@ -151,7 +149,7 @@ def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str,
     if not faces:
         raise InputError(f"No usable image of {len(rows)} rows was found in {folder}.")
     (out / "embeddings.safetensors").unlink(missing_ok=True)  # of the faces before
-    _write(out / "faces.safetensors",
+    checkpoint.write(out / "faces.safetensors",
            {"images": torch.from_numpy(np.stack(faces)), "attributes": torch.from_numpy(np.stack(kept)),
             "squashed": torch.tensor([name in squashed for name in names])},
            {"names": json.dumps(names), "prompts": json.dumps([prompt_of(row) for row in kept])})
@@ -189,7 +187,7 @@ def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = N
         said = said[said.index.isin(names)]
         rows.loc[said.index, name] = said > 0
     (out / "embeddings.safetensors").unlink(missing_ok=True)  # of the faces before
-    _write(out / "faces.safetensors",
+    checkpoint.write(out / "faces.safetensors",
            {"images": images, "attributes": torch.tensor(rows.to_numpy(dtype=bool)).contiguous(),
             "squashed": torch.zeros(len(names), dtype=bool)},
            {"names": json.dumps([f"{index:06d}{Path(name).suffix}" for index, name in enumerate(names, 1)]),
@@ -221,7 +219,7 @@ def embed(out: Path, weights: Path, batch: int = 256) -> None:
 
     prepared, path = load_prepared(out), out / "embeddings.safetensors"
     clip = Clip.from_file(weights / "clip.safetensors")
-    side = tensor_hash(clip.towers.visual.state_dict())
+    side = checkpoint.tensor_hash(clip.towers.visual.state_dict())
     images, texts = [], []
     if path.is_file():
         with safe_open(path, framework="pt") as file:
@@ -231,7 +229,7 @@ def embed(out: Path, weights: Path, batch: int = 256) -> None:
         if not known:
             images.append(clip.encode_images(prepared.images[start:start + batch]).half())
         texts.append(clip.encode_texts(prepared.prompts[start:start + batch]).half())
-    _write(path, {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
+    checkpoint.write(path, {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
            {"clip": clip.hash, "image_side": side})
 
 
@@ -258,17 +256,6 @@ def lecture_tuples(prepared: Prepared) -> list[tuple[str, np.ndarray, np.ndarray
                     prepared.text_embeddings.numpy()))
 
 
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Atomically: an interruption leaves nothing half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(tensors, temporary, metadata=metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__.split("\n")[0])
     steps = parser.add_subparsers(dest="step", required=True)
@@ -293,7 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
             skipped = prepare_images(options.data, options.out, options.limit)
         for reason, names in skipped.items():
             print(f"skipped, {reason}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})")
-    except (FacetError, OSError, SafetensorError) as error:  # the last two: a disk that is full
+    except (FacetError, OSError) as error:  # the latter: a disk that is full
         raise SystemExit(f"prepare: {error}") from error
 
 

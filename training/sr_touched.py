@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from model import checkpoint
 from model.diffusion import add_noise
 from model.errors import FacetError
 from model.memory import frugal
@@ -66,10 +66,7 @@ def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] 
             part = faces[start:start + batch]
             touched.append(touch(pipe, part, time, [version * len(faces) + start + i for i in range(len(part))]))
     names = [f"{path.parent.name}/{path.name}" for path in files] * len(times)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(".tmp")
-    save_file({"small": torch.cat(touched)}, temporary, {"files": json.dumps(names), "unet": str(pipe.unet.info.get("hash"))})
-    temporary.replace(out)
+    checkpoint.write(out, {"small": torch.cat(touched)}, {"files": json.dumps(names), "unet": str(pipe.unet.info.get("hash"))})
     return len(names)
 
 
