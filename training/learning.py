@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from model.errors import FacetError, InputError
-from model.pipeline import SIZE, FacePipeline
+from model.pipeline import FacePipeline
 from model.unet import UNet
+from training.loop import contact_sheet
 
 PROMPT, SEED = "a smiling woman with blond hair", 2
 COLUMNS = 8  # tiles in a row of the sheet
@@ -44,7 +45,7 @@ def sheet(faces: np.ndarray) -> Image.Image:
     rows = math.ceil(len(faces) / columns)
     tiles = np.zeros((rows * columns, *faces.shape[1:]), np.uint8)
     tiles[:len(faces)] = faces
-    return Image.fromarray(tiles.reshape(rows, columns, SIZE, SIZE, 3).swapaxes(1, 2).reshape(rows * SIZE, columns * SIZE, 3))
+    return contact_sheet(tiles, columns)
 
 
 def main(arguments: list[str] | None = None) -> None:

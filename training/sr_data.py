@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model.errors import FacetError, InputError
+from training.loop import mixed_seed
 
 MARGIN = 2  # input px around a patch that the bicubic kernel reaches into, drawn with it and cut off
 
@@ -205,5 +206,4 @@ def draw_pair(photos: Photos, config: DataConfig, generator: torch.Generator) ->
 
 def generator_of(*numbers: int) -> torch.Generator:
     """A generator for one step of one process, seeded by (seed, rank, step)."""
-    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1
-    return torch.Generator().manual_seed(int(seed))
+    return torch.Generator().manual_seed(mixed_seed(*numbers))
