@@ -1,5 +1,6 @@
 """A data folder for the upsampler's training like the real one, with drawings for photographs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +30,22 @@ def data(tmp_path_factory) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         drawing(*size, seed).convert("L" if "bridge" in name else "RGB").save(root / name)
     return root
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the script catches it."""
+
+
+def killed_after(script, steps: int, run: Callable[[], None]) -> None:
+    """Do `run()`, a training of the script, and kill it at the step after so many."""
+    step, left = script.train_step, [steps]
+
+    def killed(*args):
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        return step(*args)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(script, "train_step", killed)
+        run()

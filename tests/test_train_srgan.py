@@ -9,7 +9,7 @@ import torch
 from model import checkpoint
 from model.errors import InputError
 from model.srresnet import SRResNet, SRResNetConfig
-from tests.photos import data, drawing  # noqa: F401
+from tests.photos import data, drawing, killed_after  # noqa: F401
 from training import train_srgan as script
 from training.judge import Judge, JudgeConfig
 from training.sr_data import shrink
@@ -60,28 +60,13 @@ def test_each_player_learns_from_its_own_loss(files):
     assert losses[-1]["adversarial"] < 0.9 * losses[0]["adversarial"]
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the script catches it."""
-
-
-def test_a_killed_run_goes_on_exactly(data, files, tmp_path, monkeypatch):  # noqa: F811
+def test_a_killed_run_goes_on_exactly(data, files, tmp_path):  # noqa: F811
     def run(name):
         script.train(data, files / "start.safetensors", files / "judge.safetensors", tmp_path / f"{name}.safetensors", tmp_path / name,
                      TINY, CPU)
 
     run("whole")                                            # 3 steps
-    step, left = script.train_step, [2]
-
-    def killed_at_the_third(*args):
-        if left[0] == 0:
-            raise Killed
-        left[0] -= 1
-        return step(*args)
-
-    monkeypatch.setattr(script, "train_step", killed_at_the_third)
-    with pytest.raises(Killed):
-        run("broken")
-    monkeypatch.setattr(script, "train_step", step)
+    killed_after(script, 2, lambda: run("broken"))
     assert torch.load(tmp_path / "broken" / "state.pt", weights_only=False)["step"] == 2
     run("broken")
     whole, broken = (torch.load(tmp_path / name / "state.pt", weights_only=False) for name in ("whole", "broken"))

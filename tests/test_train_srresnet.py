@@ -16,7 +16,7 @@ from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, SRResNetConfig, bicubic
 from tests.children import FORK, one_thread  # noqa: F401
 from tests.conftest import ROOT
-from tests.photos import data, drawing  # noqa: F401
+from tests.photos import data, drawing, killed_after  # noqa: F401
 from training import train_srresnet as script
 from training.sr_data import shrink
 from training.train_srresnet import RECIPES
@@ -51,29 +51,14 @@ def test_a_loss_that_is_not_a_number_stops_training():
         script.train_step(network, torch.optim.Adam(network.parameters()), small, true)
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the script catches it."""
-
-
 @pytest.mark.parametrize("config", [TINY, replace(TINY_X4, network=replace(TINY_X4.network, norm="batch"))], ids=["x8", "x4-batch-norm"])
-def test_a_killed_run_goes_on_exactly(data, tmp_path, monkeypatch, config):  # noqa: F811
+def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
     def run(name):
         script.train(data, tmp_path / f"{name}.safetensors", tmp_path / name, config, CPU)
 
     run("whole")                                            # 6 steps
 
-    step, left = script.train_step, [3]
-
-    def killed_at_the_fourth(*args):
-        if left[0] == 0:
-            raise Killed
-        left[0] -= 1
-        return step(*args)
-
-    monkeypatch.setattr(script, "train_step", killed_at_the_fourth)
-    with pytest.raises(Killed):
-        run("broken")
-    monkeypatch.setattr(script, "train_step", step)
+    killed_after(script, 3, lambda: run("broken"))
     assert torch.load(tmp_path / "broken" / "state.pt", weights_only=False)["step"] == 3
     run("broken")
 

@@ -7,8 +7,9 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,49 @@ class Clock:
         self.seconds += min(now - self.last, self.most)
         self.last = now
         return self.seconds
+
+
+@dataclass
+class Progress:
+    """How far a training is, over all resumes."""
+
+    step: int = 0          # optimizer steps
+    seconds: float = 0.0   # of training; pauses, saving and validation do not count
+
+
+def run_steps(done: Progress, config, optimizers: list[torch.optim.Optimizer], learn: Callable[[int], dict[str, float]],
+              save: Callable[[bool], None], log: Log, device: torch.device, stop: "Stop | None") -> None:
+    """Go on from `done` until the budget is spent or `stop` is requested.
+
+    :param config: has images, batch, max_minutes, learning_rate, warmup and checkpoint_seconds.
+    :param learn:  does one step, given its number, and returns the losses; their means are logged every 50 steps.
+    :param save:   is called every checkpoint_seconds, and at the end with True if the budget is spent. Process 0 alone logs and saves.
+    """
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    clock, losses = Clock(done.seconds, most=10), []         # a step takes a second or so: a longer one was a pause
+    next_save, stopping = done.seconds + config.checkpoint_seconds, stop is not None and stop.requested
+    while True:
+        progress = max(done.step * config.batch / config.images, done.seconds / (60 * config.max_minutes))
+        if progress >= 1 or stopping:
+            break
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = config.learning_rate * warmup_then_linear(progress, config.warmup)
+        losses.append(learn(done.step))
+        done.step += 1
+        clock.tick()
+        clock.seconds, stopping = agree(clock.seconds, stop is not None and stop.requested, device)
+        done.seconds = clock.seconds
+        if len(losses) == 50:
+            if first:
+                log.write(images=done.step * config.batch, seconds=done.seconds, learning_rate=optimizers[0].param_groups[0]["lr"],
+                          **{name: sum(found[name] for found in losses) / 50 for name in losses[0]})
+            losses.clear()
+        if first and done.seconds >= next_save:
+            save(False)
+            clock.skip()
+            next_save = done.seconds + config.checkpoint_seconds
+    if first:
+        save(progress >= 1)
 
 
 class Stop:

@@ -22,8 +22,8 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet
 from training.judge import Judge
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, finite, load_state, rank_and_world, save_state,
-                           several_processes, warmup_then_linear)
+from training.loop import (EMA, Log, Progress, Stop, amp_dtype, average_gradients, finite, load_state, rank_and_world, run_steps,
+                           save_state, several_processes)
 from training.sr_data import GENERAL_FOLDERS, STUDIO, DataConfig, Source, draw_batch, generator_of, load_training_images
 from training.sr_quality import FIDELITY, Perceptual, load_held_out, score_people
 from training.train_srresnet import story
@@ -150,57 +150,38 @@ def train(data: Path, start_from: Path, judge: Path, out: Path, run: Path, confi
     players = Players(network, Discriminator(side, config.width).to(device, memory_format=torch.channels_last))
     perceptual = Perceptual(Judge.from_file(judge, device))
     ema = EMA(network, config.ema_half_life)
-    step, seconds = 0, 0.0
+    done = Progress()
 
     identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash, "start": start.info["hash"]}
     state = load_state(run / "state.pt", identity)
     if state is not None:
         players.load_state_dict(state["players"])
         ema.load_state_dict(state["ema"])
-        step, seconds = state["step"], state["seconds"]
+        done = Progress(state["step"], state["seconds"])
 
-    def save():
-        save_state(run / "state.pt", {"identity": identity, "players": players.state_dict(), "ema": ema.state_dict(), "step": step,
-                                      "seconds": seconds})
+    def save(finished: bool):
+        save_state(run / "state.pt", {"identity": identity, "players": players.state_dict(), "ema": ema.state_dict(),
+                                      "step": done.step, "seconds": done.seconds})
+        images = done.step * config.batch
         true, inputs = load_held_out(data, touched if config.data.touched else None, config.validation_images)
         measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
         scores = score_people({"faithful": start, "crisp": ema.network}, true, inputs, measures,
-                              run / f"grid-{step * config.batch:08d}.png")
-        info = story(8, device, data_hash, start.info, step * config.batch, seconds)
+                              run / f"grid-{images:08d}.png")
+        info = story(8, device, data_hash, start.info, images, done.seconds)
         info |= {"start": start.info["hash"], "scores": scores["crisp"], "recipe": asdict(config)}
         checkpoint.save(out, ema.network.state_dict(), asdict(network.config), info)
-        log.write(images=step * config.batch, seconds=seconds, **{f"{kind}_{measure}": value for kind, row in scores["crisp"].items()
+        log.write(images=images, seconds=done.seconds, **{f"{kind}_{measure}": value for kind, row in scores["crisp"].items()
                                                                   for measure, value in row.items()})
 
-    log, losses = Log(run / "log.jsonl"), []
-    clock = Clock(seconds, most=10)
-    next_save, stopping = seconds + config.checkpoint_seconds, stop is not None and stop.requested
-    while True:
-        progress = max(step * config.batch / config.images, seconds / (60 * config.max_minutes))
-        if progress >= 1 or stopping:
-            break
-        for optimizer in players.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * warmup_then_linear(progress, config.warmup)
+    def learn(step: int) -> dict[str, float]:
         network.train()
         small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
-        losses.append(train_step(players, perceptual, small.to(device), true.to(device), config))
+        losses = train_step(players, perceptual, small.to(device), true.to(device), config)
         ema.update(network, config.batch)
-        step += 1
-        clock.tick()
-        clock.seconds, stopping = agree(clock.seconds, stop is not None and stop.requested, device)
-        seconds = clock.seconds
-        if len(losses) == 50:
-            if rank == 0:
-                means = {name: sum(found[name] for found in losses) / 50 for name in losses[0]}
-                log.write(images=step * config.batch, seconds=seconds, **means)
-            losses.clear()
-        if rank == 0 and seconds >= next_save:
-            save()
-            clock.skip()
-            next_save = seconds + config.checkpoint_seconds
-    if rank == 0:
-        save()
+        return losses
+
+    log = Log(run / "log.jsonl")
+    run_steps(done, config, players.optimizers, learn, save, log, device, stop)
 
 
 def blend(start_from: Path, crisp: Path, share: float, out: Path) -> None:

@@ -26,8 +26,8 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.judge import Judge
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, finite, load_state, rank_and_world,
-                           save_state, several_processes, warmup_then_linear)
+from training.loop import (EMA, Log, Progress, Stop, amp_dtype, average_gradients, commit, finite, load_state, rank_and_world,
+                           run_steps, save_state, several_processes)
 from training.sr_data import GENERAL, DataConfig, draw_batch, generator_of, load_training_images, shrink
 from training.sr_quality import FIDELITY, Perceptual, load_held_out, people_table, score_people, score_set
 
@@ -107,7 +107,7 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
         before = {name: other.info.get(name, 0) for name in before}
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.99), fused=True)
     ema = EMA(network, config.ema_half_life)
-    step, seconds = 0, 0.0
+    done = Progress()
 
     identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash}  # a run may be given more time
     state = load_state(run / "state.pt", identity)
@@ -115,47 +115,30 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         ema.load_state_dict(state["ema"])
-        step, seconds, before = state["step"], state["seconds"], state["before"]
+        done, before = Progress(state["step"], state["seconds"]), state["before"]
 
-    def save(most: int | None = None):
+    def save(finished: bool):
         """State first, then the averaged network as the weights file, with what validation says of it."""
         save_state(run / "state.pt", {"identity": identity, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
-                                      "ema": ema.state_dict(), "step": step, "seconds": seconds, "before": before})
-        scores = validate(ema.network, data, config, touched, run / f"grid-{step * config.batch:08d}.png", most)
-        info = story(network.config.scale, device, data_hash, before, step * config.batch, seconds)
+                                      "ema": ema.state_dict(), "step": done.step, "seconds": done.seconds, "before": before})
+        images = done.step * config.batch
+        most = None if finished else config.validation_images
+        scores = validate(ema.network, data, config, touched, run / f"grid-{images:08d}.png", most)
+        info = story(network.config.scale, device, data_hash, before, images, done.seconds)
         info |= {"psnr": scores, "recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
         checkpoint.save(out, ema.network.state_dict(), asdict(config.network), info)
-        log.write(images=step * config.batch, seconds=seconds,
+        log.write(images=images, seconds=done.seconds,
                   **{f"{name}_{kind}": db for name, row in scores.items() for kind, db in row.items()})
 
-    log, losses = Log(run / "log.jsonl"), []
-    clock = Clock(seconds, most=10)                          # a step takes a second or so: a longer one was a pause
-    next_save, stopping = seconds + config.checkpoint_seconds, stop is not None and stop.requested
-    while True:
-        progress = max(step * config.batch / config.images, seconds / (60 * config.max_minutes))
-        if progress >= 1 or stopping:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * warmup_then_linear(progress, config.warmup)
+    def learn(step: int) -> dict[str, float]:
         network.train()
         small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
-        losses.append(train_step(network, optimizer, small.to(device), true.to(device), config.loss))
+        loss = train_step(network, optimizer, small.to(device), true.to(device), config.loss)
         ema.update(network, config.batch)
-        step += 1
-        clock.tick()
-        clock.seconds, stopping = agree(clock.seconds, stop is not None and stop.requested, device)
-        seconds = clock.seconds
-        if len(losses) == 50:
-            if rank == 0:
-                log.write(images=step * config.batch, seconds=seconds, loss=sum(losses) / 50,
-                          learning_rate=optimizer.param_groups[0]["lr"])
-            losses.clear()
-        if rank == 0 and seconds >= next_save:
-            save(config.validation_images)
-            clock.skip()
-            next_save = seconds + config.checkpoint_seconds
-    if rank == 0:
-        save(None if progress >= 1 else config.validation_images)
+        return {"loss": loss}
+
+    log = Log(run / "log.jsonl")
+    run_steps(done, config, [optimizer], learn, save, log, device, stop)
 
 
 def validate(network: SRResNet, data: Path, config: TrainConfig, touched: Path | None, grid: Path, most: int | None) -> dict:
