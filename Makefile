@@ -9,7 +9,8 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare embed train-clip train-words train-unet train-srresnet-general train-srresnet train-srgan evaluate bench bench-sr grid clean
+.PHONY: help app test prepare embed train-clip train-words train-unet train-targets train-srresnet-general train-srresnet train-srgan evaluate
+.PHONY: bench bench-peers bench-quality bench-sr grid pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -72,6 +73,9 @@ bench: .venv/dev  ## how long a visitor waits
 bench-peers: .venv/dev  ## Facet beside other small diffusion models, with random weights of their default sizes
 	$(PY) -m pip install --quiet denoising-diffusion-pytorch
 	$(PY) -m benchmarks.peers
+
+bench-quality: .venv/dev  ## Fréchet distance against network calls for every sampler: table and plot; hours
+	$(PY) -m benchmarks.quality $(ARGS)
 
 X4 ?= runs/srresnet-x4/srresnet.safetensors
 bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of SR_DATA, and the time of 64 -> 512 px

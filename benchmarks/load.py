@@ -155,8 +155,9 @@ def main() -> None:
         long = asyncio.run(load(server, 8, 1, requests=options.requests))
         print(json.dumps({"users": 8, "steps": 1, **summary(*long), "grown": grown(long[1]),
                           "memory_mb": [each["memory_mb"] for each in long[1]]}, indent=1))
+        log = server.log
     if crowd[0].wrong + crowd[0].failed + long[0].wrong + long[0].failed + grown(long[1]):
-        raise SystemExit(1)
+        raise SystemExit(f"load: see above, and what the app printed:\n{log[-5000:]}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""Quality against network calls: how near to photographs each sampler gets with how much work.
+
+    make bench-quality                  some hours on two CPU cores; what was drawn is kept, so a second run goes on
+    make bench-quality ARGS="--faces 100 --budgets 4 10 25"
+
+A network call is one forward of one image; a guided step counts two. For each sampler and each budget of calls, faces are
+drawn from validation captions by as many steps as the budget allows, and their Fréchet distance to the training faces is
+measured as `make evaluate` does it (training/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
+all. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
+"""
+
+import argparse
+import json
+from datetime import date
+from pathlib import Path
+
+from benchmarks.server import ROOT
+from model.errors import FacetError, InputError
+from model.pipeline import DEFAULTS, FacePipeline
+from model.sampler import SAMPLERS, time_grid
+from training.evaluate import prompts_of
+from training.fidelity import CACHE, fidelity
+from training.judge import FEATURES, Judge
+from training.prompts import CAPTIONS
+
+BUDGETS = (4, 6, 8, 10, 15, 25, 50, 100)
+SEED = 1             # of the set of faces
+REFERENCE = "ddpm 100 steps"
+
+
+def calls(steps: int, sampler: str) -> int:
+    """Network calls for one face at the default guidance, which is used, with a second call, only within its interval."""
+    low, high = DEFAULTS.guidance_interval
+    times = time_grid(steps, sampler)[:-1]
+    return steps + int(((times >= low) & (times <= high)).sum())
+
+
+def steps_within(budget: int, sampler: str) -> int:
+    """The most steps whose calls are at most `budget`, from 1. Raises InputError where not even one step is."""
+    fitting = [steps for steps in range(1, budget + 1) if calls(steps, sampler) <= budget]
+    if not fitting:
+        raise InputError(f"{budget} calls are too few for a step of {sampler}.")
+    return fitting[-1]
+
+
+def measure(pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE) -> dict:
+    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial"; REFERENCE is 100 steps of DDPM."""
+    captions, _ = prompts_of(CAPTIONS, faces)
+    plans = {f"{sampler} {budget}": (sampler, steps_within(budget, sampler)) for budget in sorted(budgets) for sampler in samplers}
+    found = {}
+    for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **plans}.items():
+        distances = fidelity(pipe, judge, captions, [SEED], cache, steps=steps, sampler=sampler)
+        found[name] = {"steps": steps, "calls": calls(steps, sampler)} | {kind: distances[kind]["mean"] for kind in FEATURES}
+        print(name, found[name], flush=True)
+    return found
+
+
+def table(found: dict[str, dict], budgets: list[int], samplers: list[str]) -> str:
+    """Markdown: a row for each budget, and for each sampler the steps and both distances."""
+    rows = [f"| calls | {' | '.join(f'{sampler}: steps, pooled / spatial' for sampler in samplers)} |", f"| --- {'| --- ' * len(samplers)}|"]
+    for budget in sorted(budgets):
+        cells = [found[f"{sampler} {budget}"] for sampler in samplers]
+        rows.append(f"| {budget} | " + " | ".join(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells) + " |")
+    reference = found[REFERENCE]
+    rows.append(f"\n100 steps of DDPM, {reference['calls']} calls: {reference['pooled']:.2f} / {reference['spatial']:.1f}")
+    return "\n".join(rows)
+
+
+def plot(found: dict[str, dict], samplers: list[str], path: Path) -> None:
+    """Both distances against calls, a line for each sampler, and a dashed one for the reference."""
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, 2), FEATURES):
+        for sampler in samplers:
+            points = [row for name, row in found.items() if name != REFERENCE and name.split()[0] == sampler]
+            axes.plot([row["calls"] for row in points], [row[kind] for row in points], marker="o", markersize=3, label=sampler)
+        axes.axhline(found[REFERENCE][kind], color="gray", linestyle="--", label=REFERENCE)
+        axes.set(xscale="log", yscale="log", xlabel="network calls per face", ylabel=f"Fréchet distance, {kind} features")
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.split("\n")[0])
+    parser.add_argument("--weights", type=Path, default=ROOT / "weights")
+    parser.add_argument("--faces", type=int, default=300)
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="network calls for a face")
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks", help="folder of quality.json and quality.png")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    try:
+        pipe = FacePipeline.from_pretrained(options.weights, options.device)
+        judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
+        found = measure(pipe, judge, options.faces, options.budgets, options.samplers, options.cache)
+    except FacetError as error:
+        raise SystemExit(f"quality: {error}") from error
+    about = {"date": date.today().isoformat(), "unet": pipe.unet.info["hash"], "faces": options.faces}
+    (options.out / "quality.json").write_text(json.dumps({**about, "found": found}, indent=1) + "\n")
+    plot(found, options.samplers, options.out / "quality.png")
+    print(table(found, options.budgets, options.samplers))
+
+
+if __name__ == "__main__":
+    main()
