@@ -31,7 +31,7 @@ from ui.draw import LIVE_STEPS
 
 ROOT = Path(__file__).parent.parent
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE = 15_000  # ms
+PATIENCE = 30_000  # ms
 expect.set_options(timeout=PATIENCE)
 
 
@@ -783,7 +783,9 @@ def test_two_tabs_and_a_reload_never_mix(page: Page, browser: Browser, address: 
             one.wait_for_function("() => window.shown.length > 3")
         page.reload()  # in mid-run
         page.wait_for_function("() => window.facet?.face")
-        page.said[:] = [line for line in page.said if "AbortError" not in line and "errored out" not in line]  # gradio's own
+        # Gradio's own: a page that goes away hides first, and then its client takes messages out of their order.
+        page.said[:] = [line for line in page.said if not any(
+            known in line for known in ("AbortError", "errored out", "Unexpected client exception"))]
         expect(status(other)).to_contain_text("Done in", timeout=40_000)
         assert face(other, "record.prompt") == "the second tab" and len(face(other, "frames")) == 25
         assert face(page, "kind") == "opening"
