@@ -58,7 +58,7 @@ def draw(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
     minutes, size = unet.info["seconds"] / 60, sum(parameter.numel() for parameter in unet.parameters())
     strips = (tile(film, TITLES[target], alt=f"{TITLES[target]}: the predicted clean face after 20, 40, 60, 80 and 100 steps")
               for target, film in films(pipe, recipe.prompt, recipe.seed, folder).items())
-    return (tiles(*strips, title="Three networks that were each trained on one of them", kind="strips")
+    return (tiles(*strips, title="Three networks that were each trained on one of them", kind="strips five")
             + f"<p>The same small network ({size / 1e6:.1f} million parameters) three times, each trained for "
               f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM. The image one step "
               "before is almost the one that the network is given, so to repeat that is nearly right, and what makes a face is "
