@@ -4,13 +4,13 @@ const facet = window.facet;
 const MESSAGE_MS = 66, MOST = 32;  // a message comes every 66 ms; a screen can follow 32 of its frames
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds of faces that are there at once
 const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image that this step works on.",
-  influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare."};
+  influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare.", crisp: "Enlarged eight times, the finest detail invented. Drag across it to compare."};
 const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
 const [stage, picture, at, split] = [part(".stage"), part(".picture"), part(".at"), part(".split")];
 
 let run = null;        // what is on screen: {id, total, count, record, seeds, frames: [step 1, ...], image, large, decided}
 let all = null;        // the batch that `run` was opened from
-let view = "denoised", step = 0, left = "pixels";
+let view = "denoised", step = 0, left = "pixels", right = "srresnet";  // left and right of the divider
 let touched = false;   // the visitor chose what to see: do not choose for them
 let waiting = [], pacing = 0, playing = 0, wiping = 0;
 const over = new Set();  // ids of runs whose late messages no longer count
@@ -46,7 +46,7 @@ function announceFace() {
     if (!run?.frames.length || facet.running) return;
     const last = view === "large" || step === run.frames.length;
     facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
-      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised)};
+      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, by: shown(), frames: run.frames.map(frame => frame[view] || frame.denoised)};
     facet.tell("face", facet.face);
   });
 }
@@ -71,7 +71,7 @@ function setView(name) {
   player.dataset.view = name;
   player.querySelectorAll(".views button").forEach(button => button.setAttribute("aria-pressed", button.dataset.view === name));
   part(".large").hidden = name !== "large";
-  part(".explain").textContent = run ? EXPLAIN[name] : "";
+  explain();
   if (name === "large") {
     pause();
     step = run.frames.length || step;
@@ -86,15 +86,32 @@ function setSplit(value) {
   part(".plain").style.clipPath = `inset(0 ${100 - value}% 0 0)`;
   part(".divider").style.left = `${value}%`;
   part(".divider").hidden = value <= 0 || value >= 100;
-  split.setAttribute("aria-valuetext", value > 0 ? `${value} % ${left}, the rest SRResNet` : "All SRResNet");
+  const name = shown() === "crisp" ? "crisp SRResNet" : "SRResNet";
+  split.setAttribute("aria-valuetext", value > 0 ? `${value} % ${left}, the rest ${name}` : `All ${name}`);
   player.querySelectorAll(".enlargements button").forEach(button =>
-    button.setAttribute("aria-pressed", value > 0 ? button.dataset.by === left : button.dataset.by === "srresnet"));
+    button.setAttribute("aria-pressed", button.dataset.by === (value > 0 ? left : shown())));
+}
+
+function explain() {
+  part(".explain").textContent = run ? EXPLAIN[view === "large" && shown() === "crisp" ? "crisp" : view] : "";
 }
 
 function setLeft(name) {
   left = name;
   part(".plain").src = name === "pixels" ? run.image : run.large.bicubic;
   part(".plain").classList.toggle("pixelated", name === "pixels");
+}
+
+// Which network's picture is right of the divider: the crisp one comes a moment after the other, and may not be there at all.
+function shown() { return run?.large?.[right] ? right : "srresnet"; }
+
+function setRight(name = right) {
+  right = name;
+  part(".srresnet").src = run.large[shown()];
+  part("[data-by=crisp]").hidden = !run.large.crisp;
+  setSplit(Number(split.value));
+  explain();
+  announceFace();
 }
 
 function stopWipe() { cancelAnimationFrame(wiping); wiping = 0; }
@@ -222,6 +239,10 @@ function receive(message) {
   }
   if (message.decided) run.decided = message.decided;
   if (message.image) finish(message);
+  else if (message.large && run.large) {
+    Object.assign(run.large, message.large);
+    setRight();
+  }
 }
 
 async function finish(message) {
@@ -235,7 +256,7 @@ async function finish(message) {
     if (message.kind === "live") facet.later("enlarge", 600, () => run === mine && trigger("open", {run: run.id, image: run.image, record: run.record}));
     return announceFace();
   }
-  part(".srresnet").src = run.large.srresnet;
+  setRight();
   part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${described()}`;
   await part(".srresnet").decode().catch(() => {});
   // Let the steps play to their end first.
@@ -292,8 +313,12 @@ part(".enlargements").addEventListener("click", event => {
   if (!by) return;
   touched = true;
   stopWipe();
-  if (by !== "srresnet") setLeft(by);
-  setSplit(by === "srresnet" ? 0 : Number(split.value) || 50);
+  if (by === "pixels" || by === "bicubic") {
+    setLeft(by);
+    return setSplit(Number(split.value) || 50);
+  }
+  setSplit(0);
+  setRight(by);
 });
 part(".cells").addEventListener("click", event => {
   const button = event.target.closest("button");

@@ -13,16 +13,19 @@ from pathlib import Path
 from model.errors import WeightsError
 
 FILES = ("clip", "unet", "srresnet")
+OPTIONAL = ("srresnet_crisp",)  # fetched and hashed where a release has it
 SECONDS = 180.0  # that fetching may take in all; the Hub's client has only limits for each answer
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")
 
 
 def release_hash(folder: str | Path) -> str:
-    """One SHA-256 (64 hex digits) for the three weights files of a folder, over every byte: tensors, configs and stories."""
+    """One SHA-256 (64 hex digits) for the weights files of a folder, over every byte: tensors, configs and stories."""
     digest = hashlib.sha256()
-    for name in FILES:
-        with (Path(folder) / f"{name}.safetensors").open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for name in FILES + OPTIONAL:
+        path = Path(folder) / f"{name}.safetensors"
+        if name in FILES or path.is_file():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -53,7 +56,7 @@ def _download(repo: str, revision: str, answer: queue.Queue) -> None:
     try:
         from huggingface_hub import snapshot_download
 
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[f"{name}.safetensors" for name in FILES]))
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[f"{name}.safetensors" for name in FILES + OPTIONAL]))
         missing = [name for name in FILES if not (folder / f"{name}.safetensors").is_file()]
         answer.put(f"the repository has no {missing[0]}.safetensors" if missing else folder)
     except Exception as error:  # the client's own errors, the network's, the disk's

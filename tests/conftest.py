@@ -81,6 +81,14 @@ def tiny_weights(tmp_path_factory) -> Path:
     return folder
 
 
+def save_crisp(folder: Path) -> None:
+    """Put an srresnet_crisp.safetensors, another than srresnet.safetensors, into a folder of weights."""
+    network = SRResNet(SRResNetConfig(channels=8, blocks=1))
+    torch.manual_seed(1)
+    torch.nn.init.normal_(network.tail.weight, std=0.01)
+    checkpoint.save(folder / "srresnet_crisp.safetensors", network.state_dict(), vars(network.config), {"kind": "srresnet"})
+
+
 def save_unet(path: Path, unet: UNet, clip_hash: str) -> None:
     checkpoint.save(path, unet.state_dict(), vars(unet.config), {"kind": "unet", "clip": clip_hash})
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +19,8 @@ from PIL import Image
 
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError
-from model.pipeline import DEFAULTS
+from model.pipeline import DEFAULTS, FacePipeline
+from tests.conftest import save_crisp
 from ui import draw as runs
 from ui import engine, record
 from ui.frames import file_of, png, read_picture
@@ -309,11 +311,25 @@ def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
 
 
 def test_opened_faces_are_enlarged(app):
-    player, line, settled = app.enlarge(gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4), "step": 3}))
+    (player, line, settled), = app.enlarge(gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4), "step": 3}))
     assert player["run"] == "x" and settled == record.make("hi", seed=4) and "Step 3" in line["text"]
     assert read_picture(file_of(player["large"]["srresnet"])).shape == (512, 512, 3)
     for bad in (None, [], {"image": "/etc/hostname"}, {"image": 3}):
-        assert app.enlarge(gr.EventData(None, bad))[1]["kind"] == "error"
+        assert [line["kind"] for _, line, _ in app.enlarge(gr.EventData(None, bad))] == ["error"]
+
+
+def test_the_crisp_enlargement_comes_after_the_other(app, tiny_weights, tmp_path, monkeypatch):
+    for path in tiny_weights.glob("*.safetensors"):
+        shutil.copy(path, tmp_path)
+    save_crisp(tmp_path)
+    pipe = FacePipeline.from_pretrained(tmp_path, "cpu")
+    monkeypatch.setattr(engine, "pipeline", lambda: pipe)
+    first, (then, *rest) = list(app.enlarge(gr.EventData(None, {"run": "x", "image": picture_of("red")})))
+    assert set(first[0]["large"]) == {"srresnet", "bicubic"} and set(then["large"]) == {"crisp"} and then["run"] == "x"
+    *_, (done, line, _, _), (last, *rest) = list(draw(app, "a man", steps=2))
+    assert line["text"].startswith("Done in") and set(done["large"]) == {"srresnet", "bicubic"}
+    assert last["run"] == done["run"] and last["large"]["crisp"] != done["large"]["srresnet"]
+    assert "crisp" not in str(list(draw(app, "a man", steps=2, count=4))[-1][0])
 
 
 def test_settings_come_back(app):

@@ -26,8 +26,10 @@ from benchmarks.server import running
 from model import attributes, checkpoint
 from model.attributes import ATTRIBUTES
 from model.pipeline import FacePipeline
+from tests.conftest import save_crisp
 from ui import record
 from ui.draw import LIVE_STEPS
+from ui.frames import file_of, read_picture
 
 ROOT = Path(__file__).parent.parent
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -37,12 +39,13 @@ expect.set_options(timeout=PATIENCE)
 
 @pytest.fixture(scope="module")
 def weights(tiny_weights, tmp_path_factory) -> Path:
-    """The tiny weights with a training to tell of."""
+    """The tiny weights with a training to tell of, and a crisp SRResNet."""
     folder = tmp_path_factory.mktemp("told")
     for file in tiny_weights.iterdir():
         shutil.copy(file, folder)
     tensors, config, info = checkpoint.load(folder / "unet.safetensors")
     checkpoint.save(folder / "unet.safetensors", tensors, config, {**info, "images": 310000, "seconds": 5400, "device": "cpu"})
+    save_crisp(folder)
     (folder / "evaluation.json").write_text(json.dumps({"memorisation": {"pixels": {"generated_median": 41, "validation_median": 40}}}))
     return folder
 
@@ -296,6 +299,27 @@ def test_three_enlargements_to_compare(size, request):
     assert 20 <= int(slider.input_value()) <= 30
     by.get_by_role("button", name="SRResNet").click()
     assert slider.input_value() == "0"
+
+
+def test_the_crisp_enlargement_is_chosen_kept_and_saved(page, pipe):
+    generate(page)
+    by, picture = page.locator(".enlargements"), page.locator(".large .srresnet")
+    expect(page.locator(".explain")).to_contain_text("Enlarged eight times. Drag")
+    by.get_by_role("button", name="Crisp").click()
+    expect(page.locator(".explain")).to_contain_text("invented")
+    assert by.locator("[aria-pressed=true]").all_inner_texts() == ["Crisp"]
+    assert page.locator(".split").get_attribute("aria-valuetext") == "All crisp SRResNet"
+    crisp = picture.get_attribute("src")
+    with page.expect_download() as download:
+        page.locator("[data-what=png]").click()
+    face = read_picture(file_of(page.evaluate("() => facet.face.image")))
+    saved = read_picture(str(download.value.path()))
+    assert np.array_equal(saved, pipe.upscale(face[None], crisp=True)[0]) and not np.array_equal(saved, pipe.upscale(face[None])[0])
+    by.get_by_role("button", name="SRResNet").click()
+    assert picture.get_attribute("src") != crisp
+    by.get_by_role("button", name="Crisp").click()
+    generate(page)
+    expect(by.locator("[data-by=crisp]")).to_have_attribute("aria-pressed", "true")  # the next face comes as this one was left
 
 
 # --- 4: the picker ----------------------------------------------------------------------------------------------------

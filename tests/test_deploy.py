@@ -16,10 +16,10 @@ import pytest
 from deploy import publish
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
-from model.hub import FILES, release_hash
+from model.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
-from tests.conftest import ROOT, draw_face
+from tests.conftest import ROOT, draw_face, save_crisp
 from tests.fake_hub import FakeHub
 from tests.server import contents, dockerfile, environment
 from training import train_unet
@@ -157,11 +157,19 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def published(hub, tiny_weights, tmp_path_factory) -> str:
+def release(tiny_weights, tmp_path_factory) -> Path:
+    """The tiny weights with a crisp SRResNet."""
+    folder = Path(shutil.copytree(tiny_weights, tmp_path_factory.mktemp("release") / "weights"))
+    save_crisp(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(hub, release, tmp_path_factory) -> str:
     """Weights and page are published; returns what was printed."""
     assert hub.wrote == []
     code = f"""from deploy.publish import main
-main(["weights", "--repo", "me/faces", "--weights", {str(tiny_weights)!r}])
+main(["weights", "--repo", "me/faces", "--weights", {str(release)!r}])
 main(["space", "--repo", "me/page"])"""
     done = run(hub, tmp_path_factory.mktemp("home"), "-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -183,18 +191,19 @@ def test_a_dry_run_sends_nothing(hub, tiny_weights, capsys):
     assert "tests/" not in said and "__pycache__" not in said and hub.wrote == []
 
 
-def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny_weights, tmp_path):
+def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny_weights, release, tmp_path):
     """Fetched by the printed pin; with another hash, or where there is nothing, refused in one line."""
     pin, repo, revision, digest = re.search(r"FACET_WEIGHTS=((.+)@([0-9a-f]{40})#([0-9a-f]{16}))$", published, re.MULTILINE).groups()
-    assert repo == "me/faces" and release_hash(tiny_weights).startswith(digest)
-    assert {name: hub.repos[repo][revision][f"{name}.safetensors"] for name in FILES} == {
-        name: (tiny_weights / f"{name}.safetensors").read_bytes() for name in FILES}
+    assert repo == "me/faces" and release_hash(release).startswith(digest) and not release_hash(tiny_weights).startswith(digest)
+    assert {name: hub.repos[repo][revision][f"{name}.safetensors"] for name in FILES + OPTIONAL} == {
+        name: (release / f"{name}.safetensors").read_bytes() for name in FILES + OPTIONAL}
     code = f"""
 import time
 from model import hub
 from model.errors import WeightsError
 from model.pipeline import FacePipeline
-print(FacePipeline.from_pretrained({pin!r}, device="cpu").clip.hash)
+pipe = FacePipeline.from_pretrained({pin!r}, device="cpu")
+print(pipe.clip.hash if pipe.crisp else "no crisp SRResNet")
 def refused(source):
     try:
         hub.fetch(source, seconds=2)

@@ -57,6 +57,8 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
         result = finished(pipe, about["run"], history, wanted(pipe, words, picks))
         done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings['seed']}. {about['note']} {memory.note(start)}"
         yield result, status(done.strip()), same, same
+        if pipe.crisp and count == 1:  # once the other is on screen
+            yield {"run": about["run"], "large": crisp(pipe, history[-1][0].denoised)}, same, same, same
     except FacetError as error:
         yield same, status(str(error), "error"), same, same
 
@@ -76,16 +78,19 @@ def redraw(words: str, picks: Any, negative: str, count: int, new_seed: bool, se
         return gr.skip(), status(str(error), "error"), gr.skip()
 
 
-def enlarge(event: gr.EventData) -> tuple[Any, Any, Any]:
+def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
     """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record."""
     try:
         sent = event._data if isinstance(event._data, dict) else {}
         face = read_face(file_of(sent.get("image")))
         settings = record.read_record(sent["record"])[0] if sent.get("record") else None
         told = f"Step {sent['step']} is the face now." if sent.get("step") else "Opened."
-        return {"run": str(sent.get("run")), "image": png(face), "large": enlargements(engine.pipeline(), face)}, status(told), settings
+        run, pipe = str(sent.get("run")), engine.pipeline()
+        yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), settings
+        if pipe.crisp:
+            yield {"run": run, "large": crisp(pipe, face)}, gr.skip(), gr.skip()
     except FacetError as error:
-        return gr.skip(), status(str(error), "error"), gr.skip()
+        yield gr.skip(), status(str(error), "error"), gr.skip()
 
 
 # --- its parts --------------------------------------------------------------------------------------------------------
@@ -149,6 +154,11 @@ def enlargements(pipe: FacePipeline, face: np.ndarray) -> dict[str, str]:
     return {"srresnet": jpeg(large, 95), "bicubic": jpeg(np.asarray(bicubic), 95)}
 
 
+def crisp(pipe: FacePipeline, face: np.ndarray) -> dict[str, str]:
+    """The same by the crisp SRResNet, which invents the finest detail; nothing if there is none."""
+    return {"crisp": jpeg(pipe.upscale(face[None], crisp=True)[0], 95)} if pipe.crisp else {}
+
+
 def schedule(points: int = 49) -> list[float]:
     """Noise levels at evenly spaced times from 1 down to 0, for the player's curve."""
     return [round(float(level), 4) for level in (1 - alpha_bar(torch.linspace(1, 0, points))).sqrt()]
@@ -169,7 +179,8 @@ def opening() -> dict[str, Any]:
 def _run_of(pipe: FacePipeline) -> dict[str, Any]:
     about = about_run(pipe, FIRST, 1, None) | {"run": "opening", "kind": "opening"}
     message, history = in_one(faces(pipe, FIRST), about)
-    return message | finished(pipe, "opening", history, wanted(pipe, FIRST["prompt"], None))
+    message |= finished(pipe, "opening", history, wanted(pipe, FIRST["prompt"], None))
+    return message | {"large": message["large"] | crisp(pipe, history[-1][0].denoised)}
 
 
 def warm_up() -> None:

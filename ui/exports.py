@@ -38,7 +38,8 @@ def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     """(file name, bytes) of one export.
 
     sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`, `settings`
-    (whether a PNG carries the record), `step`, and for a batch `count` and `seeds`. Raises InputError.
+    (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and `seeds`.
+    Raises InputError.
     """
     kinds: dict[str, tuple[Callable, str]] = {"png": (_png, "png"), "frame": (_frame, "png"), "webp": (_animation, "webp"),
                                               "gif": (_animation, "gif"), "strip": (_film_strip, "png"), "zip": (_bundle, "zip")}
@@ -69,7 +70,8 @@ def _png(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
     settings = found if sent.get("settings", True) else None
     if _count(sent) > 1:
         return with_settings(_sized(read_picture(file_of(sent.get("image")))), settings)
-    return with_settings(engine.pipeline().upscale(read_face(file_of(sent.get("image")))[None])[0], settings)
+    face = read_face(file_of(sent.get("image")))
+    return with_settings(engine.pipeline().upscale(face[None], crisp=sent.get("by") == "crisp")[0], settings)
 
 
 def _frame(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
