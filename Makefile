@@ -28,13 +28,14 @@ prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
 embed: .venv/dev  ## CLIP embeddings of the prepared faces and prompts
 	$(PY) -m training.prepare embed
 
-# Each trains in runs/, going on where it stopped, and then puts its weights where the app takes them.
+# Each trains in runs/, going on where it stopped (but train-words), and then puts its weights where the app takes them.
 train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
 	$(TRAIN) -m training.train_clip --max-minutes $(MINUTES)
 	cp runs/clip/clip.safetensors weights/
 
 train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and refit)
 	$(TRAIN) -m training.train_words --max-minutes $(MINUTES)
+	cp runs/words/clip.safetensors weights/
 
 train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
 	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES)

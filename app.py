@@ -161,6 +161,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     }""")
     saved = keep.export(export, None, [file, line], **NETWORKS, **HIDDEN)
     saved.success(None, file, file, js="file => { if (file) window.facet.download(file.url, file.orig_name); return null; }")
+    saved.failure(None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})")
     keep.restore(restore, None, [line, *settings], queue=False, **HIDDEN)
 
     # One thing changed, and what CLIP sees.

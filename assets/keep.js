@@ -25,8 +25,13 @@ element.querySelector(".keep").addEventListener("click", event => {
   if (what === "link") return link();
   facet.say("Preparing the file");
   facet.save({what, ...face, image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
-    frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
+    frames: ["webp", "gif", "strip", "zip"].includes(what) ? thinned(face.frames) : []});
 });
+// Evenly spread frames, the first and the last among them: no more than the server uses, nor than one request may hold.
+function thinned(frames) {
+  const most = Math.min(frames.length, 120, Math.max(2, Math.floor(6e6 * frames.length / frames.join("").length)));
+  return most < frames.length ? Array.from({length: most}, (_, i) => frames[Math.round(i * (frames.length - 1) / (most - 1))]) : frames;
+}
 facet.save = payload => trigger("export", payload);
 part(".settings").addEventListener("change", ready);
 

@@ -7,16 +7,14 @@ assets/making.webp  faces drawn side by side: what the network predicts at every
 """
 
 import io
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-from benchmarks.latency import FLAGS
+from benchmarks.browser import chromium
 from benchmarks.server import ROOT, running
 from model.pipeline import FacePipeline
 
@@ -39,9 +37,7 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
 
 def photograph(folder: Path) -> Image.Image:
     """The page at 1280 px after a run under PROMPT and SEED."""
-    chromium = subprocess.run(["bash", "tests/install_chromium.sh"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    with running(folder) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with running(folder) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         page.goto(f"{server.address}/?{urlencode({'prompt': PROMPT, 'seed': SEED})}")
         page.wait_for_function("() => window.facet?.face?.finished")
@@ -49,7 +45,6 @@ def photograph(folder: Path) -> Image.Image:
         page.wait_for_function("() => document.querySelector('#status p').textContent.startsWith('Done')", timeout=120_000)
         page.wait_for_timeout(1000)  # what moves comes to rest
         data = page.screenshot()
-        browser.close()
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 

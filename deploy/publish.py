@@ -60,7 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
         root = weights if options.what == "weights" else ROOT
         files = weights_files(weights)
         if options.what == "space":
-            files = files_of(SPACE, ROOT)
+            if weights != ROOT / "weights":
+                raise InputError("A Space takes the weights beside the code: leave out --weights.")
+            files = [path for path in files_of(SPACE, ROOT) if path != weights / "judge.safetensors"]  # which only measures
         for path in files:
             print(f"{path.stat().st_size:>12,}  {path.relative_to(root)}")
         pin = release_hash(weights)

@@ -1,7 +1,7 @@
 """CLIP (Radford et al. 2021): images and texts in one 512-d space, through open_clip.
 
 The bundled CLIP is a small one, trained by this project on faces: open_clip's ResNet tower at 96 px (its first layers
-shrink by 4 at once, so 64 px faces are enlarged for it) and a narrow transformer over the some 1,600 tokens that captions
+shrink by 4 at once, so 64 px faces are enlarged for it) and a narrow transformer over the 2,400 tokens that captions
 of faces use; every other token is folded into one "unknown" row. A linear head reads back from a text's embedding which
 attributes the text states.
 """

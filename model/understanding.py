@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING
-from model.clip import Clip, is_cut
+from model.clip import LONGEST, Clip, is_cut
 
 ABSENT, UNMENTIONED, PRESENT = range(3)  # order of Clip.stated's probabilities
 DOUBTFUL = 24  # words that are tried, so that a long prompt stays quick
@@ -33,6 +33,9 @@ def understand(clip: Clip, prompt: str) -> Understood:
     A word of the captions' own vocabulary counts as understood. Any other word ("smilng", "astronaut") does if the reading
     changes when it is left out: so a typing error that CLIP sees through is not reported.
     """
+    cut = is_cut(prompt)
+    if len(prompt) > LONGEST:
+        prompt = prompt[:LONGEST].rpartition(" ")[0] or prompt[:LONGEST]  # not a part of a word
     doubtful = [word for word in dict.fromkeys(words_of(prompt)) if word not in known_words()][:DOUBTFUL]
     without = [re.sub(rf"(?<![\w'’-]){re.escape(word)}(?![\w'’-])", " ", prompt, flags=re.IGNORECASE) for word in doubtful]
     probabilities = clip.stated([prompt, *without]).cpu()
@@ -40,7 +43,7 @@ def understand(clip: Clip, prompt: str) -> Understood:
     found = {side: {ATTRIBUTES[i]: round(probabilities[0, i, side].item(), 3) for i in (readings[0] == side).nonzero().flatten().tolist()}
              for side in (PRESENT, ABSENT)}
     same = (readings[1:] == readings[0]).all(1).tolist()
-    return Understood(found[PRESENT], found[ABSENT], [word for word, useless in zip(doubtful, same) if useless], is_cut(prompt))
+    return Understood(found[PRESENT], found[ABSENT], [word for word, useless in zip(doubtful, same) if useless], cut)
 
 
 def words_of(text: str) -> list[str]:

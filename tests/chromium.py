@@ -4,22 +4,18 @@ Without one these tests are skipped, but fail where CI is set.
 """
 
 import os
-import shutil
+from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run"]
+from benchmarks.browser import chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    names = (os.environ.get("CHROMIUM") or "chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium: run tests/install_chromium.sh")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except FileNotFoundError as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        yield found

@@ -263,6 +263,7 @@ def test_a_picture_to_start_from(app):
 
     steps, near = steps_and_face(picture=picture_of("red"), strength=0.2)
     assert 1 <= steps < 10  # only those below the strength
+    assert next(draw(app, picture=picture_of("red")))[3] is None  # the settings alone do not make that face
     _, far = steps_and_face(picture=picture_of("red"), strength=0.9)
     red = np.array([255, 0, 0])
     assert np.abs(near - red).mean() < np.abs(far - red).mean()
@@ -312,7 +313,9 @@ def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
 
 def test_opened_faces_are_enlarged(app):
     (player, line, settled), = app.enlarge(gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4), "step": 3}))
-    assert player["run"] == "x" and settled == record.make("hi", seed=4) and "Step 3" in line["text"]
+    assert player["run"] == "x" and settled is None and "Step 3" in line["text"]  # nor this frame
+    [(_, _, settled)] = app.enlarge(gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4)}))
+    assert settled == record.make("hi", seed=4)
     assert read_picture(file_of(player["large"]["srresnet"])).shape == (512, 512, 3)
     for bad in (None, [], {"image": "/etc/hostname"}, {"image": 3}):
         assert [line["kind"] for _, line, _ in app.enlarge(gr.EventData(None, bad))] == ["error"]

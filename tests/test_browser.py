@@ -46,7 +46,9 @@ def weights(tiny_weights, tmp_path_factory) -> Path:
     tensors, config, info = checkpoint.load(folder / "unet.safetensors")
     checkpoint.save(folder / "unet.safetensors", tensors, config, {**info, "images": 310000, "seconds": 5400, "device": "cpu"})
     save_crisp(folder)
-    (folder / "evaluation.json").write_text(json.dumps({"memorisation": {"pixels": {"generated_median": 41, "validation_median": 40}}}))
+    measured = checkpoint.load(folder / "unet.safetensors")[2]["hash"]
+    (folder / "evaluation.json").write_text(json.dumps({"weights": {"unet": {"hash": measured}}, "memorisation": {
+        "pixels": {"generated_median": 41, "validation_median": 40}}}))
     return folder
 
 
@@ -705,6 +707,23 @@ def test_animations_strips_and_archives(page: Page):
     time.sleep(0.3)
     name, data = saved(page, "frame")
     assert name.endswith("-step-1.png") and np.asarray(Image.open(io.BytesIO(data))).std() > 40  # noise
+
+
+def test_an_animation_of_more_than_a_request_may_hold_is_thinned(page: Page):
+    page.evaluate("""() => {  // 30 MB of frames, as of many faces in a thousand steps
+        const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+        canvas.width = canvas.height = 256;
+        const pixels = context.createImageData(256, 256);
+        pixels.data.forEach((_, i) => { pixels.data[i] = i % 4 === 3 ? 255 : Math.random() * 256; });
+        context.putImageData(pixels, 0, 0);
+        window.facet.face.frames = Array.from({length: 300}, (_, i) => {  // no two alike, or they are saved as one
+            context.fillRect(i % 16 * 16, Math.floor(i / 16) * 16, 16, 16);
+            return canvas.toDataURL("image/jpeg", 0.92);
+        });
+    }""")
+    page.locator("#keep summary").click()
+    _, data = saved(page, "gif")
+    assert 20 <= Image.open(io.BytesIO(data)).n_frames <= 120
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])

@@ -188,7 +188,7 @@ def test_a_dry_run_sends_nothing(hub, tiny_weights, capsys):
     publish.main(["space", "--repo", "me/page", "--dry-run"])
     said = capsys.readouterr().out
     assert "unet.safetensors" in said and "app.py" in said and "ui/engine.py" in said and said.count("nothing was sent") == 2
-    assert "tests/" not in said and "__pycache__" not in said and hub.wrote == []
+    assert "tests/" not in said and "__pycache__" not in said and hub.wrote == [] and "weights/judge" not in said
 
 
 def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny_weights, release, tmp_path):
@@ -259,6 +259,8 @@ def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
         with pytest.raises(SystemExit, match=words) as error:  # the last: the tests are offline
             publish.main(["weights", *arguments])
         assert "\n" not in str(error.value)
+    with pytest.raises(SystemExit, match="leave out --weights"):
+        publish.main(["space", "--repo", "me/page", "--weights", str(tiny_weights), "--dry-run"])
 
 
 # --- what CONTRIBUTING.md promises ------------------------------------------------------------------------------------

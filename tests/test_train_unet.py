@@ -10,12 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.clip import Clip
+from model import checkpoint
+from model.clip import Clip, ClipConfig
 from model.diffusion import add_noise
 from model.errors import InputError
 from model.unet import UNet, UNetConfig
-from tests.conftest import ROOT
-from training.prepare import embed, prepare_images
+from tests.conftest import ROOT, SMALL_CLIP
+from training.prepare import embed, load_prepared, prepare_images
 from training.train_unet import RECIPES, Data, draw_batch, draw_times, train, to_network
 
 CPU = torch.device("cpu")
@@ -157,6 +158,25 @@ def test_start_from_begins_with_those_weights(prepared, clip, tiny_weights, tmp_
                   start_from=start, stop_after=2)
     for one, other in zip(begun.state_dict().values(), UNet.from_file(start).state_dict().values()):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_start_from_refuses_weights_that_mean_something_else(prepared, clip, tiny_weights, tmp_path):
+    tensors, config, info = checkpoint.load(tiny_weights / "unet.safetensors")
+    checkpoint.save(tmp_path / "old.safetensors", tensors, config, {**info, "clip": "0" * 16})
+    for start, settings, words in ((tmp_path / "old.safetensors", TINY, "another CLIP"),
+                                   (tiny_weights / "unet.safetensors", replace(TINY, network=replace(TINY.network, target="noise")), "velocity")):
+        with pytest.raises(InputError, match=words) as error:
+            train(prepared, clip, settings, tmp_path / "run", None, device="cpu", start_from=start)
+        assert "\n" not in str(error.value)
+
+
+def test_the_network_is_as_wide_as_clips_embeddings(archive, tmp_path):
+    Clip(ClipConfig(architecture={**SMALL_CLIP, "embed_dim": 96})).save(tmp_path / "clip.safetensors", {"kind": "clip"})
+    prepare_images(archive, tmp_path / "prepared", limit=24)
+    embed(tmp_path / "prepared", tmp_path)
+    network = train(load_prepared(tmp_path / "prepared"), Clip.from_file(tmp_path / "clip.safetensors"), TINY, tmp_path / "run", None,
+                    device="cpu", stop_after=1)
+    assert network.config.embedding == 96 == len(network.mean)
 
 
 def test_a_warm_start_counts_what_went_before(prepared, clip, tmp_path):

@@ -253,6 +253,8 @@ def test_a_strip_has_the_face_itself_in_the_middle(pipe):
     assert [face["record"] for face in found["faces"]] == [None, None, NOW, None, None]  # the others no settings make again
     assert explore.strip(None, "Smiling")[1]["kind"] == "error"
     assert explore.strip(NOW, "Flying")[1]["kind"] == "error"
+    line = explore.strip({**NOW, "steps": explore.STEPS + 1}, "Smiling")[1]
+    assert line["kind"] == "error" and "101 steps" in line["text"]
 
 
 def test_a_sweep_can_be_made_again(pipe):
@@ -319,6 +321,15 @@ def test_animations_hold_every_step_and_rest_on_the_last(pipe):
     assert exports.make(walk)[0] == "facet-face.webp"
 
 
+def test_pixels_stay_sharp_squares_and_large_pictures_become_small(pipe):
+    sheet = noise(1, 192)  # nine faces
+    saved = np.asarray(opened(exports.make(wish("png", count=9, image=frames.png(sheet)))[1]))
+    assert np.array_equal(saved, sheet.repeat(2, 0).repeat(2, 1))
+    assert opened(exports.make(wish("webp", frames=[frames.png(sheet)] * 2))[1]).size == (384, 384)
+    for size in ((2000, 2000), (40, 500)):
+        assert opened(exports.make(wish("webp", frames=[frames.png(np.zeros((*size, 3), np.uint8))] * 2))[1]).size == (256, 256)
+
+
 def test_film_strip(pipe):
     assert opened(exports.make(wish("strip"))[1]).size == (5 * 256, 256)
     assert opened(exports.make(wish("strip", steps=40))[1]).size == (8 * 256, 256)
@@ -348,8 +359,10 @@ def test_exports_that_are_refused_in_one_line(pipe, bad):
 def test_the_badge_says_what_the_weights_say():
     info = {"images": 310000, "seconds": 5400, "device": "cpu"}
     assert "310,000 images in 1.5 hours on a CPU" in badge.line(info, {})
-    report = {"memorisation": {"pixels": {"generated_median": 41.2, "validation_median": 39.8}}}
+    info["hash"] = "5" * 16
+    report = {"memorisation": {"pixels": {"generated_median": 41.2, "validation_median": 39.8}}, "weights": {"unet": {"hash": "5" * 16}}}
     assert "41 grey levels" in badge.line(info, report) and "40" in badge.line(info, report)
+    assert "grey levels" not in badge.line({**info, "hash": "6" * 16}, report)  # that was measured of other weights
     assert badge.line({}, {}) == "" and "<script" not in badge.line({**info, "device": "<script>"}, {})
 
 

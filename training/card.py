@@ -90,7 +90,8 @@ def distances_note(report: dict) -> str:
     note = ("Mean ± standard deviation over the sets. Fréchet distances are to all training faces, in features of the frozen "
             f"judge ({report['weights']['judge']['hash']}); the other three are beside as many validation faces.")
     if scale:
-        note += f" Real faces are {scale['count']} validation faces a set, which no network was trained on."
+        note += (f" Real faces are {scale['count']} validation faces a set, which no network was trained on; only the floor's kernel "
+                 "distance, precision and recall are of training faces, since they are beside the validation faces.")
     if "sources" in scale:
         told = ", ".join(f"{name} {found['pooled']['mean']:.2f} / {found['spatial']['mean']:.2f}"
                          for name, found in scale["sources"].items() if name != "count")

@@ -177,6 +177,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     """
     rank, world = rank_and_world(config.batch)
     device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
+    config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
     identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     if prepared.image_embeddings is None or prepared.clip != clip.hash:
         raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
@@ -189,7 +190,11 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
     before = {"images": 0, "seconds": 0}  # what the weights it starts from had seen
     if start_from:
-        tensors, _, info = checkpoint.load(start_from)
+        tensors, built, info = checkpoint.load(start_from)
+        if info.get("clip") != clip.hash:
+            raise InputError(f"{start_from} was trained with another CLIP: carry it over by `python -m training.refit`.")
+        if built.get("target") != config.network.target:
+            raise InputError(f"{start_from} predicts the {built.get('target')}, this training's target is the {config.network.target}.")
         checkpoint.fill(network, tensors, start_from)
         before = {name: info.get(name, 0) for name in before}
     ema = EMA(network, config.half_life)

@@ -25,8 +25,8 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
         images = f"{info['images']:,} images"
         parts.append(f"The U-Net saw {images}" + (f" in {_time(info['seconds'])}" if info.get("seconds") else "")
                      + (f" on {_device(info['device'])}" if info.get("device") else ""))
-    near = report.get("memorisation", {}).get("pixels", {})
-    if "generated_median" in near:
+    near, measured = report.get("memorisation", {}).get("pixels", {}), report.get("weights", {}).get("unet", {}).get("hash")
+    if "generated_median" in near and measured == info.get("hash"):  # not what was measured of other weights
         parts.append(f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels on the median"
                      f" (new photographs: {near['validation_median']:.0f})")
     if not parts:

@@ -39,7 +39,10 @@ def status(text: str = "", kind: str = "") -> dict[str, str]:
 
 def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed: float, steps: float, guidance: float,
          sampler: str, picture: Any, strength: float) -> Iterator[tuple[Any, Any, Any, Any]]:
-    """One run -> player, status, seed, record; the parts that do not change are skipped."""
+    """One run -> player, status, seed, record; the parts that do not change are skipped.
+
+    The record is None where a picture was the start, since the settings alone do not make that face.
+    """
     same = gr.skip()
     try:
         settings = asked(words, picks, negative, secrets.randbelow(MAX_SEED + 1) if new_seed else seed, steps, guidance, sampler)
@@ -48,11 +51,11 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
         with closing(messages(faces(pipe, settings, count, picture, strength), about, influence=True)) as run:
             for message, frames in run:
                 first, quarter = told is None, 4 * message["step"] // message["total"]
-                history += frames
+                history = history + frames if count == 1 else frames[-1:]  # of a batch only the end is looked at again
                 # A screen reader says each new text, so there is one for every quarter and not one for every step.
                 progress = same if quarter == told else status(f"Drawing: {25 * quarter} %")
                 told = quarter
-                yield message, progress, message["seed"] if first else same, settings if first else same
+                yield message, progress, message["seed"] if first else same, (None if picture else settings) if first else same
         yield same, status("Enlarging to 512 pixels" if count == 1 else "Finishing"), same, same
         result = finished(pipe, about["run"], history, wanted(pipe, words, picks))
         done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings['seed']}. {about['note']} {memory.note(start)}"
@@ -73,17 +76,18 @@ def redraw(words: str, picks: Any, negative: str, count: int, new_seed: bool, se
         about = about_run(pipe, settings, 1, picture) | {"kind": "live"}
         message, history = in_one(faces(pipe, settings, 1, picture, strength), about)
         message["image"] = png(history[-1][0].denoised)
-        return message, status(f"Redrawn in {time.monotonic() - start:.1f} seconds. {about['note']}".strip()), settings
+        done = status(f"Redrawn in {time.monotonic() - start:.1f} seconds. {about['note']}".strip())
+        return message, done, None if picture else settings
     except FacetError as error:
         return gr.skip(), status(str(error), "error"), gr.skip()
 
 
 def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
-    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record."""
+    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a frame)."""
     try:
         sent = event._data if isinstance(event._data, dict) else {}
         face = read_face(file_of(sent.get("image")))
-        settings = record.read_record(sent["record"])[0] if sent.get("record") else None
+        settings = record.read_record(sent["record"])[0] if sent.get("record") and not sent.get("step") else None
         told = f"Step {sent['step']} is the face now." if sent.get("step") else "Opened."
         run, pipe = str(sent.get("run")), engine.pipeline()
         yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), settings

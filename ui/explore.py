@@ -17,6 +17,7 @@ STRENGTHS = (-2, -1, 0, 1, 2)
 GUIDANCES = (0, 1, 2, 4, 8)
 WALK = 24   # frames of a walk
 ALIKE = 8   # faces like one
+STEPS = 100  # the most for each of so many faces: nothing stops them halfway
 
 
 def strip(current: Any, attribute: str) -> tuple[Any, dict[str, str]]:
@@ -84,12 +85,14 @@ def _told(make: Any) -> tuple[Any, dict[str, str]]:
 
 
 def _now(current: Any) -> dict[str, Any]:
-    """The record of the face on screen. Raises InputError for one that cannot be used, or if it has none."""
+    """The record of the face on screen. Raises InputError for one that cannot be used or has too many steps, or if there is none."""
     if not current:
         raise InputError("This face came from another one and has no settings to change: choose one that was drawn from a prompt.")
     found, ignored = record.read_record(current)
     if ignored:
         raise InputError(ignored[0])
+    if found["steps"] > STEPS:
+        raise InputError(f"This face was drawn in {found['steps']} steps: with more than {STEPS}, so many faces take too long.")
     return found
 
 

@@ -19,7 +19,7 @@ from ui.draw import COUNTS, status
 from ui.frames import file_of, read_face, read_picture, thinned
 
 MOST_FRAMES = 120   # of an animation; longer runs are thinned out evenly
-SIDE = 256          # pixels of an animation and of one picture of a film strip
+SIDE = 256          # pixels, at least, of an animation and of one picture of a film strip
 STRIP = 8           # pictures of a film strip
 MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
 
@@ -81,7 +81,7 @@ def _frame(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
 
 def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
     """All steps, one after the other."""
-    pictures = [Image.fromarray(_sized(frame)) for frame in _frames(sent, MOST_FRAMES)]
+    pictures = [Image.fromarray(frame) for frame in _frames(sent, MOST_FRAMES)]
     times = [MS] * (len(pictures) - 1) + [LAST_MS]
     buffer = io.BytesIO()
     options = {"quality": 85, "method": 2} if sent["what"] == "webp" else {"optimize": False}
@@ -91,8 +91,7 @@ def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> byte
 
 def _film_strip(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
     """Some steps side by side, from noise to face."""
-    pictures = [_sized(frame) for frame in _frames(sent, STRIP)]
-    return with_settings(np.concatenate(pictures, axis=1), found if sent.get("settings", True) else None)
+    return with_settings(np.concatenate(_frames(sent, STRIP), axis=1), found if sent.get("settings", True) else None)
 
 
 def _bundle(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
@@ -117,16 +116,18 @@ def _bundle(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
 
 
 def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
-    """At most `most` of the frames, the first and the last among them."""
+    """At most `most` of the frames, the first and the last among them, each as `_sized` makes it. Raises InputError."""
     frames = sent.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError("There are no steps to save: this face came without them.")
-    return [read_picture(file_of(frame)) for frame in thinned(frames, most)]
+    return [_sized(read_picture(file_of(frame))) for frame in thinned(frames, most)]  # one by one: each may be large
 
 
 def _sized(pixels: np.ndarray) -> np.ndarray:
-    """SIDE pixels wide and high, every pixel of the original a sharp square."""
-    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp square."""
+    height, width = pixels.shape[:2]
+    side = width * -(-SIDE // width) if height == width <= SIDE else SIDE  # no frame of ours is larger, or wider than high
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST))
 
 
 def _cells(sheet: np.ndarray, count: int) -> Sequence[np.ndarray]:
