@@ -47,10 +47,10 @@ train-targets: .venv/dev  ## the small networks of "How it works", one for each 
 
 train-srresnet-general: .venv/dev  ## train SRResNet x4 on SR_DATA, MINUTES in all: for bench-sr, and where train-srresnet starts
 	$(TRAIN) -m training.train_srresnet --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
+	cp runs/srresnet-x4/srresnet.safetensors weights/srresnet_x4.safetensors
 
 train-srresnet: runs/srresnet/touched.safetensors  ## train SRResNet for faces on SR_DATA, MINUTES in all
-	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --max-minutes $(MINUTES) \
-		$(addprefix --start-from ,$(wildcard runs/srresnet-x4/srresnet.safetensors))
+	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --start-from weights/srresnet_x4.safetensors --max-minutes $(MINUTES)
 	cp runs/srresnet/srresnet.safetensors weights/
 
 runs/srresnet/touched.safetensors: | .venv/dev
@@ -78,7 +78,7 @@ bench-peers: .venv/dev  ## Facet beside other small diffusion models, with rando
 bench-quality: .venv/dev  ## Fréchet distance against network calls for every sampler: table and plot; hours
 	$(PY) -m benchmarks.quality $(ARGS)
 
-X4 ?= runs/srresnet-x4/srresnet.safetensors
+X4 ?= weights/srresnet_x4.safetensors
 bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of SR_DATA, and the time of 64 -> 512 px
 	$(PY) -m benchmarks.sr --data $(SR_DATA) --weights $(X4)
 

@@ -1,6 +1,6 @@
 """SRResNet x4 beside the literature on Set5 and Set14, and how long the app's upsampler takes from 64 to 512 px.
 
-    make bench-sr SR_DATA=data X4=runs/srresnet-x4/srresnet.safetensors
+    make bench-sr SR_DATA=data X4=weights/srresnet_x4.safetensors
 
 Prints a table and JSON. Y of BT.601, 4 px border cut, inputs by MATLAB's bicubic; Set14's grey `bridge` is scored on its grey
 values. Nothing else should be running while it measures the time.
@@ -65,7 +65,7 @@ def table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with sr/Set5 and sr/Set14")
-    parser.add_argument("--weights", type=Path, default=Path("runs/srresnet-x4/srresnet.safetensors"), help="an x4 network")
+    parser.add_argument("--weights", type=Path, default=Path("weights/srresnet_x4.safetensors"), help="an x4 network")
     parser.add_argument("--app", type=Path, default=Path("weights/srresnet.safetensors"), help="the x8 network to time")
     args = parser.parse_args()
     try:

@@ -21,6 +21,7 @@ from model.pipeline import FacePipeline
 
 ROOT = Path(__file__).parent.parent
 SPACE = ("README.md", "LICENSE", "requirements.txt", "app.py", "model", "ui", "assets", "weights")  # what the page runs on
+NOT_SHOWN = ("judge.safetensors", "srresnet_x4.safetensors")  # but these weights, which only measure or begin a training
 
 
 def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.what == "space":
             if weights != ROOT / "weights":
                 raise InputError("A Space takes the weights beside the code: leave out --weights.")
-            files = [path for path in files_of(SPACE, ROOT) if path != weights / "judge.safetensors"]  # which only measures
+            files = [path for path in files_of(SPACE, ROOT) if path not in [weights / name for name in NOT_SHOWN]]
         for path in files:
             print(f"{path.stat().st_size:>12,}  {path.relative_to(root)}")
         pin = release_hash(weights)

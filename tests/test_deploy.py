@@ -65,6 +65,7 @@ def test_image_and_space_hold_the_same_files():
     assert copied == set(publish.SPACE)
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {line[1:] for line in ignored if line.startswith("!")} == copied and "*" in ignored
+    assert {f"weights/{name}" for name in publish.NOT_SHOWN} == {line for line in ignored if line.startswith("weights/")}
 
 
 def test_the_images_command_runs_and_writes_nothing_beside_tmp(deployed):
@@ -188,7 +189,7 @@ def test_a_dry_run_sends_nothing(hub, tiny_weights, capsys):
     publish.main(["space", "--repo", "me/page", "--dry-run"])
     said = capsys.readouterr().out
     assert "unet.safetensors" in said and "app.py" in said and "ui/engine.py" in said and said.count("nothing was sent") == 2
-    assert "tests/" not in said and "__pycache__" not in said and hub.wrote == [] and "weights/judge" not in said
+    assert "tests/" not in said and "__pycache__" not in said and hub.wrote == [] and not re.search("weights/(judge|srresnet_x4)", said)
 
 
 def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny_weights, release, tmp_path):

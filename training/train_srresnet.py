@@ -1,7 +1,7 @@
 """Train SRResNet: x4 on general photographs as in the literature, x8 (64 -> 512 px) on faces.
 
     python -m training.train_srresnet --recipe x4 --data data --state-dir runs/srresnet-x4 --max-minutes 120
-    python -m training.train_srresnet --data data --start-from runs/srresnet-x4/srresnet.safetensors --max-minutes 120
+    python -m training.train_srresnet --data data --start-from weights/srresnet_x4.safetensors --max-minutes 120
     python -m training.train_srresnet --data data --evaluate weights/srresnet.safetensors
     torchrun --nproc-per-node 2 -m training.train_srresnet ...        several GPUs or machines
 
