@@ -69,6 +69,7 @@ runs/prepared/faces.safetensors: | .venv/dev
 	$(PY) -m training.prepare images --data $(DATA)
 
 bench: .venv/dev  ## how long a visitor waits
+	bash tests/install_chromium.sh
 	$(PY) -m benchmarks.latency
 
 bench-peers: .venv/dev  ## Facet beside other small diffusion models, with random weights of their default sizes
@@ -86,6 +87,7 @@ grid: .venv/dev  ## make the README's grid of faces again
 	$(PY) -m training.evaluate --grid assets/faces.png
 
 pictures: .venv/dev  ## photograph the page and draw the animation for the README again
+	bash tests/install_chromium.sh
 	$(PY) -m deploy.pictures
 
 load: .venv/dev  ## many visitors at once: right answers, no growth; some six minutes

@@ -1,6 +1,7 @@
 // Saving and sharing the face on screen, and the gallery of this browser. Files are made by the server when asked for.
 const facet = window.facet, part = selector => element.querySelector(selector);
 const STORE = "facet.gallery", MOST = 60, OWN = ["", "picture", "frame", "variation"];  // kinds of faces that are remembered
+const REQUEST = 6e6;  // characters of frames in one request; the server refuses bodies of more than 8 MB
 
 const record = () => facet.face?.record;
 function summary({prompt, negative_prompt, seed, steps, guidance, sampler}) {
@@ -24,15 +25,16 @@ element.querySelector(".keep").addEventListener("click", event => {
   if (!what || !face) return;
   if (what === "link") return link();
   facet.say("Preparing the file");
-  facet.save({what, ...face, image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
-    frames: ["webp", "gif", "strip", "zip"].includes(what) ? thinned(face.frames) : []});
+  facet.save({what, ...face, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
+    frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
 });
-// Evenly spread frames, the first and the last among them: no more than the server uses, nor than one request may hold.
+facet.save = payload => trigger("export", {...payload, frames: thinned(payload.frames)});
+
+// Evenly spread frames, the first and the last among them: no more than one request may hold.
 function thinned(frames) {
-  const most = Math.min(frames.length, 120, Math.max(2, Math.floor(6e6 * frames.length / frames.join("").length)));
+  const size = frames.reduce((sum, frame) => sum + frame.length, 0), most = Math.max(2, Math.floor(REQUEST * frames.length / size));
   return most < frames.length ? Array.from({length: most}, (_, i) => frames[Math.round(i * (frames.length - 1) / (most - 1))]) : frames;
 }
-facet.save = payload => trigger("export", payload);
 part(".settings").addEventListener("change", ready);
 
 async function link() {

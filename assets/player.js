@@ -46,7 +46,7 @@ function announceFace() {
     if (!run?.frames.length || facet.running) return;
     const last = view === "large" || step === run.frames.length;
     facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
-      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, by: shown(), frames: run.frames.map(frame => frame[view] || frame.denoised)};
+      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised)};
     facet.tell("face", facet.face);
   });
 }
@@ -111,7 +111,6 @@ function setRight(name = right) {
   part("[data-by=crisp]").hidden = !run.large.crisp;
   setSplit(Number(split.value));
   explain();
-  announceFace();
 }
 
 function stopWipe() { cancelAnimationFrame(wiping); wiping = 0; }
@@ -402,6 +401,7 @@ facet.ended = line => {
   if (why !== "stopped") return {text: "This did not work. Try again in a moment.", kind: "error"};
   return {text: unfinished ? `Stopped at step ${run.frames.at(-1).step} of ${run.total}.` : "Stopped.", kind: ""};
 };
+facet.by = shown;  // by which network the large picture is
 facet.showFace = (image, record, kind) => {  // from the gallery or a strip: one picture without its steps
   receive({run: `${kind}-${Math.random()}`, total: 1, kind, record, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}]});
   touched = false;

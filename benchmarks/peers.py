@@ -56,7 +56,8 @@ def facet() -> Contender:
             next(frames)
 
     return Contender(sum(p.numel() for p in pipe.unet.parameters()), DEFAULTS.steps, count,
-                     lambda: pipe.generate(["a smiling woman"], [0]), some, lambda: pipe.generate(["a smiling woman"], [0], steps=25, sampler="ddim", guidance=1.0))
+                     lambda: pipe.generate(["a smiling woman"], [0]), some,
+                     lambda: pipe.generate(["a smiling woman"], [0], steps=25, sampler="ddim", guidance=1.0))
 
 
 def lecture() -> Contender:

@@ -51,7 +51,9 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
         with closing(messages(faces(pipe, settings, count, picture, strength), about, influence=True)) as run:
             for message, frames in run:
                 first, quarter = told is None, 4 * message["step"] // message["total"]
-                history = history + frames if count == 1 else frames[-1:]  # of a batch only the end is looked at again
+                history += frames
+                if count > 1:
+                    del history[:-1]  # of a batch only the end is looked at again
                 # A screen reader says each new text, so there is one for every quarter and not one for every step.
                 progress = same if quarter == told else status(f"Drawing: {25 * quarter} %")
                 told = quarter
@@ -60,8 +62,8 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
         result = finished(pipe, about["run"], history, wanted(pipe, words, picks))
         done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings['seed']}. {about['note']} {memory.note(start)}"
         yield result, status(done.strip()), same, same
-        if pipe.crisp and count == 1:  # once the other is on screen
-            yield {"run": about["run"], "large": crisp(pipe, history[-1][0].denoised)}, same, same, same
+        if count == 1 and (more := crisp(pipe, history[-1][0].denoised)):  # once the other is on screen
+            yield {"run": about["run"], "large": more}, same, same, same
     except FacetError as error:
         yield same, status(str(error), "error"), same, same
 
@@ -91,8 +93,8 @@ def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
         told = f"Step {sent['step']} is the face now." if sent.get("step") else "Opened."
         run, pipe = str(sent.get("run")), engine.pipeline()
         yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), settings
-        if pipe.crisp:
-            yield {"run": run, "large": crisp(pipe, face)}, gr.skip(), gr.skip()
+        if more := crisp(pipe, face):
+            yield {"run": run, "large": more}, gr.skip(), gr.skip()
     except FacetError as error:
         yield gr.skip(), status(str(error), "error"), gr.skip()
 
