@@ -43,7 +43,7 @@ function described() { return !run.record ? "Drawn from another face." : run.rec
 // What the other components take for "the face": the finished one, or the frame that was scrubbed to.
 function announceFace() {
   facet.later("face", 80, () => {
-    if (!run?.frames.length || facet.running) return;
+    if (!run?.frames.length || facet.running && !run.image) return;  // a finished face counts while its run still brings the crisp one
     const last = view === "large" || step === run.frames.length;
     facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
       seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised)};

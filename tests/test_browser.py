@@ -830,7 +830,8 @@ def test_two_tabs_and_a_reload_never_mix(page: Page, browser: Browser, address: 
         page.said[:] = [line for line in page.said if not any(
             known in line for known in ("AbortError", "errored out", "Unexpected client exception"))]
         expect(status(other)).to_contain_text("Done in", timeout=40_000)
-        assert face(other, "record.prompt") == "the second tab" and len(face(other, "frames")) == 25
+        other.wait_for_function("() => window.facet.face.record.prompt === 'the second tab' && window.facet.face.last")
+        assert len(face(other, "frames")) == 25
         assert face(page, "kind") == "opening"
         words(page).fill("after the reload")
         generate(page)

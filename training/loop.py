@@ -122,6 +122,8 @@ def several_processes() -> Iterator[None]:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
         yield
+        if dist.is_initialized():
+            dist.barrier()  # process 0 still writes files when the others are done: leaving early has aborted one of them
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
