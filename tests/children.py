@@ -76,11 +76,11 @@ def child_trains(script, recipe: dict, run: Path, out: Path, *more: str) -> None
 
 
 def child_trains_unet(prepared: Path, weights: Path, run: Path, out: Path) -> None:
-    child_trains(train_unet, {"save_minutes": 0.0, "images": 160}, run, out, "--prepared", str(prepared), "--weights", str(weights))
+    child_trains(train_unet, {"checkpoint_seconds": 0, "images": 160}, run, out, "--prepared", str(prepared), "--weights", str(weights))
 
 
 def child_trains_clip(prepared: Path, run: Path, out: Path) -> None:
-    child_trains(train_clip, {"save_every": 0.0, "images": 800, "vocabulary": 400}, run, out, "--prepared", str(prepared),
+    child_trains(train_clip, {"checkpoint_seconds": 0, "images": 800, "vocabulary": 400}, run, out, "--prepared", str(prepared),
                  "--max-minutes", "1e6")
 
 
@@ -94,7 +94,7 @@ def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path,
         train_unet.sample_grid = lambda *_: None
         train_unet.embedding_statistics = partial(train_unet.embedding_statistics, count=64)
         train_unet.RECIPES["tiny"] = replace(train_unet.RECIPES["tiny"], images=384, batch=16, learning_rate=4e-3, decay=False,
-                                             average_every=1, half_life=32, save_minutes=0.0)
+                                             average_every=1, half_life=32, checkpoint_seconds=0)
         train_unet.main([*common, "--weights", str(weights)])
     elif script == "clip":
         train_clip.train = partial(train_clip.train, clip_config=ClipConfig(architecture=SMALL_CLIP))
@@ -104,5 +104,5 @@ def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path,
         train_words.RECIPES["tiny"] = replace(train_words.RECIPES["tiny"], captions=3200, batch=16, faces=32, vocabulary=400)
         train_words.main([*common, "--start-from", str(weights / "clip.safetensors"), "--max-minutes", "1e6"])
     else:
-        train_classifier.RECIPES["tiny"] = replace(train_classifier.RECIPES["tiny"], images=3200, log_seconds=0.0)
+        train_classifier.RECIPES["tiny"] = replace(train_classifier.RECIPES["tiny"], images=3200)
         train_classifier.main([*common, "--max-minutes", "1e6"])

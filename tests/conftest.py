@@ -81,6 +81,18 @@ def tiny_weights(tmp_path_factory) -> Path:
     return folder
 
 
+class StopAfter:
+    """What Ctrl-C looks like to a training that has done so many steps."""
+
+    def __init__(self, steps: int):
+        self.asked, self.steps = -1, steps  # a loop asks once before its first step, and after each
+
+    @property
+    def requested(self) -> bool:
+        self.asked += 1
+        return self.asked >= self.steps
+
+
 def save_crisp(folder: Path) -> None:
     """Put an srresnet_crisp.safetensors, another than srresnet.safetensors, into a folder of weights."""
     network = SRResNet(SRResNetConfig(channels=8, blocks=1))

@@ -1,6 +1,7 @@
 """What the training scripts share: averaging, learning rate, clock, log."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -10,7 +11,9 @@ import torch
 from torch import nn
 
 from model.errors import FacetError, InputError
-from training.loop import EMA, Clock, Log, Stop, finite, load_state, save_state, warmup_then_linear
+from tests.conftest import StopAfter
+from training.loop import (EMA, Budget, Clock, Log, Progress, Stop, finite, keep, load_state, resume, run_steps, save_state, seeded,
+                           warmup_then_linear)
 
 
 def test_ema_halves_the_distance_every_half_life():
@@ -51,6 +54,60 @@ def test_a_pause_gains_no_training_time():
     time.sleep(0.2)
     clock.skip()
     assert clock.tick() <= 10.1
+
+
+def test_a_long_step_counts_if_the_one_before_was_long_too():
+    clock = Clock(most=0.05)
+    counted = []
+    for _ in range(3):
+        time.sleep(0.2)
+        counted.append(clock.tick())
+    assert counted[0] == pytest.approx(0.05) and counted[1] - counted[0] == pytest.approx(0.15) and counted[2] - counted[1] >= 0.2
+
+
+def trained(folder, budget: Budget, stop=None) -> tuple[nn.Linear, list[int], list[dict]]:
+    """A line that learns to be y = 0 from random points, resumed if it can be -> the network, images at each save, the log."""
+    torch.manual_seed(0)
+    network, done, saves, log = nn.Linear(2, 1), Progress(), [], Log(folder / "log.jsonl")
+    optimizer = torch.optim.SGD(network.parameters())
+    parts = {"network": network, "optimizer": optimizer}
+    resume(folder / "state.pt", {"recipe": 1}, parts, done)
+
+    def learn(step):
+        seeded(0, step)
+        loss = network(torch.randn(budget.batch, 2)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss.item()}
+
+    def save(finished):
+        saves.append((done.step * budget.batch, finished))
+        keep(folder / "state.pt", {"recipe": 1}, parts, done)
+
+    run_steps(done, budget, [optimizer], learn, save, log, torch.device("cpu"), stop)
+    return network, saves, [json.loads(line) for line in log.path.read_text().splitlines()] if log.path.is_file() else []
+
+
+def test_a_run_ends_with_its_budget_and_goes_on_exactly(tmp_path):
+    budget = Budget(images=800, batch=4, minutes=math.inf, learning_rate=0.1)
+    whole, saves, log = trained(tmp_path / "whole", budget)
+    assert saves == [(800, True)] and [line["images"] for line in log] == [200, 400, 600, 800]
+    assert log[0]["learning_rate"] > log[-1]["learning_rate"] and log[-1]["loss"] < 0.5 * log[0]["loss"]
+    assert trained(tmp_path / "broken", budget, StopAfter(70))[1] == [(280, False)]
+    torch.rand(3)  # whatever happened meanwhile must not matter
+    again, saves, _ = trained(tmp_path / "broken", budget)
+    assert saves == [(800, True)] and torch.equal(whole.weight, again.weight) and torch.equal(whole.bias, again.bias)
+
+
+def test_a_run_saves_on_its_way_and_may_keep_its_learning_rate(tmp_path):
+    _, saves, log = trained(tmp_path, Budget(images=240, batch=4, minutes=math.inf, learning_rate=0.01, decay=False, save_seconds=0))
+    assert [images for images, _ in saves] == [*range(4, 241, 4), 240] and log[0]["learning_rate"] == 0.01
+
+
+def test_minutes_end_a_run_too(tmp_path):
+    _, saves, _ = trained(tmp_path, Budget(images=math.inf, batch=4, minutes=0.002, learning_rate=0.1))
+    assert len(saves) == 1 and saves[0][1]
 
 
 def test_a_stop_request_is_a_flag_inside_its_block_only():

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from model.clip import Clip
 from model.errors import InputError
 from model.pipeline import FacePipeline
+from tests.conftest import StopAfter
 from training import original_clip, train_unet
 from training.prepare import embed, load_prepared, prepare_images
 
@@ -36,7 +37,7 @@ def test_from_original_weights_to_a_face(archive, tiny_weights, tmp_path, monkey
 
     embed(tmp_path / "prepared", weights)
     train_unet.train(load_prepared(tmp_path / "prepared"), clip, train_unet.RECIPES["tiny"], tmp_path / "run", weights / "unet.safetensors",
-          device="cpu", stop_after=1)
+          device="cpu", stop=StopAfter(1))
     (weights / "srresnet.safetensors").write_bytes((tiny_weights / "srresnet.safetensors").read_bytes())
     pipe = FacePipeline.from_pretrained(weights, "cpu")
     assert pipe.generate(["a smiling woman"], [1], steps=1).shape == (1, 64, 64, 3)

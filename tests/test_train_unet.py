@@ -15,7 +15,7 @@ from model.clip import Clip, ClipConfig
 from model.diffusion import add_noise
 from model.errors import InputError
 from model.unet import UNet, UNetConfig
-from tests.conftest import ROOT, SMALL_CLIP
+from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.prepare import embed, load_prepared, prepare_images
 from training.train_unet import RECIPES, Data, draw_batch, draw_times, train, to_network
 
@@ -90,7 +90,7 @@ def test_lecture_recipe_trains_with_its_own_numbers(prepared, clip, tmp_path):
     lecture = RECIPES["lecture"]
     assert (lecture.epochs, lecture.network.steps, lecture.batch, lecture.learning_rate) == (100, 100, 1250, 1e-3)
     few = replace(lecture, network=replace(TINY.network, band_only=True, target="noise"), batch=6, micro_batch=4)
-    train(prepared, clip, few, tmp_path, tmp_path / "unet.safetensors", device="cpu", stop_after=3)
+    train(prepared, clip, few, tmp_path, tmp_path / "unet.safetensors", device="cpu", stop=StopAfter(3))
     assert UNet.from_file(tmp_path / "unet.safetensors").config.target == "noise"
 
 
@@ -99,7 +99,7 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
     """Eight steps at once, or three, a restart and five: the same weights and the same average, bit for bit."""
     config = replace(TINY, network=replace(TINY.network, target=target))
     whole = train(prepared, clip, config, tmp_path / "a", None, device="cpu")
-    train(prepared, clip, config, tmp_path / "b", None, device="cpu", stop_after=3)
+    train(prepared, clip, config, tmp_path / "b", None, device="cpu", stop=StopAfter(3))
     torch.rand(7), np.random.rand(7)  # whatever happened meanwhile must not matter
     resumed = train(prepared, clip, config, tmp_path / "b", None, device="cpu")
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values()):
@@ -110,7 +110,7 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
 
 
 def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_path, monkeypatch):
-    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop_after=2)
+    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
 
     def dies(state, path):
         path.write_bytes(b"half")
@@ -118,7 +118,7 @@ def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_p
 
     monkeypatch.setattr(torch, "save", dies)
     with pytest.raises(KeyboardInterrupt):
-        train(prepared, clip, TINY, tmp_path, None, device="cpu", stop_after=2)
+        train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
     monkeypatch.undo()
     assert torch.load(tmp_path / "state.pt", weights_only=False)["step"] == 2
 
@@ -147,7 +147,7 @@ def test_embeddings_of_another_clip_are_refused(prepared, clip, tmp_path):
 
 
 def test_another_recipe_or_clip_does_not_go_on_from_a_state(prepared, clip, tmp_path):
-    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop_after=1)
+    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(1))
     with pytest.raises(InputError, match="another recipe"):
         train(prepared, clip, replace(TINY, batch=4), tmp_path, None, device="cpu")
 
@@ -155,7 +155,7 @@ def test_another_recipe_or_clip_does_not_go_on_from_a_state(prepared, clip, tmp_
 def test_start_from_begins_with_those_weights(prepared, clip, tiny_weights, tmp_path):
     start = tiny_weights / "unet.safetensors"
     begun = train(prepared, clip, replace(TINY, learning_rate=0.0, weight_decay=0.0), tmp_path, None, device="cpu",
-                  start_from=start, stop_after=2)
+                  start_from=start, stop=StopAfter(2))
     for one, other in zip(begun.state_dict().values(), UNet.from_file(start).state_dict().values()):
         assert torch.allclose(one, other, atol=1e-6)
 
@@ -175,15 +175,15 @@ def test_the_network_is_as_wide_as_clips_embeddings(archive, tmp_path):
     prepare_images(archive, tmp_path / "prepared", limit=24)
     embed(tmp_path / "prepared", tmp_path)
     network = train(load_prepared(tmp_path / "prepared"), Clip.from_file(tmp_path / "clip.safetensors"), TINY, tmp_path / "run", None,
-                    device="cpu", stop_after=1)
+                    device="cpu", stop=StopAfter(1))
     assert network.config.embedding == 96 == len(network.mean)
 
 
 def test_a_warm_start_counts_what_went_before(prepared, clip, tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
-    train(prepared, clip, TINY, tmp_path / "a", first, device="cpu", stop_after=2)
-    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop_after=1)
-    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop_after=2)  # resumed
+    train(prepared, clip, TINY, tmp_path / "a", first, device="cpu", stop=StopAfter(2))
+    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop=StopAfter(1))
+    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop=StopAfter(2))  # resumed
     assert UNet.from_file(first).info["images"] == 2 * TINY.batch and UNet.from_file(second).info["images"] == 5 * TINY.batch
 
 

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         found = []
         for word, config in recipes.items():
             run = options.state_dir / word
-            train(prepared, clip, replace(config, save_minutes=math.inf), run, run / "unet.safetensors", options.minutes, options.device,
+            train(prepared, clip, replace(config, checkpoint_seconds=math.inf), run, run / "unet.safetensors", options.minutes, options.device,
                   options.start_from)
             last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
             found.append(f"{word:40} {last['images']:9} images {last['images'] / last['seconds']:6.1f} images/s "

@@ -1,16 +1,18 @@
-"""What every training script shares: the running average of weights, learning rate, exact resume, log, stopping, clock."""
+"""What every training script shares: the loop itself, the running average of weights, learning rate, exact resume, log, stopping."""
 
 import copy
 import json
+import math
 import os
-import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,22 +69,6 @@ def warmup_then_linear(progress: float, warmup: float = 0.02) -> float:
     return progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
 
 
-def random_state() -> dict:
-    """State of every global random generator a training step may use."""
-    state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def restore_random_state(state: dict):
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
 def save_state(path: str | Path, state: dict):
     """Write a training state atomically. A kill at any moment leaves the old file or the new one, whole.
 
@@ -111,6 +97,21 @@ def load_state(path: str | Path, identity: dict) -> dict | None:
     if state.get("identity") != identity:
         raise InputError(f"{path} belongs to another recipe, CLIP or other data: delete it or choose another --state-dir.")
     return state
+
+
+def keep(path: Path, identity: dict, parts: dict[str, Any], done: "Progress"):
+    """Write a training's state: each part's own (networks, averages, optimizers) and how far it is. Raises as save_state does."""
+    save_state(path, {"identity": identity, **{name: part.state_dict() for name, part in parts.items()}, **asdict(done)})
+
+
+def resume(path: Path, identity: dict, parts: dict[str, Any], done: "Progress"):
+    """Fill parts and progress from what `keep` wrote, if it did. Raises as load_state does."""
+    state = load_state(path, identity)
+    if state is None:
+        return
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    done.step, done.seconds, done.before = state["step"], state["seconds"], state["before"]
 
 
 @contextmanager
@@ -151,6 +152,13 @@ def mixed_seed(*parts: int) -> int:
     return int(np.random.SeedSequence([part % 2**32 for part in parts]).generate_state(1, np.uint64)[0] >> 2)
 
 
+def seeded(*parts: int) -> Random:
+    """A generator that follows from these numbers, and torch's own global one set by them: for what a training step draws."""
+    seed = mixed_seed(*parts)
+    torch.manual_seed(seed)
+    return Random(seed)
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]):
     """Replace each gradient by its mean over the processes; a single process keeps its own."""
     if dist.is_initialized():
@@ -165,6 +173,19 @@ def finite(loss: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(loss):
         raise FacetError("the loss is not a number: lower the learning rate; the last saved state is good.")
     return loss
+
+
+def descend(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], loss: torch.Tensor):
+    """One optimizer step down the loss, its gradient averaged over the processes; only spikes are longer than 1 and cut.
+
+    Raises FacetError if the loss is not a number.
+    """
+    parameters = list(parameters)
+    optimizer.zero_grad(set_to_none=True)
+    finite(loss).backward()
+    average_gradients(parameters)
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
 
 
 def commit() -> str:
@@ -195,10 +216,11 @@ class Log:
 
 
 class Clock:
-    """Seconds spent in training. One tick counts at most `most` seconds, so that a paused process gains nothing."""
+    """Seconds spent in training, of one step after the other. A paused process gains nothing: a step counts at most `most`
+    seconds, or three times the step before where that is more."""
 
-    def __init__(self, seconds: float = 0.0, most: float = 5.0):
-        self.seconds, self.most, self.last = seconds, most, time.perf_counter()
+    def __init__(self, seconds: float = 0.0, most: float = 10.0):
+        self.seconds, self.most, self.step, self.last = seconds, most, 0.0, time.perf_counter()
 
     def skip(self):
         """What happened since the last tick (saving, validation) is not training."""
@@ -206,9 +228,23 @@ class Clock:
 
     def tick(self) -> float:
         now = time.perf_counter()
-        self.seconds += min(now - self.last, self.most)
+        self.step = min(now - self.last, max(self.most, 3 * self.step))
+        self.seconds += self.step
         self.last = now
         return self.seconds
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train, and how fast to learn meanwhile; the learning rate follows whichever limit is nearer."""
+
+    images: float                 # seen in all (texts, where a batch is of texts), over all resumes
+    batch: int                    # images a step, all processes together
+    minutes: float                # of training over all resumes; math.inf: the images count alone
+    learning_rate: float          # the peak
+    warmup: float = 0.02          # share of the budget
+    decay: bool = True            # warm-up and linear decay to 0; else constant
+    save_seconds: float = math.inf  # of training, between saves
 
 
 @dataclass
@@ -217,39 +253,39 @@ class Progress:
 
     step: int = 0          # optimizer steps
     seconds: float = 0.0   # of training; pauses, saving and validation do not count
+    before: dict[str, float] = field(default_factory=lambda: {"images": 0, "seconds": 0})  # what the weights it started from had seen
 
 
-def run_steps(done: Progress, config, optimizers: list[torch.optim.Optimizer], learn: Callable[[int], dict[str, float]],
-              save: Callable[[bool], None], log: Log, device: torch.device, stop: "Stop | None") -> None:
+def run_steps(done: Progress, budget: Budget, optimizers: list[torch.optim.Optimizer], learn: Callable[[int], dict[str, float]],
+              save: Callable[[bool], None], log: Log, device: torch.device, stop: "Stop | None" = None) -> None:
     """Go on from `done` until the budget is spent or `stop` is requested.
 
-    :param config: has images, batch, max_minutes, learning_rate, warmup and checkpoint_seconds.
-    :param learn:  does one step, given its number, and returns the losses; their means are logged every 50 steps.
-    :param save:   is called every checkpoint_seconds, and at the end with True if the budget is spent. Process 0 alone logs and saves.
+    :param learn: does one step, given its number, and returns the losses; their means are logged every 50 steps.
+    :param save:  is called every save_seconds, and at the end with True if the budget is spent. Process 0 alone logs and saves.
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
-    clock, losses = Clock(done.seconds, most=10), []         # a step takes a second or so: a longer one was a pause
-    next_save, stopping = done.seconds + config.checkpoint_seconds, stop is not None and stop.requested
+    clock, losses = Clock(done.seconds), []
+    next_save, stopping = done.seconds + budget.save_seconds, stop is not None and stop.requested
     while True:
-        progress = max(done.step * config.batch / config.images, done.seconds / (60 * config.max_minutes))
+        progress = max(done.step * budget.batch / budget.images, done.seconds / (60 * budget.minutes))
         if progress >= 1 or stopping:
             break
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = config.learning_rate * warmup_then_linear(progress, config.warmup)
+            group["lr"] = budget.learning_rate * (warmup_then_linear(progress, budget.warmup) if budget.decay else 1.0)
         losses.append(learn(done.step))
         done.step += 1
         clock.tick()
-        clock.seconds, stopping = agree(clock.seconds, stop is not None and stop.requested, device)
-        done.seconds = clock.seconds
+        done.seconds, stopping = agree(clock.seconds, stop is not None and stop.requested, device)
+        clock.seconds = done.seconds
         if len(losses) == 50:
             if first:
-                log.write(images=done.step * config.batch, seconds=done.seconds, learning_rate=optimizers[0].param_groups[0]["lr"],
+                log.write(images=done.step * budget.batch, seconds=done.seconds, learning_rate=optimizers[0].param_groups[0]["lr"],
                           **{name: sum(found[name] for found in losses) / 50 for name in losses[0]})
             losses.clear()
         if first and done.seconds >= next_save:
             save(False)
             clock.skip()
-            next_save = done.seconds + config.checkpoint_seconds
+            next_save = done.seconds + budget.save_seconds
     if first:
         save(progress >= 1)
 

@@ -7,7 +7,6 @@ rather than resume.
 """
 
 import argparse
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +19,7 @@ from model.attributes import ATTRIBUTES
 from model.device import pick_device
 from model.errors import FacetError
 from training.judge import FEATURES, Judge, JudgeConfig, judged_by_halves
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, finite, mixed_seed,
-                           rank_and_world, several_processes, warmup_then_linear)
+from training.loop import EMA, Budget, Log, Progress, Stop, amp_dtype, commit, descend, rank_and_world, run_steps, seeded, several_processes
 from training.prepare import Prepared, load_prepared
 
 
@@ -35,7 +33,6 @@ class TrainConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     half_life: int = 10_000      # images, of the running average of the weights
-    log_seconds: float = 30.0    # between lines of the log
     seed: int = 1                # another than CLIP's
 
 
@@ -54,55 +51,43 @@ def augment(images: Tensor) -> Tensor:
     return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
 
 
-def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, max_minutes: float, device: str = "auto") -> Judge:
-    """Train until the images or the minutes are spent, or a signal comes; then measure real faces. Returns the averaged network.
+def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, max_minutes: float, device: str = "auto",
+          stop: Stop | None = None) -> Judge:
+    """Train until the images or the minutes are spent or `stop` is requested; then measure real faces. Returns the averaged network.
 
     Raises FacetError if the loss is not a number.
     """
     rank, world = rank_and_world(config.batch)
-    device, clock, log, share = pick_device(device), Clock(), Log(run / "log.jsonl"), config.batch // world
+    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
     torch.manual_seed(config.seed)
     judge = Judge(config.network).to(device, memory_format=torch.channels_last)
-    if rank:  # the same network, other faces
-        torch.manual_seed(mixed_seed(config.seed, rank))
-    ema = EMA(judge, config.half_life)
+    ema, done, dtype = EMA(judge, config.half_life), Progress(), amp_dtype(device)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    seen, running, said, autocast, stopping = 0, None, time.perf_counter(), amp_dtype(device), False
-    with Stop() as stop:
-        while seen < config.images and clock.seconds < 60 * max_minutes and not stopping:
-            progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * warmup_then_linear(progress)
-            picks = rows[torch.randint(len(rows), (share,))]
-            batch = augment(prepared.images[picks].permute(0, 3, 1, 2).float() / 255)
-            judge.train()
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                logits = judge(batch.to(device))
-            loss = F.binary_cross_entropy_with_logits(logits.float(), prepared.attributes[picks].to(device).float())
-            optimizer.zero_grad(set_to_none=True)
-            finite(loss).backward()
-            average_gradients(judge.parameters())
-            optimizer.step()
-            ema.update(judge, config.batch)
-            seen += config.batch
-            clock.tick()
-            running = loss.item() if running is None else running + (loss.item() - running) * 0.02
-            if rank == 0 and time.perf_counter() - said > config.log_seconds:
-                log.write(images=seen, seconds=clock.seconds, loss=running)
-                said = time.perf_counter()
-            clock.seconds, stopping = agree(clock.seconds, stop.requested, device)
-    judge = ema.network
-    if rank:
-        return judge
-    figures = measure(judge, prepared)
-    log.write(images=seen, seconds=clock.seconds, **{name: value for name, value in figures.items() if name != "balanced_accuracy"})
-    if out:
-        judge.save(out, {"kind": "judge", "images": seen, "seconds": round(clock.seconds), "device": device.type,
-                         "faces": len(rows), "data": prepared.hash, "commit": commit(), "attributes": list(ATTRIBUTES),
-                         "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
-                         "validation": figures, "licence": "non-commercial research use; see weights/README.md"})
-    return judge
+
+    def learn(step: int) -> dict[str, float]:
+        seeded(config.seed, rank, step)
+        picks = rows[torch.randint(len(rows), (share,))]
+        batch = augment(prepared.images[picks].permute(0, 3, 1, 2).float() / 255)
+        judge.train()
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = judge(batch.to(device))
+        loss = F.binary_cross_entropy_with_logits(logits.float(), prepared.attributes[picks].to(device).float())
+        descend(optimizer, judge.parameters(), loss)
+        ema.update(judge, config.batch)
+        return {"loss": loss.item()}
+
+    def save(finished: bool):
+        seen, figures = done.step * config.batch, measure(ema.network, prepared)
+        log.write(images=seen, seconds=done.seconds, **{name: value for name, value in figures.items() if name != "balanced_accuracy"})
+        if out:
+            ema.network.save(out, {"kind": "judge", "images": seen, "seconds": round(done.seconds), "device": device.type,
+                                   "faces": len(rows), "data": prepared.hash, "commit": commit(), "attributes": list(ATTRIBUTES),
+                                   "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
+                                   "validation": figures, "licence": "non-commercial research use; see weights/README.md"})
+
+    run_steps(done, Budget(config.images, config.batch, max_minutes, config.learning_rate), [optimizer], learn, save, log, device, stop)
+    return ema.network
 
 
 def measure(judge: Judge, prepared: Prepared) -> dict:
@@ -136,9 +121,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
-        with several_processes():
+        with several_processes(), Stop() as stop:
             train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
-                  options.device)
+                  options.device, stop)
     except FacetError as error:
         raise SystemExit(f"train_classifier: {error}") from error
 

@@ -9,7 +9,6 @@ what the text states.
 """
 
 import argparse
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -25,9 +24,8 @@ from model.device import pick_device
 from model.errors import FacetError
 from training.captions import all_words, caption, statements
 from training.clip_quality import satisfies, validate
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, decay_groups, finite, load_state,
-                           mixed_seed, random_state, rank_and_world, restore_random_state, save_state, several_processes,
-                           warmup_then_linear)
+from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, commit, decay_groups, descend, keep, load_state, rank_and_world,
+                           resume, run_steps, seeded, several_processes)
 from training.original_clip import fit
 from training.prepare import Prepared, load_prepared
 
@@ -44,7 +42,7 @@ class TrainConfig:
     head_weight: float = 0.5    # of the text head's loss beside the pairs'
     statements: bool = True     # what captions seldom teach, as 128 more texts a step (captions.statements)
     vocabulary: int = 100_000   # captions drawn to find the tokens that captions use
-    save_every: float = 120.0   # seconds between saved states
+    checkpoint_seconds: float = 120  # between saved states
     seed: int = 0
 
 
@@ -92,14 +90,14 @@ def losses(clip: Clip, images: Tensor, ids: list[Tensor], fits: Tensor, stated: 
 
 
 def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, max_minutes: float, device="auto",
-          clip_config: ClipConfig = ClipConfig(), stop_after: int | None = None) -> Clip:
-    """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
+          clip_config: ClipConfig = ClipConfig(), stop: Stop | None = None) -> Clip:
+    """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
 
-    Resumes from `run` exactly (one process does; where the minutes are the budget, the learning rate follows the clock). Returns the averaged
-    network. Raises InputError if `run` holds another recipe's state, FacetError if the loss is not a number.
+    Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the clock).
+    Raises InputError if that is another recipe's, FacetError if the loss is not a number.
     """
     rank, world = rank_and_world(config.batch)
-    device, share = pick_device(device), config.batch // world
+    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
     rows = (~prepared.validation).nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
@@ -108,68 +106,41 @@ def train(prepared: Prepared, config: TrainConfig, run: Path, out: Path | None, 
     state = load_state(run / "state.pt", identity)
     vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy(), config.vocabulary)
     clip = Clip(replace(clip_config, tokens=len(vocabulary)), vocabulary).to(device)
-    ema, rng, clock, log = EMA(clip, config.half_life), Random(config.seed), Clock(), Log(run / "log.jsonl")
+    ema, done, dtype = EMA(clip, config.half_life), Progress(), amp_dtype(device)
     optimizer = torch.optim.AdamW(decay_groups(clip.parameters(), config.weight_decay), betas=(0.9, 0.98))
-    seen = 0
-    if state:
-        clip.load_state_dict(state["clip"]), ema.load_state_dict(state["ema"]), optimizer.load_state_dict(state["optimizer"])
-        restore_random_state(state["random"]), rng.setstate(state["captions"])
-        seen, clock.seconds = state["seen"], state["seconds"]
-    if rank:  # the same network, other faces and captions
-        torch.manual_seed(mixed_seed(config.seed, rank, seen)), rng.seed(mixed_seed(config.seed, rank, seen))
+    parts = {"clip": clip, "ema": ema, "optimizer": optimizer}
+    resume(run / "state.pt", identity, parts, done)
 
-    def keep():
-        save_state(run / "state.pt", {"identity": identity, "clip": clip.state_dict(), "ema": ema.state_dict(), "seen": seen,
-                                      "optimizer": optimizer.state_dict(), "random": random_state(),
-                                      "captions": rng.getstate(), "seconds": clock.seconds})
+    def learn(step: int) -> dict[str, float]:
+        rng = seeded(config.seed, rank, step)
+        picks = torch.randint(len(rows), (share,))
+        pairs = [caption(row, frequency, rng) for row in attributes[picks].numpy()]
+        texts, stated = [[text for text, _ in pairs]], np.stack([stated for _, stated in pairs])
+        if config.statements:
+            more, what = statements(rng)
+            texts, stated = [*texts, more], np.concatenate([stated, what])
+        stated = torch.from_numpy(stated)
+        batch = augment(images[picks].permute(0, 3, 1, 2).float() / 255)
+        clip.train()
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            pair_loss, read_loss = losses(clip, batch.to(device), [clip.tokens(part) for part in texts],
+                                          satisfies(attributes[picks], stated).to(device), stated.to(device))
+        descend(optimizer, clip.parameters(), pair_loss + config.head_weight * read_loss)
+        ema.update(clip, config.batch)
+        return {"pair_loss": pair_loss.item(), "read_loss": read_loss.item()}
 
-    running, saved, autocast, first, stopping = None, time.perf_counter(), amp_dtype(device), seen, False
-    with Stop() as stop:
-        while seen < config.images and clock.seconds < 60 * max_minutes and not stopping:
-            progress = max(seen / config.images, clock.seconds / (60 * max_minutes))
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * warmup_then_linear(progress)
-            picks = torch.randint(len(rows), (share,))
-            pairs = [caption(row, frequency, rng) for row in attributes[picks].numpy()]
-            texts, stated = [[text for text, _ in pairs]], np.stack([stated for _, stated in pairs])
-            if config.statements:
-                more, what = statements(rng)
-                texts, stated = [*texts, more], np.concatenate([stated, what])
-            stated = torch.from_numpy(stated)
-            batch = augment(images[picks].permute(0, 3, 1, 2).float() / 255)
-            clip.train()
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                pair_loss, read_loss = losses(clip, batch.to(device), [clip.tokens(part) for part in texts],
-                                              satisfies(attributes[picks], stated).to(device), stated.to(device))
-            optimizer.zero_grad(set_to_none=True)
-            finite(pair_loss + config.head_weight * read_loss).backward()
-            average_gradients(clip.parameters())
-            torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
-            optimizer.step()
-            ema.update(clip, config.batch)
-            seen += config.batch
-            clock.tick()
-            now = np.array([pair_loss.item(), read_loss.item()])
-            running = now if running is None else running + (now - running) * 0.02
-            if rank == 0 and seen // config.batch % 50 == 0:
-                log.write(images=seen, seconds=clock.seconds, pair_loss=float(running[0]), read_loss=float(running[1]))
-            if rank == 0 and time.perf_counter() - saved > config.save_every:
-                log.write(images=seen, seconds=clock.seconds, **validate(ema.network, prepared))
-                keep()
-                saved = time.perf_counter()
-                clock.skip()
-            stopping = stop.requested or seen - first == (stop_after or 0) * config.batch
-            clock.seconds, stopping = agree(clock.seconds, stopping, device)
-    if rank:
-        return ema.network
-    keep()
-    figures = validate(ema.network, prepared)
-    log.write(images=seen, seconds=clock.seconds, **figures)
-    if out:
-        ema.network.save(out, {"kind": "clip", "images": seen, "seconds": round(clock.seconds), "device": device.type,
-                               "faces": len(rows), "data": prepared.hash, "commit": commit(),
-                               "attributes": list(ATTRIBUTES), "recipe": asdict(config), "validation": figures,
-                               "licence": "non-commercial research use; see weights/README.md"})
+    def save(finished: bool):
+        keep(run / "state.pt", identity, parts, done)
+        seen, figures = done.step * config.batch, validate(ema.network, prepared)
+        log.write(images=seen, seconds=done.seconds, **figures)
+        if out:
+            ema.network.save(out, {"kind": "clip", "images": seen, "seconds": round(done.seconds), "device": device.type,
+                                   "faces": len(rows), "data": prepared.hash, "commit": commit(),
+                                   "attributes": list(ATTRIBUTES), "recipe": asdict(config), "validation": figures,
+                                   "licence": "non-commercial research use; see weights/README.md"})
+
+    budget = Budget(config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds)
+    run_steps(done, budget, [optimizer], learn, save, log, device, stop)
     return ema.network
 
 
@@ -188,9 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
         if options.clip:
             fit(options.clip, options.pretrained, load_prepared(options.prepared), options.out, device=options.device)
             return
-        with several_processes():
+        with several_processes(), Stop() as stop:
             train(load_prepared(options.prepared), RECIPES[options.recipe], options.state_dir, options.out, options.max_minutes,
-                  options.device)
+                  options.device, stop=stop)
     except FacetError as error:
         raise SystemExit(f"train_clip: {error}") from error
 

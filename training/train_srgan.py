@@ -22,11 +22,10 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet
 from training.judge import Judge
-from training.loop import (EMA, Log, Progress, Stop, amp_dtype, average_gradients, finite, load_state, rank_and_world, run_steps,
-                           save_state, several_processes)
+from training.loop import EMA, Log, Progress, Stop, amp_dtype, descend, keep, rank_and_world, resume, run_steps, several_processes
 from training.sr_data import GENERAL_FOLDERS, STUDIO, DataConfig, Source, draw_batch, generator_of, load_training_images
 from training.sr_quality import FIDELITY, Perceptual, load_held_out, score_people
-from training.train_srresnet import story
+from training.train_srresnet import budget_of, story
 
 
 @dataclass(frozen=True)
@@ -113,21 +112,13 @@ def train_step(players: Players, perceptual: Perceptual, small: Tensor, true: Te
         gap = players.discriminator(drawn).float() - players.discriminator(true).float()  # (N,)
         losses = {"pixel": F.l1_loss(drawn, true), "perceptual": perceptual(drawn, true).mean(),
                   "adversarial": F.softplus(-gap).mean()}
-    _learn(of_generator, players.generator, sum(getattr(config, name) * loss for name, loss in losses.items()))
+    descend(of_generator, players.generator.parameters(), sum(getattr(config, name) * loss for name, loss in losses.items()))
     players.discriminator.requires_grad_(True)
     with amp:
         gap = players.discriminator(true).float() - players.discriminator(drawn.detach()).float()
         losses["discriminator"] = F.softplus(-gap).mean()
-    _learn(of_discriminator, players.discriminator, losses["discriminator"])
+    descend(of_discriminator, players.discriminator.parameters(), losses["discriminator"])
     return {name: loss.item() for name, loss in losses.items()}
-
-
-def _learn(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    finite(loss).backward()
-    average_gradients(network.parameters())
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
 
 
 def train(data: Path, start_from: Path, judge: Path, out: Path, run: Path, config: TrainConfig, device: torch.device,
@@ -150,24 +141,19 @@ def train(data: Path, start_from: Path, judge: Path, out: Path, run: Path, confi
     players = Players(network, Discriminator(side, config.width).to(device, memory_format=torch.channels_last))
     perceptual = Perceptual(Judge.from_file(judge, device))
     ema = EMA(network, config.ema_half_life)
-    done = Progress()
-
+    done = Progress(before={name: start.info.get(name, 0) for name in ("images", "seconds")})
+    parts = {"players": players, "ema": ema}
     identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash, "start": start.info["hash"]}
-    state = load_state(run / "state.pt", identity)
-    if state is not None:
-        players.load_state_dict(state["players"])
-        ema.load_state_dict(state["ema"])
-        done = Progress(state["step"], state["seconds"])
+    resume(run / "state.pt", identity, parts, done)
 
     def save(finished: bool):
-        save_state(run / "state.pt", {"identity": identity, "players": players.state_dict(), "ema": ema.state_dict(),
-                                      "step": done.step, "seconds": done.seconds})
+        keep(run / "state.pt", identity, parts, done)
         images = done.step * config.batch
         true, inputs = load_held_out(data, touched if config.data.touched else None, config.validation_images)
         measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
         scores = score_people({"faithful": start, "crisp": ema.network}, true, inputs, measures,
                               run / f"grid-{images:08d}.png")
-        info = story(8, device, data_hash, start.info, images, done.seconds)
+        info = story(8, device, data_hash, done, config.batch)
         info |= {"start": start.info["hash"], "scores": scores["crisp"], "recipe": asdict(config)}
         checkpoint.save(out, ema.network.state_dict(), asdict(network.config), info)
         log.write(images=images, seconds=done.seconds, **{f"{kind}_{measure}": value for kind, row in scores["crisp"].items()
@@ -181,7 +167,7 @@ def train(data: Path, start_from: Path, judge: Path, out: Path, run: Path, confi
         return losses
 
     log = Log(run / "log.jsonl")
-    run_steps(done, config, players.optimizers, learn, save, log, device, stop)
+    run_steps(done, budget_of(config), players.optimizers, learn, save, log, device, stop)
 
 
 def blend(start_from: Path, crisp: Path, share: float, out: Path) -> None:

@@ -26,8 +26,8 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.judge import Judge
-from training.loop import (EMA, Log, Progress, Stop, amp_dtype, average_gradients, commit, finite, load_state, rank_and_world,
-                           run_steps, save_state, several_processes)
+from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, commit, descend, keep, rank_and_world, resume, run_steps,
+                           several_processes)
 from training.sr_data import GENERAL, DataConfig, draw_batch, generator_of, load_training_images, shrink
 from training.sr_quality import FIDELITY, Perceptual, load_held_out, people_table, score_people, score_set
 
@@ -81,11 +81,7 @@ def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tenso
     dtype = amp_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
         loss = loss_function(network, small.to(memory_format=torch.channels_last), true, kind)
-    optimizer.zero_grad()
-    finite(loss).backward()
-    average_gradients(network.parameters())
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)                        # only ever cuts spikes
-    optimizer.step()
+    descend(optimizer, network.parameters(), loss)
     return loss.item()
 
 
@@ -100,31 +96,24 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
     photos, data_hash = load_training_images(data, config.data, touched)
     torch.manual_seed(config.seed)
     network = SRResNet(config.network).to(device, memory_format=torch.channels_last)
-    before = {"images": 0, "seconds": 0}                     # what the weights it starts from had seen
+    done = Progress()
     if start_from:
         other = SRResNet.from_file(start_from, device)
         network.start_from(other)
-        before = {name: other.info.get(name, 0) for name in before}
+        done.before = {name: other.info.get(name, 0) for name in done.before}
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.99), fused=True)
     ema = EMA(network, config.ema_half_life)
-    done = Progress()
-
+    parts = {"network": network, "optimizer": optimizer, "ema": ema}
     identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash}  # a run may be given more time
-    state = load_state(run / "state.pt", identity)
-    if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        ema.load_state_dict(state["ema"])
-        done, before = Progress(state["step"], state["seconds"]), state["before"]
+    resume(run / "state.pt", identity, parts, done)
 
     def save(finished: bool):
         """State first, then the averaged network as the weights file, with what validation says of it."""
-        save_state(run / "state.pt", {"identity": identity, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
-                                      "ema": ema.state_dict(), "step": done.step, "seconds": done.seconds, "before": before})
+        keep(run / "state.pt", identity, parts, done)
         images = done.step * config.batch
         most = None if finished else config.validation_images
         scores = validate(ema.network, data, config, touched, run / f"grid-{images:08d}.png", most)
-        info = story(network.config.scale, device, data_hash, before, images, done.seconds)
+        info = story(network.config.scale, device, data_hash, done, config.batch)
         info |= {"psnr": scores, "recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
         checkpoint.save(out, ema.network.state_dict(), asdict(config.network), info)
         log.write(images=images, seconds=done.seconds,
@@ -138,7 +127,13 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
         return {"loss": loss}
 
     log = Log(run / "log.jsonl")
-    run_steps(done, config, [optimizer], learn, save, log, device, stop)
+    run_steps(done, budget_of(config), [optimizer], learn, save, log, device, stop)
+
+
+def budget_of(config) -> Budget:
+    """What a TrainConfig, here or of training/train_srgan.py, says of how long and how fast to learn."""
+    return Budget(config.images, config.batch, config.max_minutes, config.learning_rate, config.warmup,
+                  save_seconds=config.checkpoint_seconds)
 
 
 def validate(network: SRResNet, data: Path, config: TrainConfig, touched: Path | None, grid: Path, most: int | None) -> dict:
@@ -152,10 +147,10 @@ def validate(network: SRResNet, data: Path, config: TrainConfig, touched: Path |
     return {name: {kind: round(value["PSNR"], 3) for kind, value in row.items()} for name, row in scores.items()}
 
 
-def story(scale: int, device: torch.device, data_hash: str, before: dict, images: int, seconds: float) -> dict:
+def story(scale: int, device: torch.device, data_hash: str, done: Progress, batch: int) -> dict:
     """What every weights file says of itself."""
-    return {"kind": "srresnet", "scale": scale, "commit": commit(), "images": before["images"] + images,
-            "seconds": before["seconds"] + round(seconds), "device": device_name(device), "data": data_hash, "licence": LICENCE}
+    return {"kind": "srresnet", "scale": scale, "commit": commit(), "images": done.before["images"] + done.step * batch,
+            "seconds": done.before["seconds"] + round(done.seconds), "device": device_name(device), "data": data_hash, "licence": LICENCE}
 
 
 def device_name(device: torch.device) -> str:

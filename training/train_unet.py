@@ -12,7 +12,6 @@ All randomness of a step follows from (seed, process, step), so that a killed ru
 
 import argparse
 import math
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -32,8 +31,8 @@ from model.sampler import dpmpp, face_noise, guided, time_grid
 from model.pipeline import to_pixels
 from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, commit, contact_sheet, finite, load_state, mixed_seed,
-                           rank_and_world, save_state, several_processes, warmup_then_linear)
+from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, average_gradients, commit, contact_sheet, finite, keep,
+                           mixed_seed, rank_and_world, resume, run_steps, several_processes)
 from training.prepare import Prepared, load_prepared
 
 
@@ -54,7 +53,7 @@ class TrainConfig:
     empty_share: float = 0.1      # share of samples under the empty text, for classifier-free guidance
     image_share: float = 0.15     # share of samples under the image's own CLIP embedding
     walk_timesteps: bool = False  # the lecture: one timestep for a whole batch, each batch through all of them
-    save_minutes: float = 4.0     # between saved states, with validation and a grid of samples
+    checkpoint_seconds: float = 240  # between saved states, with validation and a grid of samples
     seed: int = 0
 
 
@@ -168,102 +167,99 @@ def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
     contact_sheet(to_pixels(step.denoised), 8).save(path)
 
 
+def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
+    """Fill the network from a weights file -> {"images", "seconds"} that these weights had seen.
+
+    Raises InputError if they were trained with another CLIP or for another target, WeightsError if they do not fit.
+    """
+    tensors, built, info = checkpoint.load(path)
+    if info.get("clip") != clip.hash:
+        raise InputError(f"{path} was trained with another CLIP: carry it over by `python -m training.refit`.")
+    if built.get("target") != network.config.target:
+        raise InputError(f"{path} predicts the {built.get('target')}, this training's target is the {network.config.target}.")
+    checkpoint.fill(network, tensors, path)
+    return {name: info.get(name, 0) for name in ("images", "seconds")}
+
+
+def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...], micro_batch: int) -> float:
+    """One optimizer step on this process's share of a batch (see `draw_batch`), a micro-batch after the other -> its MSE.
+
+    Raises FacetError if it is not a number.
+    """
+    device, dtype, count, total = batch[0].device, amp_dtype(batch[0].device), len(batch[0]), 0.0
+    network.train()
+    optimizer.zero_grad(set_to_none=True)
+    for x_t, t, condition, wanted in zip(*(part.split(micro_batch) for part in batch)):
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            prediction = network(x_t, t, condition)
+        loss = F.mse_loss(prediction.float(), wanted) * (len(x_t) / count)
+        finite(loss).backward()
+        total += loss.item()
+    average_gradients(network.parameters())
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return total
+
+
 def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float = math.inf,
-          device: str = "auto", start_from: Path | None = None, stop_after: int | None = None) -> UNet:
-    """Train until the images or the minutes are spent, a signal comes, or `stop_after` steps are done (for tests).
+          device: str = "auto", start_from: Path | None = None, stop: Stop | None = None) -> UNet:
+    """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
 
     Resumes exactly from `run/state.pt` if it is there; else starts from the weights `start_from`, if given. Writes the
-    averaged network to `out` at every save. Returns it.
+    averaged network to `out` at every save. Raises InputError for faces embedded by another CLIP and where start_with does.
     """
     rank, world = rank_and_world(config.batch)
-    device, clock, log = pick_device(device), Clock(), Log(run / "log.jsonl")
+    device, log = pick_device(device), Log(run / "log.jsonl")
     config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
     identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     if prepared.image_embeddings is None or prepared.clip != clip.hash:
         raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
-    budget = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1) or config.images
-
     torch.manual_seed(config.seed)
     network = UNet(config.network).to(device, memory_format=torch.channels_last)
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
-    before = {"images": 0, "seconds": 0}  # what the weights it starts from had seen
-    if start_from:
-        tensors, built, info = checkpoint.load(start_from)
-        if info.get("clip") != clip.hash:
-            raise InputError(f"{start_from} was trained with another CLIP: carry it over by `python -m training.refit`.")
-        if built.get("target") != config.network.target:
-            raise InputError(f"{start_from} predicts the {built.get('target')}, this training's target is the {config.network.target}.")
-        checkpoint.fill(network, tensors, start_from)
-        before = {name: info.get(name, 0) for name in before}
+    done = Progress(before=start_with(network, start_from, clip)) if start_from else Progress()
     ema = EMA(network, config.half_life)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99),
                                   weight_decay=config.weight_decay, fused=True)
-    step, state = 0, load_state(run / "state.pt", identity)
-    if state:
-        network.load_state_dict(state["network"]), ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, clock.seconds, before = state["step"], state["seconds"], state["before"]
-    config = replace(config, seed=config.seed + before["images"])  # else a warm start would see the same noise once more
-    wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
-    if device.type == "cuda":
-        wrapped = torch.compile(wrapped)
+    parts = {"network": network, "ema": ema, "optimizer": optimizer}
+    resume(run / "state.pt", identity, parts, done)
+    config = replace(config, seed=config.seed + done.before["images"])  # else a warm start would see the same noise once more
+    fast = torch.compile(network) if device.type == "cuda" else network
 
-    def keep():
-        save_state(run / "state.pt", {"identity": identity, "network": network.state_dict(), "ema": ema.state_dict(),
-                                      "optimizer": optimizer.state_dict(), "step": step, "seconds": clock.seconds,
-                                      "before": before})
-        loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
-        log.write(images=step * config.batch, seconds=clock.seconds, validation_loss=loss)
-        sample_grid(ema.network, clip, run / "grids" / f"{step * config.batch:09d}.png")
-        if out:
-            export(out, loss)
+    def seen() -> int:
+        return done.step * config.batch
 
     def export(path: Path, loss: float | None = None):
         checkpoint.save(path, ema.network.state_dict(), asdict(config.network), {
-            "kind": "unet", "clip": clip.hash, "images": before["images"] + step * config.batch,
-            "seconds": before["seconds"] + round(clock.seconds),
+            "kind": "unet", "clip": clip.hash, "images": done.before["images"] + seen(),
+            "seconds": done.before["seconds"] + round(done.seconds),
             "device": device.type, "faces": len(data.images), "data": prepared.hash, "commit": commit(),
             "attributes": list(ATTRIBUTES), "validation_loss": loss,
             "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
             "licence": "non-commercial research use; see weights/README.md"})
 
-    running, saved, autocast = None, time.perf_counter(), amp_dtype(device)
-    first, stopping = step, False
-    with Stop() as stop:
-        while step * config.batch < budget and clock.seconds < 60 * max_minutes and not stopping:
-            progress = max(step * config.batch / budget, clock.seconds / (60 * max_minutes))
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * (warmup_then_linear(progress) if config.decay else 1.0)
-            network.train()
-            parts = zip(*(part.split(config.micro_batch) for part in draw_batch(step, data, clip, config, rank, world)))
-            loss = 0.0
-            for x_t, t, condition, wanted in parts:
-                with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                    prediction = wrapped(x_t, t, condition)
-                part = F.mse_loss(prediction.float(), wanted) * (len(x_t) * world / config.batch)
-                finite(part).backward()
-                loss += part.item()
-                clock.tick()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            if step % config.average_every == 0:
-                ema.update(network, config.batch * config.average_every)
-            running = loss if running is None else running + (loss - running) * 0.01
-            if rank == 0 and is_milestone(before["images"] + step * config.batch, config.batch):
-                export(run / "snapshots" / f"{before['images'] + step * config.batch:09d}.safetensors")
-            if rank == 0 and step % 100 == 0:
-                log.write(images=step * config.batch, seconds=clock.seconds, loss=running)
-            if rank == 0 and time.perf_counter() - saved > 60 * config.save_minutes:
-                keep()
-                saved = time.perf_counter()
-                clock.skip()
-            clock.seconds, stopping = agree(clock.seconds, stop.requested or step - first == stop_after, device)
-    if rank == 0:
-        keep()
+    def save(finished: bool):
+        keep(run / "state.pt", identity, parts, done)
+        loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
+        log.write(images=seen(), seconds=done.seconds, validation_loss=loss)
+        sample_grid(ema.network, clip, run / "grids" / f"{seen():09d}.png")
+        if out:
+            export(out, loss)
+
+    def learn(step: int) -> dict[str, float]:
+        if rank == 0 and is_milestone(done.before["images"] + seen(), config.batch):
+            export(run / "snapshots" / f"{done.before['images'] + seen():09d}.safetensors")
+        loss = train_step(fast, optimizer, draw_batch(step, data, clip, config, rank, world), config.micro_batch)
+        if (step + 1) % config.average_every == 0:
+            ema.update(network, config.batch * config.average_every)
+        return {"loss": loss}
+
+    passes = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1)  # images in them
+    budget = Budget(passes or config.images, config.batch, max_minutes, config.learning_rate, decay=config.decay,
+                    save_seconds=config.checkpoint_seconds)
+    run_steps(done, budget, [optimizer], learn, save, log, device, stop)
     return ema.network
 
 
@@ -301,9 +297,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.target:
         config = replace(config, network=replace(config.network, target=options.target))
     try:
-        with several_processes():
+        with several_processes(), Stop() as stop:
             train(load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors"), config,
-                  options.state_dir, options.out, options.max_minutes, options.device, options.start_from)
+                  options.state_dir, options.out, options.max_minutes, options.device, options.start_from, stop)
     except FacetError as error:
         raise SystemExit(f"train_unet: {error}") from error
 

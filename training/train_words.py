@@ -23,8 +23,8 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from training.captions import caption, statements
 from training.clip_quality import satisfies, validate
-from training.loop import (EMA, Clock, Log, Stop, agree, amp_dtype, average_gradients, commit, decay_groups, finite,
-                           mixed_seed, rank_and_world, several_processes, warmup_then_linear)
+from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, commit, decay_groups, descend, rank_and_world, run_steps,
+                           seeded, several_processes)
 from training.prepare import Prepared, load_prepared
 from training.train_clip import known_tokens
 
@@ -58,15 +58,15 @@ def with_tokens(clip: Clip, vocabulary: Tensor) -> Clip:
 
 
 def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float,
-          device: str = "auto") -> Clip:
-    """Train until the captions or the minutes are spent, or a signal comes. Returns the averaged network.
+          device: str = "auto", stop: Stop | None = None) -> Clip:
+    """Train until the captions or the minutes are spent or `stop` is requested. Returns the averaged network.
 
     Raises InputError if the prepared faces have no embeddings of this CLIP, FacetError if the loss is not a number.
     """
     if prepared.image_embeddings is None or prepared.clip != start.hash:
         raise InputError("the prepared faces have no embeddings of this CLIP: run `python -m training.prepare embed`.")
     rank, world = rank_and_world(config.batch)
-    device, clock, log, share = pick_device(device), Clock(), Log(run / "log.jsonl"), config.batch // world
+    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
     attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
     frequency = attributes.float().mean(0).numpy()
@@ -75,46 +75,35 @@ def train(prepared: Prepared, start: Clip, config: TrainConfig, run: Path, out: 
     clip.towers.visual.requires_grad_(False).eval()
     learning = [p for p in clip.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(decay_groups(learning, config.weight_decay), betas=(0.9, 0.98))
-    ema, rng, seen, running, autocast, stopping = EMA(clip, config.half_life), Random(config.seed), 0, None, amp_dtype(device), False
-    if rank:  # the same network, other faces and captions
-        torch.manual_seed(mixed_seed(config.seed, rank)), rng.seed(mixed_seed(config.seed, rank))
-    with Stop() as stop:
-        while seen < config.captions and clock.seconds < 60 * max_minutes and not stopping:
-            progress = max(seen / config.captions, clock.seconds / (60 * max_minutes))
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * warmup_then_linear(progress)
-            picks = torch.randint(len(rows), (config.faces,))
-            pairs = [caption(row, frequency, rng) for row in attributes[picks[:share]].numpy()]
-            singles, what = statements(rng)
-            stated = torch.from_numpy(np.concatenate([np.stack([stated for _, stated in pairs]), what])).to(device)
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                texts = torch.cat([clip.text_features(clip.tokens(part)) for part in ([text for text, _ in pairs], singles)])
-                logits, read = clip.logits(faces[picks].to(device), texts), clip.read(texts)
-            fits = satisfies(attributes[picks].to(device), stated)
-            loss = (F.binary_cross_entropy_with_logits(logits.float(), fits.float())
-                    + F.cross_entropy(read.float().flatten(0, 1), (stated.long() + 1).flatten()))
-            optimizer.zero_grad(set_to_none=True)
-            finite(loss).backward()
-            average_gradients(learning)
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            ema.update(clip, config.batch)
-            seen += config.batch
-            clock.tick()
-            running = loss.item() if running is None else running + (loss.item() - running) * 0.02
-            if rank == 0 and seen // config.batch % 100 == 0:
-                log.write(captions=seen, seconds=clock.seconds, loss=running)
-            clock.seconds, stopping = agree(clock.seconds, stop.requested, device)
-    if rank:
-        return ema.network
-    figures = validate(ema.network, prepared)
-    log.write(captions=seen, seconds=clock.seconds, **figures)
-    if out:
-        before = start.info.get("words", {})  # an earlier training of the words counts as well
-        ema.network.save(out, {name: value for name, value in start.info.items() if name != "hash"} | {
-            "words": {"captions": before.get("captions", 0) + seen, "seconds": before.get("seconds", 0) + round(clock.seconds),
-                      "commit": commit(), "recipe": asdict(config)},
-            "attributes": list(ATTRIBUTES), "validation": figures})
+    ema, done, dtype = EMA(clip, config.half_life), Progress(), amp_dtype(device)
+
+    def learn(step: int) -> dict[str, float]:
+        rng = seeded(config.seed, rank, step)
+        picks = torch.randint(len(rows), (config.faces,))
+        pairs = [caption(row, frequency, rng) for row in attributes[picks[:share]].numpy()]
+        singles, what = statements(rng)
+        stated = torch.from_numpy(np.concatenate([np.stack([stated for _, stated in pairs]), what])).to(device)
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            texts = torch.cat([clip.text_features(clip.tokens(part)) for part in ([text for text, _ in pairs], singles)])
+            logits, read = clip.logits(faces[picks].to(device), texts), clip.read(texts)
+        fits = satisfies(attributes[picks].to(device), stated)
+        loss = (F.binary_cross_entropy_with_logits(logits.float(), fits.float())
+                + F.cross_entropy(read.float().flatten(0, 1), (stated.long() + 1).flatten()))
+        descend(optimizer, learning, loss)
+        ema.update(clip, config.batch)
+        return {"loss": loss.item()}
+
+    def save(finished: bool):
+        seen, figures = done.step * config.batch, validate(ema.network, prepared)
+        log.write(images=seen, seconds=done.seconds, **figures)
+        if out:
+            before = start.info.get("words", {})  # an earlier training of the words counts as well
+            ema.network.save(out, {name: value for name, value in start.info.items() if name != "hash"} | {
+                "words": {"captions": before.get("captions", 0) + seen, "seconds": before.get("seconds", 0) + round(done.seconds),
+                          "commit": commit(), "recipe": asdict(config)},
+                "attributes": list(ATTRIBUTES), "validation": figures})
+
+    run_steps(done, Budget(config.captions, config.batch, max_minutes, config.learning_rate), [optimizer], learn, save, log, device, stop)
     return ema.network
 
 
@@ -129,9 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
-        with several_processes():
+        with several_processes(), Stop() as stop:
             train(load_prepared(options.prepared), Clip.from_file(options.start_from), RECIPES[options.recipe], options.state_dir,
-                  options.out, options.max_minutes, options.device)
+                  options.out, options.max_minutes, options.device, stop)
     except FacetError as error:
         raise SystemExit(f"train_words: {error}") from error
 
