@@ -17,6 +17,7 @@ def test_the_app_s_faces_are_paired_with_their_bicubic_twins(tiny_weights, tmp_p
     assert not (tmp_path / "crisp").exists() and "4 pairs" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "bicubic").glob("*.png")) == ["pairs-01.png", "pairs-04.png"]
     assert Image.open(tmp_path / "bicubic" / "pairs-01.png").size == (2 * 512 + 12, 3 * (512 + 24))
+    assert Image.open(tmp_path / "bicubic" / "all.webp").size == (3 * (2 * 512 + 12) + 2 * 24, 2 * (512 + 24))
     key = json.loads((tmp_path / "bicubic" / "key.json").read_text())
     assert list(key) == ["1", "2", "3", "4"] and all(sorted(sides.values()) == ["bicubic", "srresnet"] for sides in key.values())
     (tmp_path / "answers.json").write_text(json.dumps(dict.fromkeys(key, "left")))
@@ -37,6 +38,11 @@ def test_the_key_says_which_side_is_which(tmp_path):
         row = i % 3 * (16 + 24) + 24
         for side, left in (("left", 0), ("right", 16 + 12)):
             assert (sheet[row:row + 16, left:left + 16] == (0 if key[str(i + 1)][side] == "dark" else 255)).all()
+    kept = np.array(Image.open(tmp_path / "all.webp"))
+    for i in range(7):
+        x, y = i % 3 * (44 + 24), i // 3 * 40 + 24
+        for side, left in (("left", 0), ("right", 28)):
+            assert abs(int(kept[y + 8, x + left + 8, 0]) - (0 if key[str(i + 1)][side] == "dark" else 255)) < 20
 
 
 def test_crisp_is_paired_with_faithful_where_it_is_there(tiny_weights):

@@ -3,7 +3,7 @@
     python -m training.sr_pairs --weights weights --out runs/pairs
     python -m training.sr_pairs --score runs/pairs/bicubic/key.json answers.json
 
-Each comparison has a folder with sheets and key.json: which side is which. Someone who has not seen the key writes for every
+Each comparison has a folder with sheets, all pairs in one small file to keep, and key.json: which side is which. Someone who has not seen the key writes for every
 number which side looks better, {"1": "left", "2": "right", ...}; `--score` counts.
 """
 
@@ -41,19 +41,27 @@ def ways(pipe: FacePipeline, faces: np.ndarray) -> dict[str, dict[str, np.ndarra
 
 
 def write_sheets(pair: dict[str, np.ndarray], folder: Path, order: random.Random) -> None:
-    """Sheets of ROWS numbered pairs as PNG, and key.json: number -> side -> way. `order` decides the sides."""
+    """PNGs of ROWS numbered pairs to judge by, all.webp to keep, and key.json: number -> side -> way. `order` decides the sides."""
     folder.mkdir(parents=True, exist_ok=True)
-    count, side = next(iter(pair.values())).shape[:2]
+    count = len(next(iter(pair.values())))
     key = {str(i + 1): dict(zip(SIDES, order.sample(sorted(pair), 2))) for i in range(count)}
     for start in range(0, count, ROWS):
-        numbers = range(start, min(start + ROWS, count))
-        sheet = Image.new("RGB", (2 * side + GAP, len(numbers) * (side + 2 * GAP)), "white")
-        for row, i in enumerate(numbers):
-            ImageDraw.Draw(sheet).text((4, row * (side + 2 * GAP) + 4), f"pair {i + 1}", fill="black")
-            for column, name in enumerate(key[str(i + 1)].values()):
-                sheet.paste(Image.fromarray(pair[name][i]), (column * (side + GAP), row * (side + 2 * GAP) + 2 * GAP))
-        sheet.save(folder / f"pairs-{start + 1:02d}.png")
+        sheet(pair, key, range(start, min(start + ROWS, count)), 1).save(folder / f"pairs-{start + 1:02d}.png")
+    sheet(pair, key, range(count), 3).save(folder / "all.webp", quality=70)
     (folder / "key.json").write_text(json.dumps(key, indent=1) + "\n")
+
+
+def sheet(pair: dict[str, np.ndarray], key: dict[str, dict[str, str]], numbers: range, columns: int) -> Image.Image:
+    """The pairs of these rows of the faces, `columns` of them beside each other, each under its number."""
+    side = next(iter(pair.values())).shape[1]
+    width, height = 2 * side + GAP, side + 2 * GAP
+    page = Image.new("RGB", (columns * (width + 2 * GAP) - 2 * GAP, -(-len(numbers) // columns) * height), "white")
+    for place, i in enumerate(numbers):
+        x, y = place % columns * (width + 2 * GAP), place // columns * height
+        ImageDraw.Draw(page).text((x + 4, y + 4), f"pair {i + 1}", fill="black")
+        for column, name in enumerate(key[str(i + 1)].values()):
+            page.paste(Image.fromarray(pair[name][i]), (x + column * (side + GAP), y + 2 * GAP))
+    return page
 
 
 def score(key: dict[str, dict[str, str]], answers: dict[str, str]) -> dict[str, int]:
