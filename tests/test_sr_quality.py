@@ -15,9 +15,8 @@ from model.errors import FacetError
 from model.srresnet import SRResNet, SRResNetConfig
 from tests.photos import data, drawing  # noqa: F401
 from training.imresize import imresize, resampling, to_bytes
-from training.judge import Judge, JudgeConfig
 from training.sr_data import shrink
-from training.sr_quality import (FIDELITY, Perceptual, load_held_out, luma, people_table, psnr, score_people, score_set, sharpness,
+from training.sr_quality import (FIDELITY, load_held_out, luma, people_table, psnr, score_people, score_set, sharpness,
                                  ssim)
 
 
@@ -123,34 +122,6 @@ def test_sharpness_falls_with_blur_and_rises_with_noise():
     noisy = np.clip(true + np.random.default_rng(0).normal(0, 40, true.shape), 0, 255).astype(np.uint8)
     assert sharpness(true, true, 8, 8) == 1
     assert sharpness(blurred, true, 8, 8) < 0.8 and sharpness(noisy, true, 8, 8) > 1.1
-
-
-# --- the judge's eyes -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def perceptual():
-    torch.manual_seed(0)
-    return Perceptual(Judge(JudgeConfig(channels=(8, 16, 16), blocks=(1, 1, 1), places=2)))
-
-
-def test_perceptual_distance_grows_with_blur(perceptual):
-    true = picture(64, 64)
-    distances = [perceptual.of_pixels(np.array(Image.fromarray(true).filter(ImageFilter.GaussianBlur(radius))), true)
-                 for radius in (0, 1, 2, 4)]
-    assert distances[0] == pytest.approx(0, abs=1e-6) and all(a < b for a, b in zip(distances, distances[1:]))
-
-
-def test_perceptual_distance_has_a_row_for_each_image_and_a_gradient_for_the_image_alone(perceptual):
-    true = torch.rand(2, 3, 64, 96) * 2 - 1
-    images = (true + 0.3 * torch.randn_like(true)).requires_grad_()
-    images.data[1] = true[1]
-    distance = perceptual(images, true)
-    assert distance.shape == (2,) and distance[0] > 0.001 > distance[1]
-    distance.sum().backward()
-    assert images.grad[0].abs().max() > 0
-    assert all(parameter.grad is None for parameter in perceptual.layers.parameters())
-    assert not perceptual.layers.training                   # the batch statistics stay those of the judge
 
 
 # --- held-out people --------------------------------------------------------------------------------------------------

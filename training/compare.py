@@ -2,8 +2,11 @@
 
     python -m training.compare --minutes 5 batch=16 batch=32 learning_rate=1e-3 batch=32,learning_rate=1e-3
 
-Each word changes fields of train_unet.TrainConfig ("default" changes none). One line is printed for each when it is done: images a
-second and the loss on validation faces, the same faces, times and noise for all.
+    python -m training.compare --minutes 15 --faces 500 --start-from weights/unet.safetensors default perceptual=0.1
+
+Each word changes fields of train_unet.TrainConfig ("default" changes none). Prints a row for each: images a second and the loss on
+validation faces, the same faces, times and noise for all; with --faces also what the frozen judge says of as many faces drawn at the
+defaults from the same captions and seeds (see training/evaluate.py): a loss does not tell how good a face looks.
 """
 
 import argparse
@@ -14,7 +17,14 @@ from pathlib import Path
 
 from model.clip import Clip
 from model.errors import FacetError, InputError
+from model.pipeline import FacePipeline
+from model.unet import UNet
+from training.adherence import adherence
+from training.evaluate import known_accuracy, prompts_of
+from training.fidelity import Photographs, beside_validation, draw, face_seeds, to_training
+from training.judge import Judge
 from training.prepare import load_prepared
+from training.prompts import CAPTIONS
 from training.train_unet import RECIPES, TrainConfig, train
 
 
@@ -32,29 +42,47 @@ def changed(config: TrainConfig, word: str) -> TrainConfig:
     return config
 
 
+def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> str:
+    """Cells of the table: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
+    captions, stated = prompts_of(CAPTIONS, count)
+    look = judge.look(draw(pipe, captions, face_seeds(1, count), cache))
+    distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
+    share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
+    return f"{distances['pooled']['mean']:.2f} | {distances['spatial']['mean']:.1f} | {beside['recall']['mean']:.2f} | {share:.2f} |"
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.compare", description=__doc__.split("\n")[0])
     parser.add_argument("changes", nargs="+", help='as "batch=32,learning_rate=1e-3", or "default"')
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each")
+    parser.add_argument("--faces", type=int, default=0, help="for the judge to look at; none without it")
     parser.add_argument("--recipe", choices=RECIPES, default="default", help="what is changed")
     parser.add_argument("--start-from", type=Path, help="a U-Net that all start from; random weights without it")
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.prepare wrote")
-    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with CLIP, and for --faces all other networks")
     parser.add_argument("--state-dir", type=Path, default=Path("runs/compare"), help="a folder for each is made in it")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
         recipes = {word: changed(RECIPES[options.recipe], word) for word in options.changes}  # told before hours are spent
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
-        found = []
+        if options.faces:
+            prompts_of(CAPTIONS, options.faces)
+            pipe, judge = FacePipeline.from_pretrained(options.weights, options.device), Judge.from_file(options.weights / "judge.safetensors")
+            photographs = Photographs.of(judge, prepared, options.state_dir)
+        rows = ["| recipe | images | images/s | validation loss |" + " Fréchet, pooled | spatial | recall | adherence |" * bool(options.faces)]
+        rows.append("| --- " * (rows[0].count("|") - 1) + "|")
         for word, config in recipes.items():
             run = options.state_dir / word
-            train(prepared, clip, replace(config, checkpoint_seconds=math.inf), run, run / "unet.safetensors", options.minutes, options.device,
-                  options.start_from)
+            train(prepared, clip, replace(config, checkpoint_seconds=math.inf), run, run / "unet.safetensors", options.minutes,
+                  options.device, options.start_from)
             last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-            found.append(f"{word:40} {last['images']:9} images {last['images'] / last['seconds']:6.1f} images/s "
-                         f"validation loss {last['validation_loss']:.5f}")
-        print("\n".join(found))
+            rows.append(f"| {word} | {last['images']:,} | {last['images'] / last['seconds']:.1f} | {last['validation_loss']:.5f} |")
+            if options.faces:
+                pipe.unet = UNet.from_file(run / "unet.safetensors", pipe.device)
+                rows[-1] += f" {judged(pipe, judge, photographs, options.faces, options.state_dir)}"
+            print(rows[-1], flush=True)
+        print("\n".join(rows))
     except FacetError as error:
         raise SystemExit(f"compare: {error}") from error
 

@@ -1,4 +1,4 @@
-"""How good an enlarged image is beside the true one: PSNR, SSIM, a perceptual distance, and the test sets of the literature."""
+"""How good an enlarged image is beside the true one: PSNR, SSIM, sharpness, and the test sets of the literature."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,6 @@ from torch import Tensor
 from model.errors import FacetError
 from model.srresnet import SRResNet, upscale
 from training.imresize import imresize, to_bytes
-from training.judge import Judge
 from training.sr_data import degrade, held_out_files, load_touched, read_image, shrink
 
 Enlarge = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 -> (scale H, scale W, 3) uint8
@@ -62,33 +61,6 @@ def sharpness(image: np.ndarray, true: np.ndarray, border: int, scale: int) -> f
         return (x - imresize(imresize(x, height // scale, width // scale), height, width))[border:-border, border:-border]
 
     return float(detail(image).std() / detail(true).std())
-
-
-class Perceptual:
-    """Distance of two images in the eyes of the frozen judge: Zhang et al. 2018 (LPIPS), eq. 1 with all channels weighing the same.
-
-    Features of the judge and not of VGG: they are here and know faces, VGG's half a gigabyte would have to be fetched. The judge
-    knows faces of 64 px, so images are looked at in full, halved and quartered size.
-    """
-
-    def __init__(self, judge: Judge):
-        self.layers = torch.nn.ModuleList([judge.stem, *judge.levels]).requires_grad_(False).eval()
-
-    def __call__(self, images: Tensor, true: Tensor) -> Tensor:
-        """(N, 3, H, W), both in [-1, 1], H and W multiples of 32 -> (N,), 0 for equal images."""
-        distance = images.new_zeros(len(images))
-        for scale in (1, 2, 4):
-            a, b = (F.avg_pool2d(x, scale).contiguous(memory_format=torch.channels_last) for x in (images, true))
-            for layer in self.layers:
-                a, b = layer(a), layer(b)
-                distance = distance + (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean((1, 2))
-        return distance / (3 * len(self.layers))
-
-    @torch.inference_mode()
-    def of_pixels(self, image: np.ndarray, true: np.ndarray) -> float:
-        """The same of two (H, W, 3) uint8."""
-        device = next(self.layers.parameters()).device
-        return self(*(torch.tensor(x, device=device).permute(2, 0, 1)[None] / 127.5 - 1 for x in (image, true))).item()
 
 
 # --- held-out people --------------------------------------------------------------------------------------------------

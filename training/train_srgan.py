@@ -23,8 +23,9 @@ from model.errors import FacetError, InputError
 from model.srresnet import SRResNet
 from training.judge import Judge
 from training.loop import EMA, Log, Progress, Stop, amp_dtype, descend, keep, rank_and_world, resume, run_steps, several_processes
+from training.perceptual import Perceptual
 from training.sr_data import GENERAL_FOLDERS, STUDIO, DataConfig, Source, draw_batch, generator_of, load_training_images
-from training.sr_quality import FIDELITY, Perceptual, load_held_out, score_people
+from training.sr_quality import FIDELITY, load_held_out, score_people
 from training.train_srresnet import budget_of, story
 
 
@@ -37,7 +38,7 @@ class TrainConfig:
     learning_rate: float = 1e-4    # the paper's, for both networks; rises over `warmup`, then falls to zero
     warmup: float = 0.02           # share of the budget
     pixel: float = 1.0             # weight of the mean absolute error in [-1, 1] units,
-    perceptual: float = 1.0        # of the distance in the judge's features (training/sr_quality.py),
+    perceptual: float = 1.0        # of the distance in the judge's features (training/perceptual.py),
     adversarial: float = 0.002     # and of the discriminator's word; the paper has 0.001
     ema_half_life: int = 1_500     # images (patches)
     images: int = 10_000_000       # budget in patches; the run ends at this or at max_minutes, whichever comes first
@@ -139,7 +140,7 @@ def train(data: Path, start_from: Path, judge: Path, out: Path, run: Path, confi
     network = SRResNet(start.config).to(device, memory_format=torch.channels_last)
     network.start_from(start)
     players = Players(network, Discriminator(side, config.width).to(device, memory_format=torch.channels_last))
-    perceptual = Perceptual(Judge.from_file(judge, device))
+    perceptual = Perceptual.of_judge(Judge.from_file(judge, device))
     ema = EMA(network, config.ema_half_life)
     done = Progress(before={name: start.info.get(name, 0) for name in ("images", "seconds")})
     parts = {"players": players, "ema": ema}

@@ -25,7 +25,7 @@ from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.device import pick_device
-from model.diffusion import TARGETS, training_pair
+from model.diffusion import TARGETS, to_original, training_pair
 from model.errors import FacetError, InputError
 from model.sampler import dpmpp, face_noise, guided, time_grid
 from model.pipeline import to_pixels
@@ -33,6 +33,7 @@ from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
 from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, average_gradients, commit, contact_sheet, finite, keep,
                            mixed_seed, rank_and_world, resume, run_steps, several_processes)
+from training.perceptual import Perceptual
 from training.prepare import Prepared, load_prepared
 
 
@@ -52,6 +53,8 @@ class TrainConfig:
     average_every: int = 4        # steps between its updates
     empty_share: float = 0.1      # share of samples under the empty text, for classifier-free guidance
     image_share: float = 0.15     # share of samples under the image's own CLIP embedding
+    perceptual: float = 0.0       # weight of the predicted faces' distance to the true ones in CLIP's eyes, beside the MSE
+    perceptual_until: float = 0.7  # the largest time at which that counts; above, the best prediction is a blur of all faces
     walk_timesteps: bool = False  # the lecture: one timestep for a whole batch, each batch through all of them
     checkpoint_seconds: float = 240  # between saved states, with validation and a grid of samples
     seed: int = 0
@@ -181,20 +184,33 @@ def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
     return {name: info.get(name, 0) for name in ("images", "seconds")}
 
 
-def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...], micro_batch: int) -> float:
-    """One optimizer step on this process's share of a batch (see `draw_batch`), a micro-batch after the other -> its MSE.
+def losses(network: nn.Module, x_t: Tensor, t: Tensor, condition: Tensor, wanted: Tensor, config: TrainConfig,
+           perceptual: Perceptual | None) -> dict[str, Tensor]:
+    """MSE of the prediction and, where the config gives it a weight, the mean perceptual distance of the faces that it stands for."""
+    prediction = network(x_t, t, condition).float()
+    found = {"loss": F.mse_loss(prediction, wanted)}
+    if perceptual:
+        near = t <= config.perceptual_until
+        faces, true = (to_original(x[near], x_t[near], t[near], config.network.target, config.network.steps) for x in (prediction, wanted))
+        found["perceptual"] = perceptual(faces, true).sum() / len(t)
+    return found
 
-    Raises FacetError if it is not a number.
+
+def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...], config: TrainConfig,
+               perceptual: Perceptual | None = None) -> dict[str, float]:
+    """One optimizer step on this process's share of a batch (see `draw_batch`), a micro-batch after the other -> its losses.
+
+    Raises FacetError if one is not a number.
     """
-    device, dtype, count, total = batch[0].device, amp_dtype(batch[0].device), len(batch[0]), 0.0
+    device, dtype, total = batch[0].device, amp_dtype(batch[0].device), {}
     network.train()
     optimizer.zero_grad(set_to_none=True)
-    for x_t, t, condition, wanted in zip(*(part.split(micro_batch) for part in batch)):
+    for part in zip(*(each.split(config.micro_batch) for each in batch)):
+        share = len(part[0]) / len(batch[0])
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            prediction = network(x_t, t, condition)
-        loss = F.mse_loss(prediction.float(), wanted) * (len(x_t) / count)
-        finite(loss).backward()
-        total += loss.item()
+            found = losses(network, *part, config, perceptual)
+        finite(share * (found["loss"] + config.perceptual * found.get("perceptual", 0.0))).backward()
+        total = {name: total.get(name, 0.0) + share * loss.item() for name, loss in found.items()}
     average_gradients(network.parameters())
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
@@ -226,6 +242,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     parts = {"network": network, "ema": ema, "optimizer": optimizer}
     resume(run / "state.pt", identity, parts, done)
     config = replace(config, seed=config.seed + done.before["images"])  # else a warm start would see the same noise once more
+    perceptual = Perceptual.of_clip(clip) if config.perceptual else None
     fast = torch.compile(network) if device.type == "cuda" else network
 
     def seen() -> int:
@@ -251,10 +268,10 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     def learn(step: int) -> dict[str, float]:
         if rank == 0 and is_milestone(done.before["images"] + seen(), config.batch):
             export(run / "snapshots" / f"{done.before['images'] + seen():09d}.safetensors")
-        loss = train_step(fast, optimizer, draw_batch(step, data, clip, config, rank, world), config.micro_batch)
+        found = train_step(fast, optimizer, draw_batch(step, data, clip, config, rank, world), config, perceptual)
         if (step + 1) % config.average_every == 0:
             ema.update(network, config.batch * config.average_every)
-        return {"loss": loss}
+        return found
 
     passes = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1)  # images in them
     budget = Budget(passes or config.images, config.batch, max_minutes, config.learning_rate, decay=config.decay,
