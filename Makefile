@@ -58,7 +58,7 @@ runs/srresnet/touched.safetensors: | .venv/dev
 
 train-srgan: runs/srresnet/touched.safetensors  ## sharpen it by adversarial training, MINUTES in all
 	$(TRAIN) -m training.train_srgan --data $(SR_DATA) --max-minutes $(MINUTES)
-	cp runs/srgan/srresnet_crisp.safetensors weights/
+	$(PY) -m training.train_srgan --blend 0.5 --out weights/srresnet_crisp.safetensors
 
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
 PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)

@@ -10,7 +10,7 @@ const [stage, picture, at, split] = [part(".stage"), part(".picture"), part(".at
 
 let run = null;        // what is on screen: {id, total, count, record, seeds, frames: [step 1, ...], image, large, decided}
 let all = null;        // the batch that `run` was opened from
-let view = "denoised", step = 0, left = "pixels", right = "srresnet";  // left and right of the divider
+let view = "denoised", step = 0, left = "pixels", right = "crisp";  // left and right of the divider
 let touched = false;   // the visitor chose what to see: do not choose for them
 let waiting = [], pacing = 0, playing = 0, wiping = 0;
 const over = new Set();  // ids of runs whose late messages no longer count
@@ -102,7 +102,8 @@ function setLeft(name) {
   part(".plain").classList.toggle("pixelated", name === "pixels");
 }
 
-// Which network's picture is right of the divider: the crisp one comes a moment after the other, and may not be there at all.
+// Which network's picture is right of the divider: the one asked for, but the crisp one comes a moment after the other, and may not
+// be there at all.
 function shown() { return run?.large?.[right] ? right : "srresnet"; }
 
 function setRight(name = right) {

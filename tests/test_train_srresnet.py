@@ -25,15 +25,14 @@ TINY, TINY_X4 = RECIPES["tiny"], RECIPES["tiny-x4"]
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("kind", script.LOSSES)
-def test_one_batch_overfits_and_beats_bicubic(kind):
+def test_one_batch_overfits_and_beats_bicubic():
     torch.manual_seed(0)
     true = torch.from_numpy(np.stack([np.array(drawing(128, 128, seed)) for seed in range(2)])).permute(0, 3, 1, 2)
     small = shrink(true, 8)                                 # (2, 3, 16, 16)
     network = SRResNet(SRResNetConfig(channels=16, blocks=2))
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     for _ in range(150):
-        script.train_step(network, optimizer, small, true, kind)
+        script.train_step(network, optimizer, small, true)
 
     def decibels(large):
         return -10 * torch.log10(torch.mean((large - (true / 127.5 - 1)) ** 2) / 4)

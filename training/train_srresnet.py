@@ -42,7 +42,6 @@ class TrainConfig:
     batch: int = 6                 # patches per step, all processes together; small, since here quality follows the number of steps
     learning_rate: float = 5e-4    # Adam's peak; rises over `warmup`, then falls to zero at the end of the budget
     warmup: float = 0.02           # share of the budget
-    loss: str = "l1"               # or "mse", which the paper minimises
     ema_half_life: int = 1_500     # images (patches)
     images: int = 10_000_000       # budget in patches; the run ends at this or at max_minutes, whichever comes first
     max_minutes: float = 120       # budget in minutes of training, over all resumes; pauses do not count
@@ -61,27 +60,26 @@ RECIPES = {
     "tiny-x4": replace(TINY, network=SRResNetConfig(channels=8, blocks=2, stages=2), test_set="sr/Set5",
                        data=DataConfig(GENERAL, patch=8, touched=0.0, degraded=0.0)),
 }
-LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def loss_function(network: SRResNet, small: Tensor, true: Tensor, kind: str = "l1") -> Tensor:
+def loss_function(network: SRResNet, small: Tensor, true: Tensor) -> Tensor:
     """Mean error in [-1, 1] units. L1 is less blurred than the paper's MSE and, as EDSR found, ends at a PSNR no lower.
     Where the true patch is smaller than the output (scale 4 for x8), the output is reduced to its size."""
     large = network(small.float() / 127.5 - 1)
     if large.shape != true.shape:
         large = shrink(large, large.shape[-1] // true.shape[-1])
-    return LOSSES[kind](large, true.float() / 127.5 - 1)
+    return F.l1_loss(large, true.float() / 127.5 - 1)
 
 
-def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tensor, true: Tensor, kind: str = "l1") -> float:
+def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tensor, true: Tensor) -> float:
     """One optimizer step; returns the loss. Raises FacetError if it is not a number."""
     device = small.device
     dtype = amp_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        loss = loss_function(network, small.to(memory_format=torch.channels_last), true, kind)
+        loss = loss_function(network, small.to(memory_format=torch.channels_last), true)
     descend(optimizer, network.parameters(), loss)
     return loss.item()
 
@@ -123,7 +121,7 @@ def train(data: Path, out: Path, run: Path, config: TrainConfig, device: torch.d
     def learn(step: int) -> dict[str, float]:
         network.train()
         small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
-        loss = train_step(network, optimizer, small.to(device), true.to(device), config.loss)
+        loss = train_step(network, optimizer, small.to(device), true.to(device))
         ema.update(network, config.batch)
         return {"loss": loss}
 
