@@ -31,7 +31,7 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
     steps = [np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_many(PROMPTS, SEEDS)]
     faces = np.stack(np.split(steps[-1], len(PROMPTS), axis=1))
     pictures = [Image.fromarray(step).resize((len(PROMPTS) * SIDE, SIDE), Image.Resampling.NEAREST) for step in steps]
-    large = Image.fromarray(np.concatenate(pipe.upscale(faces), axis=1))
+    large = Image.fromarray(np.concatenate(pipe.upscale(faces, crisp=pipe.crisp is not None), axis=1))
     return [*pictures, large.resize(pictures[0].size, Image.Resampling.LANCZOS)]
 
 
@@ -42,7 +42,7 @@ def photograph(folder: Path) -> Image.Image:
         page.goto(f"{server.address}/?{urlencode({'prompt': PROMPT, 'seed': SEED})}")
         page.wait_for_function("() => window.facet?.face?.finished")
         page.click("#generate")
-        page.wait_for_function("() => document.querySelector('#status p').textContent.startsWith('Done')", timeout=120_000)
+        page.wait_for_function("() => document.querySelector('#status p').textContent.startsWith('Done') && !window.facet.running", timeout=120_000)
         page.wait_for_timeout(1000)  # what moves comes to rest
         data = page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB")
