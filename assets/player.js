@@ -4,7 +4,7 @@ const facet = window.facet;
 const MESSAGE_MS = 66, MOST = 32;  // a message comes every 66 ms; a screen can follow 32 of its frames
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds of faces that are there at once
 const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image that this step works on.",
-  influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare.", crisp: "Enlarged eight times, the finest detail invented. Drag across it to compare."};
+  influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare.", crisp: "The finest detail is invented. Drag across it to compare."};
 const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
 const [stage, picture, at, split] = [part(".stage"), part(".picture"), part(".at"), part(".split")];
 
