@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sampler", choices=SAMPLERS, default=DEFAULTS.sampler)
     parser.add_argument("--guidance", type=float, default=DEFAULTS.guidance)
     parser.add_argument("--out", type=Path, default=Path("face.png"), help="the 512 px picture")
-    parser.add_argument("--crisp", action="store_true", help="let SRResNet invent the finest detail, where the weights can")
+    parser.add_argument("--faithful", action="store_true", help="enlarge without inventing the finest detail, as the page does at a click")
     parser.add_argument("--small", action="store_true", help="write the 64 px face itself, not upscaled")
     parser.add_argument("--weights", default="weights", help="folder, or owner/repo@revision on the Hub")
     parser.add_argument("--device", default="auto")
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
                                  options.negative):
             print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
         print(file=sys.stderr)
-        face = frame.denoised if options.small else pipe.upscale(frame.denoised[None], options.crisp)[0]
+        face = frame.denoised if options.small else pipe.upscale(frame.denoised[None], crisp=pipe.crisp is not None and not options.faithful)[0]
         save(Image.fromarray(face), options.out)
     except (FacetError, OSError, ValueError) as error:
         raise SystemExit(f"facet: {error}") from error

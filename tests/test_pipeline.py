@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.conftest import ROOT, save_unet
+from tests.conftest import ROOT, save_crisp, save_unet
 from model.__main__ import main
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError, InputError, WeightsError
@@ -202,6 +202,17 @@ def test_command_line_draws_a_face(tiny_weights, tmp_path):
     assert done.returncode == 0, done.stderr
     with Image.open(out) as picture:
         assert picture.size == (512, 512) and picture.mode == "RGB"
+
+
+def test_command_line_enlarges_as_the_page_does(tiny_weights, tmp_path):
+    """Crisp where there is such a network, faithful when asked."""
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    save_crisp(weights)
+    pipe = FacePipeline.from_pretrained(weights, device="cpu")
+    small = pipe.generate(["a man"], [0], steps=1)
+    for arguments, crisp in (([], True), (["--faithful"], False)):
+        main(["a man", "--steps", "1", "--weights", str(weights), "--device", "cpu", "--out", str(tmp_path / "face.png"), *arguments])
+        assert np.array_equal(Image.open(tmp_path / "face.png"), pipe.upscale(small, crisp)[0])
 
 
 @pytest.mark.parametrize("arguments, words", [

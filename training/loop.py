@@ -180,9 +180,14 @@ def descend(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]
 
     Raises FacetError if the loss is not a number.
     """
-    parameters = list(parameters)
     optimizer.zero_grad(set_to_none=True)
     finite(loss).backward()
+    follow_gradients(optimizer, parameters)
+
+
+def follow_gradients(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]):
+    """The end of `descend`, for those who add gradients up over several parts of a batch."""
+    parameters = list(parameters)
     average_gradients(parameters)
     nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()

@@ -31,7 +31,7 @@ from model.sampler import dpmpp, face_noise, guided, time_grid
 from model.pipeline import to_pixels
 from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
-from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, average_gradients, commit, contact_sheet, finite, keep,
+from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, commit, contact_sheet, finite, follow_gradients, keep,
                            mixed_seed, rank_and_world, resume, run_steps, several_processes)
 from training.perceptual import Perceptual
 from training.prepare import Prepared, load_prepared
@@ -211,9 +211,7 @@ def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: tupl
             found = losses(network, *part, config, perceptual)
         finite(share * (found["loss"] + config.perceptual * found.get("perceptual", 0.0))).backward()
         total = {name: total.get(name, 0.0) + share * loss.item() for name, loss in found.items()}
-    average_gradients(network.parameters())
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
+    follow_gradients(optimizer, network.parameters())
     return total
 
 
@@ -266,11 +264,12 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
             export(out, loss)
 
     def learn(step: int) -> dict[str, float]:
-        if rank == 0 and is_milestone(done.before["images"] + seen(), config.batch):
-            export(run / "snapshots" / f"{done.before['images'] + seen():09d}.safetensors")
         found = train_step(fast, optimizer, draw_batch(step, data, clip, config, rank, world), config, perceptual)
         if (step + 1) % config.average_every == 0:
             ema.update(network, config.batch * config.average_every)
+        now = done.before["images"] + (step + 1) * config.batch
+        if rank == 0 and is_milestone(now, config.batch):
+            export(run / "snapshots" / f"{now:09d}.safetensors")
         return found
 
     passes = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1)  # images in them
