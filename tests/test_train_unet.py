@@ -101,7 +101,7 @@ def test_micro_batches_make_the_same_step(data, clip):
     for micro_batch in (8, 3):
         torch.manual_seed(0)
         network, config = UNet(TINY.network), replace(TINY, micro_batch=micro_batch, perceptual=0.3)
-        found = train_step(network, torch.optim.SGD(network.parameters(), lr=0.1), batch, config, Perceptual.of_clip(clip))
+        found = train_step(network, [torch.optim.SGD(network.parameters(), lr=0.1)], batch, config, Perceptual.of_clip(clip))
         results.append((found, network.state_dict()))
     (one, whole), (other, parts) = results
     assert one == pytest.approx(other, rel=1e-2) and one.keys() == {"loss", "perceptual"}
@@ -139,6 +139,14 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
     states = [torch.load(tmp_path / name / "state.pt", weights_only=False) for name in "ab"]
     assert states[0]["step"] == states[1]["step"] == 8
     assert all(torch.equal(states[0]["network"][key], states[1]["network"][key]) for key in states[0]["network"])
+
+
+def test_a_snapshot_is_kept_of_a_milestone_though_it_be_the_last_step(prepared, clip, tmp_path):
+    network = train(prepared, clip, replace(TINY, batch=250, images=500), tmp_path, None, device="cpu")
+    kept, = (tmp_path / "snapshots").iterdir()
+    assert kept.name == "000000500.safetensors"
+    for one, other in zip(network.state_dict().values(), UNet.from_file(kept).state_dict().values()):
+        assert torch.allclose(one, other, atol=2e-3)  # kept in half precision
 
 
 def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_path, monkeypatch):

@@ -182,15 +182,16 @@ def descend(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]
     """
     optimizer.zero_grad(set_to_none=True)
     finite(loss).backward()
-    follow_gradients(optimizer, parameters)
+    follow_gradients([optimizer], parameters)
 
 
-def follow_gradients(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]):
+def follow_gradients(optimizers: Iterable[torch.optim.Optimizer], parameters: Iterable[nn.Parameter]):
     """The end of `descend`, for those who add gradients up over several parts of a batch."""
     parameters = list(parameters)
     average_gradients(parameters)
     nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def commit() -> str:

@@ -33,6 +33,7 @@ from model.unet import FLAGS, UNet, UNetConfig
 from training.captions import caption
 from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, commit, contact_sheet, finite, follow_gradients, keep,
                            mixed_seed, rank_and_world, resume, run_steps, several_processes)
+from training.muon import Muon
 from training.perceptual import Perceptual
 from training.prepare import Prepared, load_prepared
 
@@ -49,6 +50,7 @@ class TrainConfig:
     learning_rate: float = 5e-4
     decay: bool = True            # warm-up and linear decay; else constant
     weight_decay: float = 0.01
+    muon: float = 0.0             # momentum of Muon, for the weights inside the network; 0: AdamW for all
     half_life: int = 20_000       # images, of the running average of the weights
     average_every: int = 4        # steps between its updates
     empty_share: float = 0.1      # share of samples under the empty text, for classifier-free guidance
@@ -62,14 +64,14 @@ class TrainConfig:
 
 TINY = UNetConfig(channels=(16, 32), attention=(1,), hidden=32)
 RECIPES = {
-    "default": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256))),
+    "default": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256)), batch=32, muon=0.95),
     "base": TrainConfig(network=UNetConfig(channels=(96, 192, 384), blocks=2, attention=(2,), hidden=512),
                         batch=256, average_every=1, half_life=250_000),
     "lecture": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256), band_only=True, target="noise"), epochs=100,
                            batch=1250, micro_batch=64, learning_rate=1e-3, decay=False, weight_decay=0.0,
                            walk_timesteps=True),
     "small": TrainConfig(network=UNetConfig(channels=(32, 64, 64), attention=(2,), hidden=64), half_life=10_000),
-    "tiny": TrainConfig(network=TINY, images=64, batch=8, average_every=2, half_life=64),
+    "tiny": TrainConfig(network=TINY, images=64, batch=8, muon=0.95, average_every=2, half_life=64),
 }
 
 
@@ -196,7 +198,16 @@ def losses(network: nn.Module, x_t: Tensor, t: Tensor, condition: Tensor, wanted
     return found
 
 
-def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...], config: TrainConfig,
+def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW and, where the config wants it, Muon: that for all weights of two axes or more but the first and last convolution's."""
+    ends = {network.input.weight, network.output[-1].weight}
+    inner = [weight for weight in network.parameters() if config.muon and weight.ndim > 1 and weight not in ends]
+    rest = [weight for weight in network.parameters() if weight not in set(inner)]
+    adam = torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
+    return [adam, Muon(inner, config.learning_rate, config.muon, config.weight_decay)] if inner else [adam]
+
+
+def train_step(network: nn.Module, optimizers: list[torch.optim.Optimizer], batch: tuple[Tensor, ...], config: TrainConfig,
                perceptual: Perceptual | None = None) -> dict[str, float]:
     """One optimizer step on this process's share of a batch (see `draw_batch`), a micro-batch after the other -> its losses.
 
@@ -204,14 +215,14 @@ def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: tupl
     """
     device, dtype, total = batch[0].device, amp_dtype(batch[0].device), {}
     network.train()
-    optimizer.zero_grad(set_to_none=True)
+    network.zero_grad(set_to_none=True)
     for part in zip(*(each.split(config.micro_batch) for each in batch)):
         share = len(part[0]) / len(batch[0])
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             found = losses(network, *part, config, perceptual)
         finite(share * (found["loss"] + config.perceptual * found.get("perceptual", 0.0))).backward()
         total = {name: total.get(name, 0.0) + share * loss.item() for name, loss in found.items()}
-    follow_gradients(optimizer, network.parameters())
+    follow_gradients(optimizers, network.parameters())
     return total
 
 
@@ -235,9 +246,8 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
     done = Progress(before=start_with(network, start_from, clip)) if start_from else Progress()
     ema = EMA(network, config.half_life)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99),
-                                  weight_decay=config.weight_decay, fused=True)
-    parts = {"network": network, "ema": ema, "optimizer": optimizer}
+    optimizers = optimizers_of(network, config)
+    parts = {"network": network, "ema": ema} | {type(each).__name__: each for each in optimizers}
     resume(run / "state.pt", identity, parts, done)
     config = replace(config, seed=config.seed + done.before["images"])  # else a warm start would see the same noise once more
     perceptual = Perceptual.of_clip(clip) if config.perceptual else None
@@ -264,7 +274,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
             export(out, loss)
 
     def learn(step: int) -> dict[str, float]:
-        found = train_step(fast, optimizer, draw_batch(step, data, clip, config, rank, world), config, perceptual)
+        found = train_step(fast, optimizers, draw_batch(step, data, clip, config, rank, world), config, perceptual)
         if (step + 1) % config.average_every == 0:
             ema.update(network, config.batch * config.average_every)
         now = done.before["images"] + (step + 1) * config.batch
@@ -275,7 +285,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     passes = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1)  # images in them
     budget = Budget(passes or config.images, config.batch, max_minutes, config.learning_rate, decay=config.decay,
                     save_seconds=config.checkpoint_seconds)
-    run_steps(done, budget, [optimizer], learn, save, log, device, stop)
+    run_steps(done, budget, optimizers, learn, save, log, device, stop)
     return ema.network
 
 
