@@ -144,7 +144,7 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
 def test_a_snapshot_is_kept_of_a_milestone_though_it_be_the_last_step(prepared, clip, tmp_path):
     network = train(prepared, clip, replace(TINY, batch=250, images=500), tmp_path, None, device="cpu")
     kept, = (tmp_path / "snapshots").iterdir()
-    assert kept.name == "000000500.safetensors"
+    assert kept.name == "000000500.safetensors" and checkpoint.load(kept)[2]["images"] == 500
     for one, other in zip(network.state_dict().values(), UNet.from_file(kept).state_dict().values()):
         assert torch.allclose(one, other, atol=2e-3)  # kept in half precision
 

@@ -201,8 +201,9 @@ def losses(network: nn.Module, x_t: Tensor, t: Tensor, condition: Tensor, wanted
 def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW and, where the config wants it, Muon: that for all weights of two axes or more but the first and last convolution's."""
     ends = {network.input.weight, network.output[-1].weight}
-    inner = [weight for weight in network.parameters() if config.muon and weight.ndim > 1 and weight not in ends]
-    rest = [weight for weight in network.parameters() if weight not in set(inner)]
+    inner, rest = [], []
+    for weight in network.parameters():
+        (inner if config.muon and weight.ndim > 1 and weight not in ends else rest).append(weight)
     adam = torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
     return [adam, Muon(inner, config.learning_rate, config.muon, config.weight_decay)] if inner else [adam]
 
@@ -253,12 +254,9 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     perceptual = Perceptual.of_clip(clip) if config.perceptual else None
     fast = torch.compile(network) if device.type == "cuda" else network
 
-    def seen() -> int:
-        return done.step * config.batch
-
-    def export(path: Path, loss: float | None = None):
+    def export(path: Path, steps: int, loss: float | None = None):
         checkpoint.save(path, ema.network.state_dict(), asdict(config.network), {
-            "kind": "unet", "clip": clip.hash, "images": done.before["images"] + seen(),
+            "kind": "unet", "clip": clip.hash, "images": done.before["images"] + steps * config.batch,
             "seconds": done.before["seconds"] + round(done.seconds),
             "device": device.type, "faces": len(data.images), "data": prepared.hash, "commit": commit(),
             "attributes": list(ATTRIBUTES), "validation_loss": loss,
@@ -268,18 +266,19 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     def save(finished: bool):
         keep(run / "state.pt", identity, parts, done)
         loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
-        log.write(images=seen(), seconds=done.seconds, validation_loss=loss)
-        sample_grid(ema.network, clip, run / "grids" / f"{seen():09d}.png")
+        images = done.step * config.batch
+        log.write(images=images, seconds=done.seconds, validation_loss=loss)
+        sample_grid(ema.network, clip, run / "grids" / f"{images:09d}.png")
         if out:
-            export(out, loss)
+            export(out, done.step, loss)
 
     def learn(step: int) -> dict[str, float]:
         found = train_step(fast, optimizers, draw_batch(step, data, clip, config, rank, world), config, perceptual)
         if (step + 1) % config.average_every == 0:
             ema.update(network, config.batch * config.average_every)
-        now = done.before["images"] + (step + 1) * config.batch
-        if rank == 0 and is_milestone(now, config.batch):
-            export(run / "snapshots" / f"{now:09d}.safetensors")
+        images = done.before["images"] + (step + 1) * config.batch
+        if rank == 0 and is_milestone(images, config.batch):
+            export(run / "snapshots" / f"{images:09d}.safetensors", step + 1)
         return found
 
     passes = config.epochs * len(data.images) * (config.network.steps if config.walk_timesteps else 1)  # images in them
