@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
                                  options.negative):
             print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
         print(file=sys.stderr)
-        face = frame.denoised if options.small else pipe.upscale(frame.denoised[None], crisp=pipe.crisp is not None and not options.faithful)[0]
+        crisp = pipe.crisp is not None and not options.faithful
+        face = frame.denoised if options.small else pipe.upscale(frame.denoised[None], crisp)[0]
         save(Image.fromarray(face), options.out)
     except (FacetError, OSError, ValueError) as error:
         raise SystemExit(f"facet: {error}") from error

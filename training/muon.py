@@ -31,9 +31,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """(M, N) -> about U V^T of its singular value decomposition U S V^T: singular values between 0.7 and 1.2.
+    """(M, N) -> about U V^T of its singular value decomposition U S V^T: singular values near 1, most within 0.3 of it.
 
-    By Newton-Schulz iterations, in bfloat16 where that is fast.
+    By Newton-Schulz iterations, in bfloat16 where that is fast; what is nearly 0 stays small, zeros stay zeros.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).to(amp_dtype(matrix.device) or torch.float32)
