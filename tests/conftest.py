@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +73,7 @@ def tiny_weights(tmp_path_factory) -> Path:
     vocabulary = known_tokens(np.random.default_rng(0).random((50, 40)) < 0.3, captions=3000, least=1)
     clip_hash = Clip(ClipConfig(architecture=SMALL_CLIP, tokens=len(vocabulary)), vocabulary).save(
         folder / "clip.safetensors", {"kind": "clip"})
-    unet = UNet(TINY)
-    for parameter in unet.parameters():  # zero-initialised layers would make every face the same
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    save_unet(folder / "unet.safetensors", unet, clip_hash)
+    save_unet(folder / "unet.safetensors", random_unet(), clip_hash)
     config = SRResNetConfig(channels=8, blocks=1)
     checkpoint.save(folder / "srresnet.safetensors", SRResNet(config).state_dict(), vars(config), {"kind": "srresnet"})
     return folder
@@ -101,8 +99,23 @@ def save_crisp(folder: Path) -> None:
     checkpoint.save(folder / "srresnet_crisp.safetensors", network.state_dict(), vars(network.config), {"kind": "srresnet"})
 
 
-def save_unet(path: Path, unet: UNet, clip_hash: str) -> None:
-    checkpoint.save(path, unet.state_dict(), vars(unet.config), {"kind": "unet", "clip": clip_hash})
+def random_unet() -> UNet:
+    unet = UNet(TINY)
+    for parameter in unet.parameters():  # zero-initialised layers would make every face the same
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return unet
+
+
+def save_unet(path: Path, unet: UNet, clip_hash: str, **info) -> None:
+    checkpoint.save(path, unet.state_dict(), vars(unet.config), {"kind": "unet", "clip": clip_hash, **info})
+
+
+def unets_of_moments(folder: Path, clip_hash: str, moments: Sequence[int]) -> list[Path]:
+    """A U-Net, another each time, that says it has seen so many images."""
+    for images in moments:
+        torch.manual_seed(images)
+        save_unet(folder / f"{images}.safetensors", random_unet(), clip_hash, images=images)
+    return [folder / f"{images}.safetensors" for images in moments]
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from training import adherence, card, evaluate, fidelity, prompts
 from training.judge import Judge, JudgeConfig
 from training.prepare import prepare_images
+from training.prompts import CAPTIONS
 from training.train_classifier import measure as measure_judge
 
 SMILING, GLASSES = ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Eyeglasses")
@@ -229,9 +230,15 @@ def test_grid(tiny_weights, tmp_path):
         shown = np.asarray(sheet)[128:256, 256:384].astype(int)  # second prompt, third seed
     with Image.open(tmp_path / "free-text.png") as sheet:
         assert sheet.size == (4 * 3 * 128, len(evaluate.FREE_TEXT) // 4 * 128) and len(evaluate.FREE_TEXT) == 20
-    face = FacePipeline.from_pretrained(tiny_weights).generate([evaluate.GRID_PROMPTS[1]], [evaluate.GRID_SEEDS[2]])[0]
-    twice = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.LANCZOS))
-    assert np.abs(shown - twice)[8:-8, 8:-8].max() <= 4  # away from its neighbours in the sheet
+    with Image.open(tmp_path / "unseen.png") as sheet:
+        assert sheet.size == (1024, 1024)
+        unseen = np.asarray(sheet)[128:256, 256:384].astype(int)
+    captions, _ = evaluate.prompts_of(CAPTIONS, evaluate.UNSEEN)
+    faces = FacePipeline.from_pretrained(tiny_weights).generate(
+        [evaluate.GRID_PROMPTS[1], captions[10]], [evaluate.GRID_SEEDS[2], fidelity.face_seeds(1, evaluate.UNSEEN)[10]])
+    for tile, face in zip((shown, unseen), faces):
+        twice = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.LANCZOS))
+        assert np.abs(tile - twice)[8:-8, 8:-8].max() <= 4  # away from its neighbours in the sheet
 
 
 # --- the report and the card ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.srresnet import bicubic
 from model.unet import UNet
-from tests.conftest import save_unet
+from tests.conftest import save_unet, unets_of_moments
 from training.learning import main as make_sheet
 from training.train_unet import TINY
 from ui import how, how_diffusion, how_html, how_inside, how_scale, how_targets
@@ -377,14 +377,7 @@ def test_tab_follows_the_face_just_made(browser: Browser, address: str):
 
 def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, capsys):
     """Files in any order; tiles by images seen, each as the network of that moment draws it."""
-    files = []
-    for images in (4000, 500, 1000):
-        torch.manual_seed(images)
-        unet = UNet(TINY)
-        for parameter in unet.parameters():
-            parameter.data += 0.05 * torch.randn_like(parameter)
-        files.append(tmp_path / f"{images}.safetensors")
-        checkpoint.save(files[-1], unet.state_dict(), vars(unet.config), {"kind": "unet", "clip": pipe.clip.hash, "images": images})
+    files = unets_of_moments(tmp_path, pipe.clip.hash, (4000, 500, 1000))
     make_sheet([*map(str, files), "--weights", str(tiny_weights), "--seed", "3", "--out", str(tmp_path)])
     assert capsys.readouterr().out == "3 moments, from 500 to 4,000 images\n"
     assert 'data-images="[500, 1000, 4000]"' in how_scale.learning(tmp_path)

@@ -3,7 +3,7 @@
     python -m training.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
     python -m training.evaluate --prepared runs/prepared        and what does: five more
     python -m training.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
-    python -m training.evaluate --grid assets/faces.png         only the README's grid of faces, and free-text.png beside it
+    python -m training.evaluate --grid assets/faces.png         only the README's grid of faces; free-text.png and unseen.png beside it
 
 The judge (training/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it carries the
 statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in files
@@ -15,6 +15,7 @@ Faces are kept in runs/evaluate/, so a second run, or one after an interruption,
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ FREE_TEXT = ("a cheerful grandmother with white hair and glasses", "dude in a ba
              "glasses, no beard, not smiling", "a bearded fellow without glasses", "heavy makeup and high cheekbones",
              "a man who isn't young", "astronaut riding a horse")
 FREE_SEEDS = (1, 2, 3)
+UNSEEN = 64  # captions of validation faces, one face of each
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,14 @@ def keep(report: dict, before: dict) -> dict:
     return {key: before[key] for key in kept if key in before} | report
 
 
-def grid(pipe: FacePipeline, path: Path, prompts: tuple[str, ...] = GRID_PROMPTS, seeds: tuple[int, ...] = GRID_SEEDS,
-         across: int = 1) -> None:
-    """A PNG of every prompt with every seed at the defaults: the seeds of a prompt side by side, `across` prompts in a row."""
-    faces = pipe.generate([prompt for prompt in prompts for _ in seeds], list(seeds) * len(prompts))
-    sheet = contact_sheet(faces, across * len(seeds))
+def every_seed(prompts: Sequence[str], seeds: Sequence[int]) -> tuple[list[str], list[int]]:
+    """Every prompt with every seed, the seeds of a prompt in a row: what to give to `generate`."""
+    return [prompt for prompt in prompts for _ in seeds], list(seeds) * len(prompts)
+
+
+def grid(pipe: FacePipeline, path: Path, prompts: Sequence[str], seeds: Sequence[int], columns: int) -> None:
+    """A PNG of a face for each prompt and seed (equally many) at the defaults, row by row."""
+    sheet = contact_sheet(pipe.generate(prompts, seeds), columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
 
@@ -175,8 +180,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         if options.grid:
-            grid(pipe, options.grid)
-            return grid(pipe, options.grid.with_name("free-text.png"), FREE_TEXT, FREE_SEEDS, across=4)
+            grid(pipe, options.grid, *every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))
+            grid(pipe, options.grid.with_name("free-text.png"), *every_seed(FREE_TEXT, FREE_SEEDS), columns=4 * len(FREE_SEEDS))
+            grid(pipe, options.grid.with_name("unseen.png"), prompts_of(CAPTIONS, UNSEEN)[0], face_seeds(1, UNSEEN), columns=8)
+            return
         check_card(options.weights / "README.md")
         judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)
         prepared = load_prepared(options.prepared) if options.prepared else None

@@ -23,8 +23,8 @@ PROMPT, SEED = "a smiling woman with blond hair", 2
 COLUMNS = 8  # tiles in a row of the sheet
 
 
-def moments(pipe: FacePipeline, files: list[Path], prompt: str, seed: int) -> tuple[list[int], np.ndarray]:
-    """Images seen, rising, and the face that each U-Net draws at the defaults: (N, 64, 64, 3) uint8.
+def moments(pipe: FacePipeline, files: list[Path]) -> dict[int, FacePipeline]:
+    """Images seen, rising -> `pipe` with the U-Net of that moment.
 
     Raises InputError for two files that have seen equally many images or one that does not say how many, WeightsError for a
     damaged file, and InputError for one that was trained with another CLIP.
@@ -35,8 +35,8 @@ def moments(pipe: FacePipeline, files: list[Path], prompt: str, seed: int) -> tu
         images = unet.info.get("images")
         if unet.info.get("clip") != pipe.clip.hash or images is None or images in found:
             raise InputError(f"{path} was trained with another CLIP, has seen as many images as another, or does not say how many.")
-        found[images] = FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device).generate([prompt], [seed])[0]
-    return sorted(found), np.stack([found[images] for images in sorted(found)])
+        found[images] = FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
+    return dict(sorted(found.items()))
 
 
 def sheet(faces: np.ndarray) -> Image.Image:
@@ -57,10 +57,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
     options = parser.parse_args(arguments)
     try:
-        images, faces = moments(FacePipeline.from_pretrained(options.weights), options.unets, options.prompt, options.seed)
+        found = moments(FacePipeline.from_pretrained(options.weights), options.unets)
+        faces = [pipe.generate([options.prompt], [options.seed])[0] for pipe in found.values()]
     except FacetError as error:
         raise SystemExit(f"learning: {error}") from error
-    sheet(faces).save(options.out / "learning.webp", quality=92)
+    images = list(found)
+    sheet(np.stack(faces)).save(options.out / "learning.webp", quality=92)
     (options.out / "learning.json").write_text(json.dumps({"prompt": options.prompt, "seed": options.seed, "images": images}) + "\n")
     print(f"{len(images)} moments, from {images[0]:,} to {images[-1]:,} images")
 

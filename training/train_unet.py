@@ -58,13 +58,13 @@ class TrainConfig:
     perceptual: float = 0.0       # weight of the predicted faces' distance to the true ones in CLIP's eyes, beside the MSE
     perceptual_until: float = 0.7  # the largest time at which that counts; above, the best prediction is a blur of all faces
     walk_timesteps: bool = False  # the lecture: one timestep for a whole batch, each batch through all of them
-    checkpoint_seconds: float = 240  # between saved states, with validation and a grid of samples
+    checkpoint_seconds: float = 600  # between saved states, with validation and a grid of samples
     seed: int = 0
 
 
 TINY = UNetConfig(channels=(16, 32), attention=(1,), hidden=32)
 RECIPES = {
-    "default": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256)), batch=32, muon=0.95),
+    "default": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256)), batch=64, muon=0.95),
     "base": TrainConfig(network=UNetConfig(channels=(96, 192, 384), blocks=2, attention=(2,), hidden=512),
                         batch=256, average_every=1, half_life=250_000),
     "lecture": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256), band_only=True, target="noise"), epochs=100,
