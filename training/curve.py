@@ -41,13 +41,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("training"), help="folder of curve.json and curve.png")
     options = parser.parse_args(arguments)
     try:
-        found = moments(FacePipeline.from_pretrained(options.weights), options.unets)
-        judge = Judge.from_file(options.weights / "judge.safetensors")
+        latest = FacePipeline.from_pretrained(options.weights)
+        judge = Judge.from_file(options.weights / "judge.safetensors", latest.device)
         captions, _ = prompts_of(CAPTIONS, options.faces)
         file, points = options.out / "curve.json", {}
         if file.is_file() and (before := json.loads(file.read_text()))["faces"] == options.faces:
             points = before["points"]
-        for images, pipe in found.items():
+        for images, pipe in moments(latest, options.unets):
             distances = fidelity(pipe, judge, captions, [SEED], options.cache)
             points[str(images)] = {kind: distances[kind]["mean"] for kind in FEATURES}
             print(f"{images:,} images", points[str(images)], flush=True)

@@ -9,6 +9,7 @@ training/train_unet.py keeps the snapshots. Writes learning.webp and learning.js
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +24,20 @@ PROMPT, SEED = "a smiling woman with blond hair", 2
 COLUMNS = 8  # tiles in a row of the sheet
 
 
-def moments(pipe: FacePipeline, files: list[Path]) -> dict[int, FacePipeline]:
-    """Images seen, rising -> `pipe` with the U-Net of that moment.
+def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePipeline]]:
+    """Images seen and `pipe` with the U-Net of that moment, file by file, so that one network at a time is held.
 
     Raises InputError for two files that have seen equally many images or one that does not say how many, WeightsError for a
     damaged file, and InputError for one that was trained with another CLIP.
     """
-    found = {}
+    seen = set()
     for path in files:
         unet = UNet.from_file(path, pipe.device)
         images = unet.info.get("images")
-        if unet.info.get("clip") != pipe.clip.hash or images is None or images in found:
+        if unet.info.get("clip") != pipe.clip.hash or images is None or images in seen:
             raise InputError(f"{path} was trained with another CLIP, has seen as many images as another, or does not say how many.")
-        found[images] = FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
-    return dict(sorted(found.items()))
+        seen.add(images)
+        yield images, FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
 
 
 def sheet(faces: np.ndarray) -> Image.Image:
@@ -57,12 +58,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
     options = parser.parse_args(arguments)
     try:
-        found = moments(FacePipeline.from_pretrained(options.weights), options.unets)
-        faces = [pipe.generate([options.prompt], [options.seed])[0] for pipe in found.values()]
+        faces = {images: pipe.generate([options.prompt], [options.seed])[0]
+                 for images, pipe in moments(FacePipeline.from_pretrained(options.weights), options.unets)}
     except FacetError as error:
         raise SystemExit(f"learning: {error}") from error
-    images = list(found)
-    sheet(np.stack(faces)).save(options.out / "learning.webp", quality=92)
+    images = sorted(faces)
+    sheet(np.stack([faces[count] for count in images])).save(options.out / "learning.webp", quality=92)
     (options.out / "learning.json").write_text(json.dumps({"prompt": options.prompt, "seed": options.seed, "images": images}) + "\n")
     print(f"{len(images)} moments, from {images[0]:,} to {images[-1]:,} images")
 
