@@ -3,7 +3,7 @@
     make bench-quality                  some hours on two CPU cores; what was drawn is kept, so a second run goes on
     make bench-quality ARGS="--faces 100 --budgets 4 10 25"
 
-A network call is one forward of one image; a guided step counts two. For each sampler and each budget of calls, faces are
+A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For each sampler and each budget of calls, faces are
 drawn from validation captions by as many steps as the budget allows, and their Fréchet distance to the training faces is
 measured as `make evaluate` does it (training/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
 all. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
@@ -29,10 +29,9 @@ REFERENCE = "ddpm 100 steps"
 
 
 def calls(steps: int, sampler: str) -> int:
-    """Network calls for one face at the default guidance, which is used, with a second call, only within its interval."""
-    low, high = DEFAULTS.guidance_interval
+    """Network calls for one face at the default guidance: each of its kinds takes one more within its interval."""
     times = time_grid(steps, sampler)[:-1]
-    return steps + int(((times >= low) & (times <= high)).sum())
+    return steps + sum(int(((times >= low) & (times <= high)).sum()) for low, high in (DEFAULTS.guidance_interval, DEFAULTS.attention_interval))
 
 
 def steps_within(budget: int, sampler: str) -> int:

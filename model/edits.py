@@ -1,7 +1,6 @@
 """Ways between faces and around one: what FacePipeline needs to start from a picture, to walk, and to push one attribute."""
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -9,10 +8,9 @@ from torch import Tensor
 from model.attributes import attributes_to_prompt, lacking
 
 
-def middle_square(face: np.ndarray, size: int) -> Tensor:
-    """(H, W, 3) uint8 -> its middle square, resized: (1, 3, size, size) in [-1, 1]."""
-    square = np.asarray(ImageOps.fit(Image.fromarray(face), (size, size), Image.Resampling.LANCZOS))
-    return torch.tensor(square).permute(2, 0, 1)[None] / 127.5 - 1
+def middle_square(face: np.ndarray, size: int) -> np.ndarray:
+    """(H, W, 3) uint8 -> its middle square, resized: (size, size, 3) uint8."""
+    return np.array(ImageOps.fit(Image.fromarray(face), (size, size), Image.Resampling.LANCZOS))
 
 
 def stated_and_denied(prompt: str, attribute: str) -> tuple[str, str]:

@@ -7,10 +7,11 @@ Prompt -> CLIP -> sampler and U-Net -> 64 px frames -> SRResNet -> 512 px.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ from model.understanding import Understood, understand
 from model.unet import FLAGS, UNet
 
 SIZE = 64           # pixels per side of a frame
+FIXED = {"interval": DEFAULTS.guidance_interval, "attention": DEFAULTS.attention_guidance,
+         "attention_interval": DEFAULTS.attention_interval}  # how `guided` is set but for the guidance itself
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Frame:
     index: int            # steps done, from 1
     total: int            # steps in all
     noise_level: float    # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
-    noisy: np.ndarray     # x_t: (64, 64, 3) uint8
+    noisy: np.ndarray     # x_t, which the next step starts from: (64, 64, 3) uint8
     denoised: np.ndarray  # predicted x_0: (64, 64, 3) uint8
     influence: np.ndarray | None = None  # where the prompt acts: (64, 64) uint8, by how much the predicted x_0 with and
     # without it differ (the mean over the colours), 255 the most at this step; None where guidance was not used
@@ -86,7 +89,7 @@ class FacePipeline:
         :param seed:            0 to 2**32 - 1; the same seed and settings make the same face.
         :param steps:           1 to 1000.
         :param sampler:         one of sampler.SAMPLERS.
-        :param guidance:        0 to 20; used within DEFAULTS.guidance_interval.
+        :param guidance:        0 to 20; used within DEFAULTS.guidance_interval. (Perturbed-attention guidance is always that of DEFAULTS.)
         :param negative_prompt: what to avoid; takes the empty text's place in the guidance.
         :param start_from:      (H, W, 3) uint8, a face to change instead of noise alone (SDEdit, Meng et al. 2022): its
                                 middle square at 64 px is noised to the time `strength`; only the steps below that are run.
@@ -107,29 +110,40 @@ class FacePipeline:
         if not number("The strength", strength, 0, 1):
             raise InputError("The strength must be above 0.")
         if start_from is not None:
-            start_from = middle_square(pictures("The face to start from", start_from, several=False), SIZE)
+            square = middle_square(pictures("The face to start from", start_from, several=False), SIZE)
+            start_from = torch.from_numpy(square).permute(2, 0, 1)[None] / 127.5 - 1
         conditions, avoid = self._condition(prompts), self._avoid(negative_prompt)
         seen: list[Tensor | None] = []
-        sampling = self._sample(conditions, avoid, self._drawing(seeds), steps, sampler, guidance, DEFAULTS.guidance_interval,
+        sampling = self._sample(conditions, avoid, self._drawing(seeds), steps, sampler, guidance, FIXED,
                                 start_from, 1.0 if start_from is None else strength, seen.append)
         return (_frames(step, seen.pop()) for step in sampling)
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: int = DEFAULTS.steps,
                  sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance,
                  negative_prompts: Sequence[str] | None = None, batch_size: int = 32,
-                 guidance_interval: tuple[float, float] = DEFAULTS.guidance_interval) -> np.ndarray:
+                 guidance_interval: tuple[float, float] = DEFAULTS.guidance_interval,
+                 attention_guidance: float = DEFAULTS.attention_guidance,
+                 attention_interval: tuple[float, float] = DEFAULTS.attention_interval) -> np.ndarray:
         """Draw one face per prompt and seed, `batch_size` at a time: (N, 64, 64, 3) uint8, each the last frame of `stream`.
 
-        guidance_interval: the times in [0, 1] at which a guidance above 1 is used. It is here to be measured; all other
-        methods keep to the default.
+        The last three are here to be measured; all other methods keep to the defaults.
+
+        :param guidance_interval:  the times in [0, 1] at which a guidance above 1 is used.
+        :param attention_guidance: 0 to 20: of perturbed-attention guidance.
+        :param attention_interval: the times in [0, 1] at which it is used.
         """
+        if isinstance(prompts, str) or isinstance(negative_prompts, str):  # else each of its letters would be a prompt
+            raise InputError("The prompts must be a list of texts, not one text.")
         negative_prompts = [""] * len(prompts) if negative_prompts is None else negative_prompts
         if not len(prompts) == len(seeds) == len(negative_prompts):
             raise InputError(f"There are {len(prompts)} prompts, {len(seeds)} seeds and {len(negative_prompts)} negative "
                              "prompts: give the same number of each.")
         conditions, avoid = self._condition(prompts), self._condition(negative_prompts, "The negative prompt")
         seeds, steps, sampler, guidance = _checked(seeds, steps, sampler, guidance)
-        return self._draw(conditions, avoid, seeds, steps, sampler, [guidance] * len(seeds), batch_size, guidance_interval)
+        fixed = {"interval": interval("The guidance interval", guidance_interval),
+                 "attention": number("The attention guidance", attention_guidance, 0, MAX_GUIDANCE),
+                 "attention_interval": interval("The attention interval", attention_interval)}
+        return self._draw(conditions, avoid, seeds, steps, sampler, [guidance] * len(seeds), batch_size, fixed)
 
     def variations(self, face: np.ndarray, seeds: Sequence[int], steps: int = DEFAULTS.steps,
                    sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance, batch_size: int = 32) -> np.ndarray:
@@ -178,7 +192,7 @@ class FacePipeline:
         seeds, steps, sampler, guidance = _checked(listed("The seeds", seeds, 2, 2), steps, sampler, guidance)
         shares, ends = torch.linspace(0, 1, count, device=self.device), self._drawing(seeds)
         sampling = self._sample(slerp(*self._condition(prompts), shares), self._avoid(negative_prompt),
-                                lambda: slerp(*ends(), shares), steps, sampler, guidance, DEFAULTS.guidance_interval)
+                                lambda: slerp(*ends(), shares), steps, sampler, guidance, FIXED)
         return _finished(sampling)
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
@@ -246,21 +260,21 @@ class FacePipeline:
         return draw
 
     def _draw(self, conditions: Tensor, avoid: Tensor, seeds: list[int], steps: int, sampler: str, guidance: list[float],
-              batch_size: int = 32, within: tuple[float, float] = DEFAULTS.guidance_interval) -> np.ndarray:
+              batch_size: int = 32, fixed: Mapping[str, Any] = FIXED) -> np.ndarray:
         """Finished faces, a condition, a seed and a guidance each."""
-        batch_size, within = whole("The batch size", batch_size, 1, 4096), interval(within)
+        batch_size = whole("The batch size", batch_size, 1, 4096)
         avoid, faces = avoid.expand_as(conditions), []
         for start in range(0, len(seeds), batch_size):
             part = slice(start, start + batch_size)
             faces.append(_finished(self._sample(conditions[part], avoid[part], self._drawing(seeds[part]), steps, sampler,
-                                                guidance[part], within)))
+                                                guidance[part], fixed)))
         return np.concatenate([np.zeros((0, SIZE, SIZE, 3), np.uint8), *faces])
 
     def _sample(self, conditions: Tensor, avoid: Tensor, draw: Draw, steps: int, sampler: str,
-                guidance: float | list[float], within: tuple[float, float], start_from: Tensor | None = None,
+                guidance: float | list[float], fixed: Mapping[str, Any], start_from: Tensor | None = None,
                 strength: float = 1.0, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
         config = self.unet.config
-        denoise = guided(partial(frugal, self.unet), conditions, avoid, guidance, config.target, config.steps, within, watch)
+        denoise = guided(partial(frugal, self.unet), conditions, avoid, guidance, config.target, config.steps, watch=watch, **fixed)
         times, x = time_grid(steps, sampler, strength), draw()
         if start_from is not None:
             x = add_noise(start_from.to(x).expand_as(x), x, times[:1].expand(len(x)))

@@ -178,20 +178,26 @@ def _spaced(start: float, steps: int, sampler: str) -> Tensor:
 
 
 def guided(
-    network: Callable[[Tensor, Tensor, Tensor], Tensor],
+    network: Callable[..., Tensor],
     condition: Tensor,
     unconditional: Tensor,
     guidance: float | Sequence[float],
     target: str,
     steps: int = TIMESTEPS,
     interval: tuple[float, float] = (0.0, 1.0),
+    attention: float = 0.0,
+    attention_interval: tuple[float, float] = (0.0, 1.0),
     watch: Callable[[Tensor | None], None] | None = None,
 ) -> Denoise:
-    """A network as a `denoise` with classifier-free guidance, Ho & Salimans 2022, eq. 6 (their w is guidance - 1).
+    """A network as a `denoise` with two kinds of guidance, each away from a branch that knows less.
 
+    Classifier-free guidance (Ho & Salimans 2022, eq. 6; their w is guidance - 1) leads away from what the network draws without the
+    condition, so it makes faces fit the prompt. Perturbed-attention guidance (Ahn et al. 2024, eq. 16; their s is `attention`) leads
+    away from what it draws without self-attention, where no part of a face knows of the others, so it puts the parts together.
     Only the branches that count are run, all in one batch: a face whose guidance is 1 needs no unconditional one.
 
-    :param network:       (x_t (M, 3, H, W), t (M,) like x_t, embedding (M, D)) -> prediction (M, 3, H, W).
+    :param network:       (x_t (M, 3, H, W), t (M,) like x_t, embedding (M, D)) -> prediction (M, 3, H, W); where `attention`
+                          acts it gets a fourth input, (M,) bool: the images whose self-attention is switched off.
     :param condition:     (N, D), what to draw.
     :param unconditional: (N, D) or (1, D), the empty text or what to avoid.
     :param guidance:      0 ignores the condition, 1 follows it, above 1 exaggerates it. One for all faces, or one for each.
@@ -199,26 +205,35 @@ def guided(
     :param steps:         the discretisation it was trained with, which only the target "previous" depends on.
     :param interval:      the lowest and the highest time at which a guidance above 1 is used; elsewhere it is 1, as it changes
                           little at low noise and does harm at high noise (Kynkäänniemi et al. 2024).
+    :param attention:     0 is none; the network needs self-attention.
+    :param attention_interval: the lowest and the highest time at which `attention` is used.
     :param watch:         given, once per call, where the condition acts: (N, H, W), by how much both branches' x_0 differ
                           (the mean over the colours); None if not every face has both.
     :return:              denoise(x_t, t) -> predicted x_0 (N, 3, H, W), clipped to [-1, 1].
     """
     unconditional = unconditional.expand_as(condition)
     wanted = torch.as_tensor(guidance, dtype=torch.float64).expand(len(condition))
-    low, high = interval
+
+    def inside(t: Tensor, times: tuple[float, float]) -> Tensor:
+        return (t >= times[0]) & (t <= times[1])
 
     def original(prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         return to_original(prediction, x_t, t, target, steps).clamp(-1, 1)
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-        weight = torch.where((wanted > 1) & ((t < low) | (t > high)), 1.0, wanted)
-        pro, contra = weight.nonzero().flatten(), (weight - 1).nonzero().flatten()  # the faces that need each branch
-        faces, shares = torch.cat([pro, contra]), torch.cat([weight[pro], 1 - weight[contra]])
-        times, faces = t[faces], faces.to(x_t.device)
-        noisy, embedding = x_t[faces], torch.cat([condition[pro], unconditional[contra]])
-        predictions = network(noisy, times.to(x_t), embedding)
+        weight = torch.where((wanted > 1) & ~inside(t, interval), 1.0, wanted)
+        push = torch.where(inside(t, attention_interval), attention, 0.0)
+        asked = weight != 0  # else the unconditional branch is the one that draws
+        drawn = torch.where(asked[:, None].to(x_t.device), condition, unconditional)
+        branches = (weight + push * asked, condition), (1 - weight + push * ~asked, unconditional), (-push, drawn)  # (share, embedding)
+        rows = [share.nonzero().flatten() for share, _ in branches]  # the faces that need each branch
+        shares, embedding = (torch.cat([values[of] for values, of in zip(each, rows)]) for each in zip(*branches))
+        times, faces = t[torch.cat(rows)], torch.cat(rows).to(x_t.device)
+        noisy, perturbed = x_t[faces], torch.arange(len(faces), device=x_t.device) >= len(faces) - len(rows[2])
+        predictions = network(noisy, times.to(x_t), embedding, *([perturbed] if len(rows[2]) else []))
         if watch is not None:
-            both = original(predictions, noisy, times).chunk(2) if len(faces) == 2 * len(x_t) else None
+            several = len(rows[0]) == len(rows[1]) == len(x_t)
+            both = original(predictions, noisy, times).split(len(x_t))[:2] if several else None
             watch(both and (both[0] - both[1]).abs().mean(1))
         blend = torch.zeros_like(x_t).index_add_(0, faces, shares.to(x_t).view(-1, 1, 1, 1) * predictions)
         return original(blend, x_t, t)

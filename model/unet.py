@@ -29,7 +29,7 @@ FLAGS = 2  # extra entries of the condition: 1 = an image's own embedding instea
 class UNetConfig:
     """What is needed to build the network again."""
 
-    channels: tuple[int, ...] = (64, 128, 256, 320)  # per level, from 32x32 down; each level halves the size
+    channels: tuple[int, ...] = (48, 96, 192, 256)  # per level, from 32x32 down; each level halves the size
     blocks: int = 1                # residual blocks per level in the encoder; the decoder has one more
     attention: tuple[int, ...] = (2, 3)  # levels with self-attention (2 is 8x8 pixels); the middle always has it
     embedding: int = 512           # entries of the CLIP embedding
@@ -69,11 +69,13 @@ class Attention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = _zero(nn.Conv2d(channels, channels, 1))
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+    def forward(self, x: Tensor, perturbed: Tensor | None = None) -> Tensor:  # (N, C, H, W), (N,) bool
         n, c, h, w = x.shape
         query, key, value = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).unbind(1)
         weights = (query.transpose(-1, -2) * (c // self.heads) ** -0.5 @ key).softmax(-1)  # (N, heads, H*W, H*W)
         mixed = value @ weights.transpose(-1, -2)  # plain products: torch's fused attention is slower for so few pixels on a CPU
+        if perturbed is not None:  # each pixel of these images sees itself alone
+            mixed = torch.where(perturbed.view(n, 1, 1, 1), value, mixed)
         return x + self.out(mixed.reshape(n, c, h, w))
 
 
@@ -83,10 +85,11 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, hidden: int, attention: bool):
         super().__init__()
         self.residual = ResidualBlock(inputs, outputs, hidden)
-        self.attention = Attention(outputs) if attention else nn.Identity()
+        self.attention = Attention(outputs) if attention else None
 
-    def forward(self, x: Tensor, steering: Tensor) -> Tensor:
-        return self.attention(self.residual(x, steering))
+    def forward(self, x: Tensor, steering: Tensor, perturbed: Tensor | None = None) -> Tensor:
+        x = self.residual(x, steering)
+        return self.attention(x, perturbed) if self.attention else x
 
 
 class UNet(nn.Module):
@@ -138,12 +141,14 @@ class UNet(nn.Module):
         network = checkpoint.restore(path, lambda config: cls(UNetConfig(**config)))
         return network.to(device, memory_format=torch.channels_last)
 
-    def forward(self, noisy: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, t: Tensor, condition: Tensor, perturbed: Tensor | None = None) -> Tensor:
         """Predict `config.target`.
 
         :param noisy:     (N, 3, H, W), x_t; H and W divisible by unshuffle * 2**(levels - 1).
         :param t:         (N,), in [0, 1].
         :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each 0 or 1.
+        :param perturbed: (N,) bool, the images whose self-attention is switched off: its map is the identity, as
+                          perturbed-attention guidance wants it (Ahn et al. 2024, section 4.2). None: of no image.
         :return:          (N, 3, H, W).
         """
         band = timestep_band(t.to(noisy.dtype), *noisy.shape[-2:])
@@ -154,13 +159,13 @@ class UNet(nn.Module):
         x = self.input(x.contiguous(memory_format=torch.channels_last))
         kept = [x]
         for layer in self.encoder:
-            x = layer(x, steering) if isinstance(layer, Block) else layer(x)
+            x = layer(x, steering, perturbed) if isinstance(layer, Block) else layer(x)
             kept.append(x)
         x = x + self.middle_condition(F.silu(wanted))[:, :, None, None]
         for block in self.middle:
-            x = block(x, steering)
+            x = block(x, steering, perturbed)
         for layer in self.decoder:
-            x = layer(torch.cat([x, kept.pop()], dim=1), steering) if isinstance(layer, Block) else layer(x)
+            x = layer(torch.cat([x, kept.pop()], dim=1), steering, perturbed) if isinstance(layer, Block) else layer(x)
         return F.pixel_shuffle(self.output(x), self.config.unshuffle)
 
     def embed_condition(self, condition: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from model.attributes import ATTRIBUTES
 from model.edits import along, middle_square, slerp, stated_and_denied
 from model.errors import InputError
-from model.pipeline import DEFAULTS, FacePipeline, to_pixels
+from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.unet import UNet
 from tests.conftest import ROOT
@@ -64,9 +64,12 @@ def test_influence_is_there_where_guidance_is(pipe):
 def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
     images, forward = [], UNet.forward
     monkeypatch.setattr(UNet, "forward", lambda self, x, *rest: images.append(len(x)) or forward(self, x, *rest))
-    low, high = DEFAULTS.guidance_interval
-    guided = [1 + (low <= t <= high) for t in time_grid(12, sampler)[:-1].tolist()]
-    assert 12 < sum(guided) < 24
+    def acts(times):
+        return [times[0] <= t <= times[1] for t in time_grid(12, sampler)[:-1].tolist()]
+
+    plain = [1 + perturbed for perturbed in acts(DEFAULTS.attention_interval)]
+    guided = [calls + prompted for calls, prompted in zip(plain, acts(DEFAULTS.guidance_interval))]
+    assert 12 < sum(plain) < sum(guided) < 36
 
     def counted(draw):
         images.clear()
@@ -74,11 +77,12 @@ def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
         return images
 
     assert counted(lambda: pipe.stream("a man", 1, 12, sampler)) == guided
-    assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=1)) == [1] * 12
-    assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=0.5)) == [2] * 12
+    assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=1)) == plain
+    assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=0.5)) == [1 + calls for calls in plain]
     assert counted(lambda: pipe.stream_many(["a man"] * 3, [1, 2, 3], 12, sampler)) == [3 * calls for calls in guided]
-    assert counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance_interval=(0, 1))) == [2] * 12
-    assert counted(lambda: pipe.guidances("a man", 1, [0, 1, 5], 12, sampler)) == [2 + calls for calls in guided]
+    assert counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance_interval=(0, 1), attention_guidance=0)) == [2] * 12
+    assert counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance=1, attention_interval=(0, 1))) == [2] * 12
+    assert counted(lambda: pipe.guidances("a man", 1, [0, 1, 5], 12, sampler)) == [2 * once + both for once, both in zip(plain, guided)]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -91,7 +95,7 @@ def test_start_from_a_picture(pipe, picture, sampler):
     assert [(frame.index, frame.total) for frame in frames] == [(i, below) for i in range(1, below + 1)] and below < 10
     levels = [frame.noise_level for frame in frames]
     assert levels == sorted(levels, reverse=True) and levels[-1] == 0
-    small = to_pixels(middle_square(picture, 64))[0]
+    small = middle_square(picture, 64)
     change = [np.abs(run(strength)[-1].denoised.astype(int) - small).mean() for strength in (0.01, 0.3, 0.9)]
     assert change[0] < 8 and change == sorted(change)
     assert not close(frames[-1].denoised, run(0.6, seed=4)[-1].denoised)
@@ -191,7 +195,10 @@ def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):
     (lambda pipe: pipe.walk(("a", 3), (1, 2), 3), "prompt"), (lambda pipe: pipe.walk(("a", "b"), (1, 2), 3, steps=0), "steps"),
     (lambda pipe: pipe.generate(["a"], [1], guidance_interval=(0.9, 0.1)), "rise"),
     (lambda pipe: pipe.generate(["a"], [1], guidance_interval=(0, 2)), "0 to 1"),
-    (lambda pipe: pipe.generate(["a"], [1], guidance_interval=0.5), "interval"),
+    (lambda pipe: pipe.generate(["a"], [1], guidance_interval=0.5), "guidance interval"),
+    (lambda pipe: pipe.generate(["a"], [1], attention_interval=(0.9, 0.1)), "attention interval must rise"),
+    (lambda pipe: pipe.generate(["a"], [1], attention_guidance=-1), "attention guidance must be a number"),
+    (lambda pipe: pipe.generate("hi", [1, 2]), "list of texts"),
     (lambda pipe: pipe.variations(FACE[None], [1]), "height, width"), (lambda pipe: pipe.attribute_scores(FACE), "N, height")])
 def test_what_cannot_be_drawn_is_refused_in_one_line(pipe, call, words):
     with pytest.raises(InputError, match=words) as error:

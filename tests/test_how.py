@@ -22,11 +22,11 @@ from model.unet import UNet
 from tests.conftest import save_unet, unets_of_moments
 from training.learning import main as make_sheet
 from training.train_unet import TINY
-from ui import how, how_diffusion, how_html, how_inside, how_scale, how_targets
+from ui import how, how_diffusion, how_guidance, how_html, how_inside, how_scale, how_targets
 from ui.how_diffusion import OTHER_PROMPTS, Recipe
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
-SECTIONS = ("which", "forward", "strips", "predictions", "targets", "unet", "scale", "clip", "sobel", "srresnet", "bias")
+SECTIONS = ("which", "forward", "strips", "predictions", "targets", "unet", "guidance", "scale", "clip", "sobel", "srresnet", "bias")
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_scale_is_of_the_loaded_weights(pipe):
     assert how_scale.parameters(pipe.unet) == count
     page = how_scale.scale(pipe, RECIPE)
     assert how_scale.millions(count) in page and "not recorded" in page  # these weights say nothing of their training
-    assert how_scale.duration({"seconds": 5400, "device": "cpu"}) == "90 minutes on CPU"
+    assert how_scale.duration({"seconds": 5400, "device": "cpu"}) == "1.5 hours on CPU"
     assert how_scale.duration({"seconds": 7 * 3600, "device": "<H100>"}) == "7.0 hours on &lt;H100&gt;"
 
 
@@ -255,7 +255,7 @@ def test_same_noise_for_the_word_attractive(pipe):
 
 def write_sheet(folder, columns: int, rows: int, images: list[int]):
     Image.new("RGB", (64 * columns, 64 * rows), "teal").save(folder / "learning.webp")
-    (folder / "learning.json").write_text(json.dumps({"prompt": 'a "man"', "seed": 3, "images": images}))
+    (folder / "learning.json").write_text(json.dumps({"prompt": 'a "man"', "seed": 3, "images": images, "note": "<short>"}))
 
 
 def test_learning_is_left_out_without_its_sheet(tmp_path):
@@ -263,6 +263,7 @@ def test_learning_is_left_out_without_its_sheet(tmp_path):
     write_sheet(tmp_path, 3, 2, [0, 1000, 5000, 20000])
     page = how_scale.learning(tmp_path)
     assert "[0, 1000, 5000, 20000]" in page and 'max="3"' in page and "--columns:3;--rows:2" in page and "&quot;man&quot;" in page
+    assert "as it was then. &lt;short&gt;</p>" in page
     write_sheet(tmp_path, 2, 1, [0, 1, 2])
     with pytest.raises(FacetError, match="has 2 tiles"):
         how_scale.learning(tmp_path)
@@ -273,7 +274,7 @@ def test_learning_is_left_out_without_its_sheet(tmp_path):
 
 def test_every_section_has_two_depths():
     words = how.texts()
-    assert list(words)[0] == "start" and len(words) == 11
+    assert list(words)[0] == "start" and len(words) == 12
     for name, text in words.items():
         if name != "start":
             assert [text.count(part) for part in ("<h3 ", 'class="depth"', "<details>", 'class="source"')] == [1, 1, 1, 1]
@@ -295,6 +296,19 @@ def test_functions_that_the_words_name_exist():
             found = getattr(owner, part, None) or getattr(getattr(module, "Clip", None), part, None)
             assert found is not None, f"{module.__name__} has no {name}"
             owner = found
+
+
+def test_guidance_shows_what_the_pipeline_draws(pipe):
+    whole, promptless, blind = how_guidance.answers(pipe, RECIPE)
+    said = how_diffusion.answer(pipe, RECIPE, how_guidance.STEP).original
+    torch.testing.assert_close(torch.stack([whole, promptless]), said[:2], atol=1e-5, rtol=0)
+    assert not torch.allclose(blind, whole, atol=1e-3)
+    neither, by_prompt, by_attention, both = how_guidance.faces(pipe, "a man", 3, 4.0)
+    assert np.array_equal(both, pipe.generate(["a man"], [3], how_guidance.STEPS, guidance=4.0)[0])
+    assert np.array_equal(neither, pipe.generate(["a man"], [3], how_guidance.STEPS, guidance=1.0, attention_guidance=0.0)[0])
+    assert not np.array_equal(by_prompt, both) and not np.array_equal(by_attention, both)
+    for guidance, told in ((3.0, "guidance 3<"), (1.0, "guidance 2<"), (0.0, "guidance 2<")):
+        assert told in how_guidance.draw(pipe, replace(RECIPE, guidance=guidance))
 
 
 # --- the tab in a browser ---------------------------------------------------------------------------------------------

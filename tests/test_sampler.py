@@ -243,13 +243,34 @@ def test_each_face_has_its_own_guidance():
         torch.testing.assert_close(together[i : i + 1], alone)
 
 
+@pytest.mark.parametrize("guidance, batch", [(0, 4), (1, 4), (2, 6), (0.5, 6), ([0, 2], 5)])
+def test_perturbed_attention_guidance_leads_away_from_a_face_without_attention(guidance, batch):
+    x_t, seen, times = normal(*SHAPE), [], torch.full((2,), 0.5, dtype=torch.float64)
+
+    def network(x_t, t, embedding, perturbed=None):
+        seen.append(perturbed)
+        whole = Network()(x_t, t, embedding)
+        return whole if perturbed is None else torch.where(perturbed.view(-1, 1, 1, 1), 0.6 * whole, whole)
+
+    guess = guided(network, CONDITION, EMPTY, guidance, "original", attention=0.5, attention_interval=(0.4, 0.5))(x_t, times)
+    pro, contra = (Network()(x_t, times.float(), embedding.expand(2, -1)) for embedding in (CONDITION, EMPTY))
+    share = torch.as_tensor(guidance).expand(2).view(-1, 1, 1, 1)
+    torch.testing.assert_close(guess, share * pro + (1 - share) * contra + 0.5 * 0.4 * torch.where(share == 0, contra, pro))
+    assert seen[0].tolist() == [False] * (batch - 2) + [True] * 2
+    for t in (0.39, 0.51):  # outside of its interval
+        guided(network, CONDITION, EMPTY, guidance, "original", attention=0.5, attention_interval=(0.4, 0.5))(x_t, torch.full((2,), t, dtype=torch.float64))
+    assert seen[1:] == [None, None]
+
+
 def test_watch_sees_where_the_condition_acts():
     x_t, seen = normal(*SHAPE), []
     for guidance in (3, 1, 0, [3, 1]):
         guided(Network(), CONDITION, EMPTY, guidance, "original", watch=seen.append)(x_t, T)
+    guided(lambda x_t, t, e, perturbed: Network()(x_t, t, e), CONDITION, EMPTY, 3, "original", attention=1, watch=seen.append)(x_t, T)
     with_it, without = (Network()(x_t, T.float(), e.expand(2, -1)).clamp(-1, 1) for e in (CONDITION, EMPTY))
     torch.testing.assert_close(seen[0], (with_it - without).abs().mean(1))
-    assert seen[1:] == [None, None, None]
+    assert seen[1:4] == [None, None, None]
+    torch.testing.assert_close(seen[4], seen[0])  # perturbed attention or not
 
 
 def test_each_face_has_its_own_negative_prompt():

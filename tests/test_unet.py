@@ -1,5 +1,6 @@
 """The U-Net: shapes, that time and condition matter, the band, and its file."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from model.diffusion import TARGETS
 from model.errors import WeightsError
-from model.unet import UNet, UNetConfig
+from model.unet import Attention, UNet, UNetConfig
 from training.train_unet import RECIPES, TINY
 
 
@@ -33,6 +34,20 @@ def test_shape_and_independence_of_the_batch(network):
     assert both.shape == (2, 3, 64, 64)
     assert torch.allclose(both[:1], network(x[:1], t[:1], condition[:1]), atol=1e-5)
     assert network(*inputs(2, 32)).shape == (2, 3, 32, 32)
+
+
+@torch.inference_mode()
+def test_attention_can_be_switched_off_image_by_image(network):
+    x, t, condition = inputs()
+    whole = network(x, t, condition)
+    assert torch.allclose(network(x, t, condition, torch.tensor([False, False])), whole, atol=1e-6)
+    mixed = network(x, t, condition, torch.tensor([True, False]))
+    assert torch.allclose(mixed[1], whole[1], atol=1e-6)
+    alone = deepcopy(network)
+    for attention in (module for module in alone.modules() if isinstance(module, Attention)):  # a map that is the identity
+        attention.forward = lambda x, _, self=attention: x + self.out(self.qkv(self.norm(x)).chunk(3, dim=1)[2])
+    assert torch.allclose(mixed[0], alone(x, t, condition)[0], atol=1e-5)
+    assert (mixed[0] - whole[0]).abs().mean() > 1e-4
 
 
 @torch.inference_mode()

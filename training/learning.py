@@ -1,6 +1,6 @@
 """Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its training.
 
-    python -m training.learning runs/unet/snapshots/*.safetensors weights/unet.safetensors
+    python -m training.learning runs/unet/snapshots/*.safetensors weights/unet.safetensors [--note "..."]
 
 training/train_unet.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works" shows
 (ui/how_scale.py says what is in them).
@@ -34,8 +34,10 @@ def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePi
     for path in files:
         unet = UNet.from_file(path, pipe.device)
         images = unet.info.get("images")
-        if unet.info.get("clip") != pipe.clip.hash or images is None or images in seen:
-            raise InputError(f"{path} was trained with another CLIP, has seen as many images as another, or does not say how many.")
+        if unet.info.get("clip") != pipe.clip.hash:
+            raise InputError(f"{path} was trained with another CLIP.")
+        if images is None or images in seen:
+            raise InputError(f"{path} {'does not say how many images it has seen' if images is None else 'has seen as many images as another'}.")
         seen.add(images)
         yield images, FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
 
@@ -55,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with their CLIP")
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--note", default="", help="a sentence for the page, where the moments are not of one training")
     parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
     options = parser.parse_args(arguments)
     try:
@@ -64,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"learning: {error}") from error
     images = sorted(faces)
     sheet(np.stack([faces[count] for count in images])).save(options.out / "learning.webp", quality=92)
-    (options.out / "learning.json").write_text(json.dumps({"prompt": options.prompt, "seed": options.seed, "images": images}) + "\n")
+    about = {"prompt": options.prompt, "seed": options.seed, "images": images, "note": options.note}
+    (options.out / "learning.json").write_text(json.dumps(about) + "\n")
     print(f"{len(images)} moments, from {images[0]:,} to {images[-1]:,} images")
 
 

@@ -23,7 +23,7 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
     parts = []
     if info.get("images"):
         images = f"{info['images']:,} images"
-        parts.append(f"The U-Net saw {images}" + (f" in {_time(info['seconds'])}" if info.get("seconds") else "")
+        parts.append(f"The U-Net saw {images}" + (f" in {spent(info['seconds'])}" if info.get("seconds") else "")
                      + (f" on {_device(info['device'])}" if info.get("device") else ""))
     near, measured = report.get("memorisation", {}).get("pixels", {}), report.get("weights", {}).get("unet", {}).get("hash")
     if "generated_median" in near and measured == info.get("hash"):  # not what was measured of other weights
@@ -43,7 +43,8 @@ def evaluation() -> dict[str, Any]:
         return {}
 
 
-def _time(seconds: float) -> str:
+def spent(seconds: float) -> str:
+    """33 minutes, 6.4 hours."""
     hours = seconds / 3600
     return f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"
 

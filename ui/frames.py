@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from model.edits import middle_square
 from model.errors import InputError
 from model.pipeline import SIZE, Frame
 
@@ -105,7 +106,7 @@ def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
 
 def read_face(file: str | io.BytesIO | None) -> np.ndarray:
     """The middle square of an image, shrunk to (64, 64, 3) uint8. file, errors: as in `read_picture`."""
-    return np.array(ImageOps.fit(Image.fromarray(read_picture(file)), (SIZE, SIZE), Image.Resampling.LANCZOS))
+    return middle_square(read_picture(file), SIZE)
 
 
 def file_of(uri: Any) -> io.BytesIO:

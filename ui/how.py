@@ -15,7 +15,7 @@ import gradio as gr
 from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
-from ui import how_diffusion, how_inside, how_scale, how_targets
+from ui import how_diffusion, how_guidance, how_inside, how_scale, how_targets
 from ui.component import ASSETS, asset
 from ui.engine import HIDDEN, NETWORKS, pipeline
 from ui.how_diffusion import Recipe, face
@@ -23,7 +23,7 @@ from ui.how_html import image
 from ui.record import read_record
 
 FIRST = {"prompt": "a smiling woman with blond hair", "seed": 2}  # the face until the visitor has made one
-WAITING = '<p class="waiting">Computed as soon as it is in sight.</p>'
+WAITING = '<p class="waiting">Computed when it comes into view.</p>'
 
 
 def build(current: gr.Component) -> None:
@@ -52,6 +52,8 @@ def build(current: gr.Component) -> None:
                 figure("learners", how_targets.draw, current)
             gr.HTML(words["unet"])
             figure("unet", how_inside.unet_maps, current, step)
+        gr.HTML(words["guidance"])
+        figure("guidance", how_guidance.draw, current)
         if sheet:
             gr.HTML(words["learning"])
             gr.HTML(sheet, js_on_load=asset("how.js"), elem_id="how-learning")
@@ -97,7 +99,7 @@ def which(pipe: FacePipeline, recipe: Recipe) -> str:
     """The face that the tab works on, and what made it."""
     prompt = f"“{html.escape(recipe.prompt)}”" if recipe.prompt else "no prompt"
     return f"""<div class="which">{image(face(pipe, recipe), "The face in what follows")}
-        <p>The face in what follows: {prompt}, seed {recipe.seed}. Make another on the first tab, and this page works on that
+        <p>The face in what follows: {prompt}, seed {recipe.seed}. Make another on the first tab, and this tab will use that
         one.</p></div>"""
 
 

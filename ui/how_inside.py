@@ -1,4 +1,4 @@
-"""Inside the networks, and the filter it all began with: sections 4, 8 and 9 of the tab "How it works"."""
+"""Inside the networks, and the filter it all began with: sections 4, 9 and 10 of the tab "How it works"."""
 
 import copy
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def unet_maps(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
     return f'<div class="u">{"".join(parts)}</div>'
 
 
-# --- 8: Sobel ---------------------------------------------------------------------------------------------------------
+# --- 9: Sobel ---------------------------------------------------------------------------------------------------------
 
 
 def sobel(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +118,7 @@ def matrix(numbers: np.ndarray, caption: str) -> str:
     return f'<table class="matrix"><caption>{caption}</caption><tbody>{rows}</tbody></table>'
 
 
-# --- 9: SRResNet ------------------------------------------------------------------------------------------------------
+# --- 10: SRResNet -----------------------------------------------------------------------------------------------------
 
 
 def shuffles(network: SRResNet, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:

@@ -1,8 +1,9 @@
-"""The model as a whole: how it learned, how large it is, what CLIP makes of its faces. Sections 5, 6, 7 and 10 of the tab.
+"""The model as a whole: how it learned, how large it is, what CLIP makes of its faces. Sections 6, 7, 8 and 11 of the tab.
 
-Section 5 shows assets/learning.webp, where there is one: one seed drawn by the network at several moments of its training.
+Section 6 shows assets/learning.webp, where there is one: one seed drawn by the network at several moments of its training.
 Tiles of 64 x 64 pixels, from left to right and then from top to bottom, without gaps; the last row may be unfinished.
-assets/learning.json beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising]}.
+assets/learning.json beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising],
+"note": text, or none}.
 """
 
 import base64
@@ -19,6 +20,7 @@ from torch import nn
 from model.attributes import ATTRIBUTES, label
 from model.errors import FacetError
 from model.pipeline import SIZE, FacePipeline
+from ui.badge import spent
 from ui.how_diffusion import Recipe, face
 from ui.how_html import image, table, tile, tiles
 
@@ -29,7 +31,7 @@ TOLD = ("Attractive", "Young", "Heavy_Makeup", "Smiling", "Male")  # of faces dr
 LONGEST = 200  # characters of a visitor's own text that are shown
 
 
-# --- 5: watch it learn ------------------------------------------------------------------------------------------------
+# --- 6: watch it learn ------------------------------------------------------------------------------------------------
 
 
 def learning(folder: Path) -> str | None:
@@ -42,6 +44,7 @@ def learning(folder: Path) -> str | None:
         return None
     about = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
     prompt, seed, seen = str(about["prompt"]), int(about["seed"]), [int(count) for count in about["images"]]
+    note = html.escape(str(about.get("note", "")))
     with Image.open(sheet) as picture:
         columns, rows = picture.width // SIZE, picture.height // SIZE
     if not 0 < len(seen) <= columns * rows:
@@ -54,10 +57,10 @@ def learning(folder: Path) -> str | None:
         <div><label for="learn-at">Images seen in training: <output aria-live="off">{seen[0]:,}</output></label>
         <input id="learn-at" type="range" min="0" max="{len(seen) - 1}" value="0" step="1">
         <button type="button">Play</button>
-        <p>{said}, seed {seed}: the same noise each time, drawn by the network as it was then.</p></div></div>"""
+        <p>{said}, seed {seed}: the same noise each time, drawn by the network as it was then. {note}</p></div></div>"""
 
 
-# --- 6: scale ---------------------------------------------------------------------------------------------------------
+# --- 7: scale ---------------------------------------------------------------------------------------------------------
 
 
 def parameters(network: nn.Module) -> int:
@@ -95,12 +98,11 @@ def duration(info: dict) -> str:
     """How long the weights were trained, from their metadata."""
     if "seconds" not in info:
         return "not recorded"
-    minutes, device = info["seconds"] / 60, str(info.get("device", "one device"))
-    where = "CPU" if device == "cpu" else html.escape(device)
-    return f"{minutes:.0f} minutes on {where}" if minutes < 100 else f"{minutes / 60:.1f} hours on {where}"
+    device = str(info.get("device", "one device"))
+    return f"{spent(info['seconds'])} on {'CPU' if device == 'cpu' else html.escape(device)}"
 
 
-# --- 7: CLIP's matrix -------------------------------------------------------------------------------------------------
+# --- 8: CLIP's matrix -------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)
@@ -127,12 +129,12 @@ def clip_matrix(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
         cells = "".join(f'<td style="--p:{chance:.2f}">{100 * chance:.0f}</td>' for chance in chances)
         body += f'<tr><th scope="row">{html.escape(text)}</th>{cells}</tr>'
     return f"""<div class="wide" role="region" aria-label="Texts and faces" tabindex="0"><table class="heat">
-        <caption>How well each text fits each face, in percent, says CLIP. First column:
+        <caption>How well each text fits each face according to CLIP, in percent. First column:
         your face; then a face for each of: {"; ".join(SEEN)}.</caption>
         <thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"""
 
 
-# --- 10: bias ---------------------------------------------------------------------------------------------------------
+# --- 11: bias ---------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)
