@@ -88,7 +88,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
                     with gr.Tab("Picture"):
                         picture = component("picture")
                         strength = gr.Slider(0.1, 1, 0.6, step=0.05, label="How much may change", elem_id="strength",
-                                             info="Little keeps the picture, all forgets it.")
+                                             info="A low value keeps the picture, 1 forgets it.")
                     with gr.Tab("Explore"), gr.Column(elem_id="explore"):
                         gr.HTML("<p>Everything here starts from the face on screen and keeps its noise: only one thing changes.</p>")
                         with gr.Row():

@@ -17,7 +17,7 @@ function ready() {
   part(".shown").textContent = !face ? "" : !face.record ? "This face came from another one: it has no settings of its own."
     : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
   for (const button of element.querySelectorAll("[data-what]")) button.disabled = !face
-    || ["webp", "gif", "strip"].includes(button.dataset.what) && face.frames.length < 2 || button.dataset.what === "link" && !face.record;
+    || ["webp", "gif", "strip"].includes(button.dataset.what) && face.frames.length < 2 || button.dataset.what === "link" && (!face.record || from);
 }
 
 element.querySelector(".keep").addEventListener("click", event => {

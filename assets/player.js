@@ -3,7 +3,7 @@
 const facet = window.facet;
 const MESSAGE_MS = 66, MOST = 32;  // a message comes every 66 ms; a screen can follow 32 of its frames
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds of faces that are there at once
-const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image that this step works on.",
+const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image after this step; the next one starts from it.",
   influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare.", crisp: "The finest detail is invented. Drag across it to compare."};
 const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
 const [stage, picture, at, split] = [part(".stage"), part(".picture"), part(".at"), part(".split")];
@@ -336,10 +336,10 @@ part(".decided").addEventListener("click", event => {
 part(".seed").addEventListener("click", () => { facet.seed = run.record.seed; trigger("reuse"); });
 part(".take").addEventListener("click", () => {
   const frame = run.frames[step - 1];
-  run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", large: null, decided: run.decided};
+  run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", record: null, large: null};
   touched = false;
   ready();
-  trigger("open", {run: run.id, image: frame.denoised, record: run.record, step});
+  trigger("open", {run: run.id, image: frame.denoised, step});
 });
 
 // Keys work anywhere on the page where they mean nothing else.

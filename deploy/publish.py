@@ -3,15 +3,17 @@
     python -m deploy.publish weights --repo owner/facet-weights [--dry-run]
     python -m deploy.publish space   --repo owner/facet         [--dry-run]
 
-Both make the repository if it is not there, send one commit and print its address; `weights` also prints the line that
+Both make the repository if it is not there, send one commit and print its address; a Space then holds nothing else, the
+weights' repository keeps what else is in it. `weights` also prints the line that
 pins exactly these files. A dry run checks everything that can be checked here, lists the files, and sends nothing. The
 account is huggingface_hub's own: `hf auth login`, or a token in HF_TOKEN.
 """
 
 import argparse
+import re
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
@@ -31,18 +33,32 @@ def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
     return sorted(path for path in set(found) - hidden if path.is_file())
 
 
-def weights_files(folder: Path) -> list[Path]:
-    """What `weights` publishes: every weights file, the model card and the figures. Raises WeightsError if they do not fit."""
+def named(files: list[Path], root: Path) -> dict[str, Path | bytes]:
+    """Files by their names in the repository, which are relative to `root`."""
+    return {path.relative_to(root).as_posix(): path for path in files}
+
+
+def weights_files(folder: Path) -> dict[str, Path | bytes]:
+    """What `weights` publishes: every weights file, the figures and the model card with its pictures. Raises WeightsError if
+    they do not fit."""
     FacePipeline.from_pretrained(folder, device="cpu")
-    return files_of(tuple(sorted(path.name for path in folder.glob("*.safetensors"))) + ("README.md", "evaluation.json"), folder)
+    found = named(files_of(("evaluation.json", *(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))), folder), folder)
+    if (folder / "README.md").is_file():
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        found |= named([folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)], folder.parent)
+        found["README.md"] = card.replace("](../assets/", "](assets/").encode()
+    return found
 
 
-def publish(repo: str, kind: str, files: list[Path], root: Path, message: str) -> tuple[str, str]:
-    """One commit that holds `files`, named relative to `root`. Returns the commit's id and address."""
+def publish(repo: str, kind: str, files: dict[str, Path | bytes], message: str) -> tuple[str, str]:
+    """One commit that holds `files`. Returns the commit's id and address."""
     api = HfApi()
     api.create_repo(repo, repo_type=kind, exist_ok=True, space_sdk="gradio" if kind == "space" else None)
-    added = [CommitOperationAdd(path.relative_to(root).as_posix(), path) for path in files]
-    commit = api.create_commit(repo, added, commit_message=message, repo_type=kind)
+    changes = [CommitOperationAdd(name, file) for name, file in files.items()]
+    if kind == "space":  # what an earlier version of the page had would be served on
+        there = set(api.list_repo_files(repo, repo_type=kind)) - {".gitattributes"}
+        changes += [CommitOperationDelete(name) for name in sorted(there - set(files))]
+    commit = api.create_commit(repo, changes, commit_message=message, repo_type=kind)
     return commit.oid, commit.commit_url
 
 
@@ -58,20 +74,19 @@ def main(arguments: list[str] | None = None) -> None:
         if "/" not in options.repo:
             raise InputError(f"--repo must be owner/name, not {options.repo}.")
         weights = options.weights.resolve()
-        root = weights if options.what == "weights" else ROOT
         files = weights_files(weights)
         if options.what == "space":
             if weights != ROOT / "weights":
                 raise InputError("A Space takes the weights beside the code: leave out --weights.")
-            files = [path for path in files_of(SPACE, ROOT) if path not in [weights / name for name in NOT_SHOWN]]
-        for path in files:
-            print(f"{path.stat().st_size:>12,}  {path.relative_to(root)}")
+            files = named([path for path in files_of(SPACE, ROOT) if path not in [weights / name for name in NOT_SHOWN]], ROOT)
+        for name, file in sorted(files.items()):
+            print(f"{len(file) if isinstance(file, bytes) else file.stat().st_size:>12,}  {name}")
         pin = release_hash(weights)
         if options.dry_run:
             print(f"Dry run: nothing was sent. The weights' hash is {pin}.")
             return
         kind = "model" if options.what == "weights" else "space"
-        oid, address = publish(options.repo, kind, files, root, f"Facet, weights {pin[:16]}")
+        oid, address = publish(options.repo, kind, files, f"Facet, weights {pin[:16]}")
     except (FacetError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise SystemExit(f"publish: {str(error).strip().splitlines()[0]}") from error
     print(address)

@@ -8,6 +8,7 @@ from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING
 from model.clip import LONGEST, Clip, is_cut
 
 ABSENT, UNMENTIONED, PRESENT = range(3)  # order of Clip.stated's probabilities
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
 DOUBTFUL = 24  # words that are tried, so that a long prompt stays quick
 # Words that hold a sentence together: nobody expects them to be drawn.
 SILENT = set("""a an the and or but of on in at to for by as from than that this these those there it its it's i i'd i'll you we they them
@@ -37,7 +38,7 @@ def understand(clip: Clip, prompt: str) -> Understood:
     if len(prompt) > LONGEST:
         prompt = prompt[:LONGEST].rpartition(" ")[0] or prompt[:LONGEST]  # not a part of a word
     doubtful = [word for word in dict.fromkeys(words_of(prompt)) if word not in known_words()][:DOUBTFUL]
-    without = [re.sub(rf"(?<![\w'’-]){re.escape(word)}(?![\w'’-])", " ", prompt, flags=re.IGNORECASE) for word in doubtful]
+    without = [WORD.sub(lambda found: " " if found[0].lower() == word else found[0], prompt) for word in doubtful]
     probabilities = clip.stated([prompt, *without]).cpu()
     readings = probabilities.argmax(-1)
     found = {side: {ATTRIBUTES[i]: round(probabilities[0, i, side].item(), 3) for i in (readings[0] == side).nonzero().flatten().tolist()}
@@ -48,7 +49,7 @@ def understand(clip: Clip, prompt: str) -> Understood:
 
 def words_of(text: str) -> list[str]:
     """Lower-case words, hyphens and apostrophes inside them kept: `"A clean-shaven man's"` -> `["a", "clean-shaven", "man's"]`."""
-    return re.findall(r"\w+(?:['’-]\w+)*", text.lower())
+    return [found.lower() for found in WORD.findall(text)]
 
 
 @lru_cache(maxsize=1)

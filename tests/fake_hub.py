@@ -65,13 +65,16 @@ class Handler(BaseHTTPRequestHandler):
             etag = f'"{hashlib.sha256(files[name]).hexdigest()}"'
             return self.answer(files[name], head={"etag": etag, "X-Repo-Commit": revision})
         match = API.match(self.path)
-        if match and match[3] == "tree" and match[4] in self.server.repos.get(match[2], {}):
-            files = self.server.repos[match[2]][match[4]]
+        if match and match[3] == "tree" and (match[4] == "main" or match[4] in self.server.repos.get(match[2], {})):
+            files = self.newest(match[2]) if match[4] == "main" else self.server.repos[match[2]][match[4]]
             return self.answer([{"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
                                 for name, data in files.items()])
         self.answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
 
     do_HEAD = do_GET
+
+    def newest(self, repo: str) -> dict[str, bytes]:
+        return list(self.server.repos[repo].values() or [{}])[-1]
 
     def do_PUT(self):
         data = self.body()
@@ -100,13 +103,15 @@ class Handler(BaseHTTPRequestHandler):
                 {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith((".safetensors", ".png")) else "regular",
                  "shouldIgnore": False} for file in json.loads(body)["files"]]})
         if match and match[3] == "commit":
-            files = {}
+            files = dict(self.newest(match[2]))
             for line in map(json.loads, body.splitlines()):
                 value = line["value"]
                 if line["key"] == "file":
                     files[value["path"]] = base64.b64decode(value["content"])
                 elif line["key"] == "lfsFile":
                     files[value["path"]] = self.server.objects[value["oid"]]
+                elif line["key"] == "deletedFile":
+                    del files[value["path"]]
             oid = hashlib.sha1(body).hexdigest()
             self.server.repos[match[2]][oid] = files
             self.server.wrote.append(f"commit {match[2]}")

@@ -706,6 +706,12 @@ def test_animations_strips_and_archives(page: Page):
     time.sleep(0.3)
     name, data = saved(page, "frame")
     assert name.endswith("-step-1.png") and np.asarray(Image.open(io.BytesIO(data))).std() > 40  # noise
+    view(page, "Clean")
+    page.locator(".stage").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Use this frame").click()  # no settings make that face again
+    expect(page.locator("#keep .shown")).to_have_text("This face came from another one: it has no settings of its own.")
+    expect(page.get_by_role("button", name="Copy link")).to_be_disabled()
 
 
 def test_an_animation_of_more_than_a_request_may_hold_is_thinned(page: Page):

@@ -162,6 +162,11 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     """The tiny weights with a crisp SRResNet."""
     folder = Path(shutil.copytree(tiny_weights, tmp_path_factory.mktemp("release") / "weights"))
     save_crisp(folder)
+    (folder / "targets").mkdir()
+    shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
+    (folder / "README.md").write_text("![Faces](../assets/faces.png) and [more](../training/README.md)")
+    (folder.parent / "assets").mkdir()
+    (folder.parent / "assets" / "faces.png").write_bytes(b"a picture")
     return folder
 
 
@@ -172,6 +177,7 @@ def published(hub, release, tmp_path_factory) -> str:
     code = f"""from deploy.publish import main
 main(["weights", "--repo", "me/faces", "--weights", {str(release)!r}])
 main(["space", "--repo", "me/page"])"""
+    hub.repos["me/page"] = {"earlier": {"ui/old.py": b"", ".gitattributes": b""}}
     done = run(hub, tmp_path_factory.mktemp("home"), "-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
     assert hub.wrote == ["create model me/faces", "commit me/faces", "create space me/page", "commit me/page"]
@@ -198,6 +204,9 @@ def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny
     assert repo == "me/faces" and release_hash(release).startswith(digest) and not release_hash(tiny_weights).startswith(digest)
     assert {name: hub.repos[repo][revision][f"{name}.safetensors"] for name in FILES + OPTIONAL} == {
         name: (release / f"{name}.safetensors").read_bytes() for name in FILES + OPTIONAL}
+    others = {name: data for name, data in hub.repos[repo][revision].items() if name.removesuffix(".safetensors") not in FILES + OPTIONAL}
+    assert others.pop("targets/noise.safetensors") == (ROOT / "weights" / "targets" / "noise.safetensors").read_bytes()
+    assert others == {"README.md": b"![Faces](assets/faces.png) and [more](../training/README.md)", "assets/faces.png": b"a picture"}
     code = f"""
 import time
 from model import hub
@@ -245,7 +254,8 @@ print(time.monotonic() - start < 20)
 
 
 def test_the_page_goes_to_a_space(published, hub):
-    [files] = hub.repos["me/page"].values()
+    first, files = hub.repos["me/page"].values()
+    assert "ui/old.py" in first and "ui/old.py" not in files and ".gitattributes" in files  # what is no longer there goes
     assert files["app.py"] == (ROOT / "app.py").read_bytes() and files["README.md"].startswith(b"---\ntitle: Facet")
     assert files["weights/unet.safetensors"] == (ROOT / "weights" / "unet.safetensors").read_bytes()
     assert not [name for name in files if name.startswith(("tests", "training", ".git", "runs"))]

@@ -71,6 +71,9 @@ def test_prompts_survive_a_file(tmp_path):
     written = [("a | b, no glasses", stated), ("", np.zeros(40, np.int8))]
     prompts.write_prompts(tmp_path / "some.txt", written, "a remark")
     read = prompts.read_prompts(tmp_path / "some.txt")
+    (tmp_path / "other.txt").write_text("a man | +Male -Happy\n")
+    with pytest.raises(InputError, match="other.txt states '-Happy'"):
+        prompts.read_prompts(tmp_path / "other.txt")
     assert [text for text, _ in read] == ["a | b, no glasses", ""]
     assert all((a == b).all() for (_, a), (_, b) in zip(written, read, strict=True))
 

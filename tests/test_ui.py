@@ -78,6 +78,7 @@ def test_words_and_boxes_add_up():
     assert picker.combined("", [], []) == "" and picker.combined(None, [], []) == ""
     assert picker.combined("a woman", [], []) == "a woman"
     assert picker.combined("", ["Smiling"], ["Eyeglasses"]) == "Photo of person smiling, no eyeglasses."
+    assert picker.combined(" ... ", ["Smiling"], []) == "Photo of person smiling." and picker.combined("...", [], []) == "..."
     assert picker.combined(" a woman. ", ["Smiling"], ["Eyeglasses"]) == "a woman, smiling, no eyeglasses."
     with pytest.raises(InputError, match="contradict"):
         picker.combined("free", ["Bald", "Bangs"], [])
@@ -343,6 +344,8 @@ def test_all_in_one_archive(pipe, count):
     assert json.loads(archive.read("settings.json")) == NOW and archive.testzip() is None
     if count == 4:
         assert json.loads(opened(archive.read("face-7.png")).text["facet"])["seed"] == 7
+    bare = zipfile.ZipFile(io.BytesIO(exports.make(wish("zip", count=count, settings=False))[1]))
+    assert set(bare.namelist()) == {"steps.webp", "steps.png", *faces} and not any(opened(bare.read(name)).text for name in faces)
 
 
 @pytest.mark.parametrize("bad", [{"what": "exe"}, {"what": ["png"]}, {"image": None}, {"image": "/etc/hostname"}, {"count": 5}, {"count": [1]},

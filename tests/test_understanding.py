@@ -50,6 +50,7 @@ def test_empty_long_and_strange_prompts(clip):
     assert understand(clip, "x" * 5_000_000 + " glasses").cut  # no copies of it are made
     assert len(record.make("x" * 9000, "y" * 9000)["prompt"]) == LONGEST == len(record.make("", "y" * 9000)["negative_prompt"])
     assert understand(clip, "skateboard " * 500).unknown == ["skateboard"]
+    assert understand(clip, "a 'zzzqx' man").unknown == ["zzzqx"]
     assert understand(clip, "\x00(((.*+?[[\\ 😀 'glasses'").unknown == []
 
 

@@ -46,8 +46,6 @@ def _things(attribute: str) -> list[str]:
     return [_bare(words) for kind in ("with", "wearing") for words in kinds.get(kind, []) if not words.startswith(("no ", "the "))]
 
 
-
-
 def all_words() -> list[str]:
     """Every word or phrase by which the table states or denies something."""
     return [words for kinds in PHRASES.values() for group in kinds.values() for words in group] + [

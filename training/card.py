@@ -26,7 +26,8 @@ def write_card(path: Path, tables: str) -> None:
 def card(report: dict) -> str:
     """A report of training/evaluate.py as Markdown. What was not measured is left out."""
     size, settings = report["size"], ", ".join(f"{name} {value}" for name, value in report["settings"].items())
-    parts = [f"{size['sets']} sets of {size['count']} faces from captions of validation faces, at the defaults ({settings}).",
+    sets = f"{size['sets']} sets" if size["sets"] > 1 else "One set"
+    parts = [f"{sets} of {size['count']} faces from captions of validation faces, at the defaults ({settings}).",
              *(make(report) for make in (goals_table, distances_table, distances_note, adherence_table, attributes_table))]
     optional = {"memorisation": copies_table, "diversity": diversity_note, "loss_by_noise": loss_table}
     parts += [make(report[key]) for key, make in optional.items() if report.get(key)]
@@ -87,7 +88,7 @@ def distances_table(report: dict) -> str:
 def distances_note(report: dict) -> str:
     """What the table of distances means, and how far apart the two kinds of sources are."""
     scale = report.get("scale", {})
-    note = ("Mean ± standard deviation over the sets. Fréchet distances are to all training faces, in features of the frozen "
+    note = ("Mean ± standard deviation over the sets. " if report["size"]["sets"] > 1 else "") + ("Fréchet distances are to all training faces, in features of the frozen "
             f"judge ({report['weights']['judge']['hash']}); the other three are beside as many validation faces.")
     if scale:
         note += (f" Real faces are {scale['count']} validation faces a set, which no network was trained on; only the floor's kernel "

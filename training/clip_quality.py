@@ -16,6 +16,7 @@ from training.prompts import Prompts
 NOUNS = {"glasses": "Eyeglasses", "beard": "No_Beard", "hat": "Wearing_Hat", "earrings": "Wearing_Earrings", "bangs": "Bangs",
          "necklace": "Wearing_Necklace", "moustache": "Mustache", "lipstick": "Wearing_Lipstick", "sideburns": "Sideburns"}
 
+
 def satisfies(attributes: Tensor, stated: Tensor) -> Tensor:
     """(N, 40) bool faces, (M, 40) stated captions -> (N, M) bool: the face has all that is stated, lacks what is denied."""
     faces = attributes.float()

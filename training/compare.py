@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         rows.append("| --- " * (rows[0].count("|") - 1) + "|")
         for word, config in recipes.items():
             run = options.state_dir / word
+            if (run / "state.pt").exists():  # it may have begun from other weights
+                raise InputError(f"{run} holds an earlier comparison: delete it or choose another --state-dir.")
             train(prepared, clip, replace(config, checkpoint_seconds=math.inf), run, run / "unet.safetensors", options.minutes,
                   options.device, options.start_from)
             last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])

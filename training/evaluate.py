@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("count", "sets", "each", "threes"):
         parser.add_argument(f"--{name}", type=int, help=f"{getattr(Size(), name)} unless told (see Size)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
-    parser.add_argument("--grid", type=Path, help="only write the grid of faces to this PNG, and free-text.png beside it")
+    parser.add_argument("--grid", type=Path, help="only write the grid of faces to this PNG, and free-text.png and unseen.png beside it")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}

@@ -27,7 +27,7 @@ Prompts = list[tuple[str, np.ndarray]]  # a prompt, and what it states: (40,) in
 
 
 def read_prompts(path: Path) -> Prompts:
-    """Read a file of `prompt | +Present -Absent` lines; lines that begin with # are remarks."""
+    """Read a file of `prompt | +Present -Absent` lines; lines that begin with # are remarks. Raises InputError for another name."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -35,6 +35,8 @@ def read_prompts(path: Path) -> Prompts:
         prompt, statements = line.rsplit("|", 1)
         stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
         for word in statements.split():
+            if word[1:] not in ATTRIBUTES:
+                raise InputError(f"{path.name} states {word!r}, which is none of the 40 attributes with a + or - before it.")
             stated[ATTRIBUTES.index(word[1:])] = 1 if word[0] == "+" else -1
         found.append((prompt.strip(), stated))
     return found
@@ -61,7 +63,7 @@ def draw_captions(prepared: Prepared, count: int) -> Prompts:
 def draw_threes(prepared: Prepared, count: int) -> Prompts:
     """Prompts of three attributes in CelebA's wording: such as occur together, as often wanted as not.
 
-    The first attribute goes through all 40, wanted and then not; a random validation face that suits it adds two more.
+    The first attribute goes through all 40, not wanted and then wanted; a random validation face that suits it adds two more.
     """
     rows, rng, found = prepared.attributes[prepared.validation].numpy(), Random(3), []
     while len(found) < count:

@@ -1,7 +1,7 @@
 """Sharpen SRResNet by adversarial training: SRGAN, Ledig et al. 2017, section 2.2 and figure 4.
 
     python -m training.train_srgan --data data --start-from weights/srresnet.safetensors --max-minutes 60
-    python -m training.train_srgan --blend 0.6 --start-from weights/srresnet.safetensors --out weights/srresnet_crisp.safetensors
+    python -m training.train_srgan --blend 0.5 --start-from weights/srresnet.safetensors --out weights/srresnet_crisp.safetensors
     torchrun --nproc-per-node 2 -m training.train_srgan ...        several GPUs or machines
 
 Goes on from a network trained by training/train_srresnet.py and writes a second one, srresnet_crisp.safetensors. A run that ends

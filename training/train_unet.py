@@ -64,10 +64,10 @@ class TrainConfig:
 
 TINY = UNetConfig(channels=(16, 32), attention=(1,), hidden=32)
 RECIPES = {
-    "default": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256)), batch=64, muon=0.95),
+    "default": TrainConfig(batch=64, muon=0.95),
     "base": TrainConfig(network=UNetConfig(channels=(96, 192, 384), blocks=2, attention=(2,), hidden=512),
                         batch=256, average_every=1, half_life=250_000),
-    "lecture": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256), band_only=True, target="noise"), epochs=100,
+    "lecture": TrainConfig(network=UNetConfig(band_only=True, target="noise"), epochs=100,
                            batch=1250, micro_batch=64, learning_rate=1e-3, decay=False, weight_decay=0.0,
                            walk_timesteps=True),
     "small": TrainConfig(network=UNetConfig(channels=(32, 64, 64), attention=(2,), hidden=64), half_life=10_000),

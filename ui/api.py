@@ -25,8 +25,8 @@ def generate(prompt: str, negative_prompt: str = "", seed: int = 0, steps: int =
 
     Each message is a dict: `step` of `total`, `noise_level` (1 is pure noise, 0 none), `seed`, `note` (empty, or one line
     saying that the prompt was too long and was cut), and `frames`, a list of every step since the message before. A frame
-    is a dict of `step`, `noise_level`, `denoised` (the face as predicted at this step) and `noisy` (the image the step
-    works on), both JPEG data URIs. The last frame's `denoised` is the finished face. The same prompt, seed and settings
+    is a dict of `step`, `noise_level`, `denoised` (the face as predicted at this step) and `noisy` (the noisy
+    image after it, which the next step starts from), both JPEG data URIs. The last frame's `denoised` is the finished face. The same prompt, seed and settings
     give the same face.
 
     Parameters:

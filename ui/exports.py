@@ -95,14 +95,14 @@ def _film_strip(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> byt
 
 
 def _bundle(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
-    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and the settings."""
-    small = read_picture(file_of(sent.get("image")))
-    files = {"settings.json": json.dumps(found or {}, indent=1, ensure_ascii=False).encode()}
+    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the settings."""
+    small, found = read_picture(file_of(sent.get("image"))), found if sent.get("settings", True) else None
+    files = {"settings.json": json.dumps(found, indent=1, ensure_ascii=False).encode()} if found else {}
     if _count(sent) > 1:
         for seed, face in zip(_seeds(sent), _cells(small, _count(sent)), strict=True):
             files[f"face-{seed}.png"] = with_settings(face, found and {**found, "seed": seed})
     else:
-        files |= {"face-64.png": with_settings(small, found), "face-512.png": _png({**sent, "settings": True}, found)}
+        files |= {"face-64.png": with_settings(small, found), "face-512.png": _png(sent, found)}
     if len(sent.get("frames") or []) > 1:
         files |= {"steps.webp": _animation({**sent, "what": "webp"}, found), "steps.png": _film_strip(sent, found)}
     buffer = io.BytesIO()

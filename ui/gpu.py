@@ -1,7 +1,5 @@
 """ZeroGPU of Hugging Face Spaces, which lends a GPU for a run at a time. Import this before anything that imports torch."""
 
-import os
-
 import gradio as gr
 
 try:
@@ -9,7 +7,6 @@ try:
 except ImportError:
     spaces = None
 
-ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # the package's own test
 SECONDS = 60  # that a GPU is asked for, at most; a run of 25 steps takes about one
 
 

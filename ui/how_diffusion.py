@@ -231,7 +231,7 @@ def targets(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, without an exponent where one can do without: 0.0421, 12.3, 4 530."""
+    """Three digits that count, without an exponent where one can do without: 0.0421, 12.3, 4,530."""
     if value and not 1e-4 <= value < 1e5:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa} × 10<sup>{int(exponent)}</sup>".replace("-", "−")

@@ -78,9 +78,10 @@ def typed(words: Any) -> str:
 def combined(words: str, present: list[str], absent: list[str]) -> str:
     """The prompt of typed words and boxes. Raises InputError if the boxes contradict each other."""
     words, boxes = typed(words), attributes.attributes_to_prompt(present, absent)
-    if not words or not boxes:
-        return words or boxes
-    return f"{words.rstrip(' .,;')}, {boxes.removeprefix(OPENING)}"
+    if not boxes:
+        return words
+    words = words.rstrip(" .,;")
+    return f"{words}, {boxes.removeprefix(OPENING)}" if words else boxes
 
 
 def parted(prompt: str) -> tuple[str, list[str], list[str]]:
