@@ -17,12 +17,12 @@ from model.errors import FacetError
 from model.pipeline import FacePipeline
 from ui import how_diffusion, how_guidance, how_inside, how_scale, how_targets
 from ui.component import ASSETS, asset
+from ui.draw import FIRST  # the face until the visitor has made one
 from ui.engine import HIDDEN, NETWORKS, pipeline
 from ui.how_diffusion import Recipe, face
 from ui.how_html import image
 from ui.record import read_record
 
-FIRST = {"prompt": "a smiling woman with blond hair", "seed": 2}  # the face until the visitor has made one
 WAITING = '<p class="waiting">Computed when it comes into view.</p>'
 
 

@@ -13,7 +13,7 @@ from model.unet import FLAGS
 from ui.how_diffusion import Recipe, noised
 from ui.how_html import colour, tile, tiles
 
-STEP = 70   # timestep of the answers: the face is not decided yet, and no longer only noise
+STEP = 85   # timestep of the answers: the prompt still decides much, and the face can be seen already
 STEPS = 12  # of the reverse diffusion, for faces that only illustrate
 
 
@@ -41,8 +41,8 @@ def draw(pipe: FacePipeline, recipe: Recipe) -> str:
     whole, promptless, blind = answers(pipe, recipe)
     neither, by_prompt, by_attention, both = faces(pipe, recipe.prompt, recipe.seed, guidance)
     return (tiles(tile(colour(whole), "The whole network", "what a step goes on from"),
-                  tile(colour(promptless), "Without the prompt", "and away from this"),
-                  tile(colour(blind), "Without self-attention", "and away from this"),
+                  tile(colour(promptless), "Without the prompt", "it leads away from this"),
+                  tile(colour(blind), "Without self-attention", "it leads away from this"),
                   title=f"Three answers to the same noisy face, at timestep {STEP}")
             + tiles(tile(neither, "No guidance", "the first answer alone"),
                     tile(by_prompt, "By the prompt", f"guidance {guidance:g}"),
