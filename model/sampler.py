@@ -192,7 +192,7 @@ def guided(
     """A network as a `denoise` with two kinds of guidance, each away from a branch that knows less.
 
     Classifier-free guidance (Ho & Salimans 2022, eq. 6; their w is guidance - 1) leads away from what the network draws without the
-    condition, so it makes faces fit the prompt. Perturbed-attention guidance (Ahn et al. 2024, eq. 16; their s is `attention`) leads
+    condition, so it makes faces fit the prompt. Perturbed-attention guidance (PAG, Ahn et al. 2024; their s is `attention`) leads
     away from what it draws without self-attention, where no part of a face knows of the others, so it puts the parts together.
     Only the branches that count are run, all in one batch: a face whose guidance is 1 needs no unconditional one.
 

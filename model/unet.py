@@ -148,7 +148,7 @@ class UNet(nn.Module):
         :param t:         (N,), in [0, 1].
         :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each 0 or 1.
         :param perturbed: (N,) bool, the images whose self-attention is switched off: its map is the identity, as
-                          perturbed-attention guidance wants it (Ahn et al. 2024, section 4.2). None: of no image.
+                          perturbed-attention guidance wants it (Ahn et al. 2024). None: of no image.
         :return:          (N, 3, H, W).
         """
         band = timestep_band(t.to(noisy.dtype), *noisy.shape[-2:])
