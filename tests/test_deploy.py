@@ -258,7 +258,7 @@ def test_the_page_goes_to_a_space(published, hub):
     assert "ui/old.py" in first and "ui/old.py" not in files and ".gitattributes" in files  # what is no longer there goes
     assert files["app.py"] == (ROOT / "app.py").read_bytes() and files["README.md"].startswith(b"---\ntitle: Facet")
     assert files["weights/unet.safetensors"] == (ROOT / "weights" / "unet.safetensors").read_bytes()
-    assert not [name for name in files if name.startswith(("tests", "training", ".git", "runs"))]
+    assert not [name for name in files if name.startswith(("tests", "training", ".github", ".gitignore", "runs"))]
 
 
 def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
