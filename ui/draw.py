@@ -85,11 +85,11 @@ def redraw(words: str, picks: Any, negative: str, count: int, new_seed: bool, se
 
 
 def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
-    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record."""
+    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a frame)."""
     try:
         sent = event._data if isinstance(event._data, dict) else {}
         face = read_face(file_of(sent.get("image")))
-        settings = record.read_record(sent["record"])[0] if sent.get("record") else None
+        settings = record.read_record(sent["record"])[0] if sent.get("record") and not sent.get("step") else None
         told = f"Step {sent['step']} is the face now." if sent.get("step") else "Opened."
         run, pipe = str(sent.get("run")), engine.pipeline()
         yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), settings
