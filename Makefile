@@ -9,7 +9,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare embed train-clip train-words train-unet train-targets train-srresnet-general train-srresnet train-srgan evaluate
+.PHONY: help app test prepare embed train-clip train-words train-unet train-student train-targets train-srresnet-general train-srresnet train-srgan evaluate
 .PHONY: bench bench-peers bench-quality bench-sr grid pictures clean
 
 help:  ## list the targets
@@ -40,6 +40,10 @@ train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MI
 train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
 	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES)
 	cp runs/unet/unet.safetensors weights/
+
+train-student: .venv/dev  ## teach a network to draw in 4 calls what the U-Net in weights/ draws in many, MINUTES in all (after embed)
+	$(TRAIN) -m training.train_student --max-minutes $(MINUTES)
+	cp runs/student/student.safetensors weights/
 
 train-targets: .venv/dev  ## the small networks of "How it works", one for each of the lecture's targets, MINUTES each
 	for target in original previous noise; do $(TRAIN) -m training.train_unet --recipe small --target $$target \

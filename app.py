@@ -29,7 +29,7 @@ from ui.words import read
 HERE = Path(__file__).parent
 QUEUE = {"max_size": 32, "api_open": False}  # how many may wait, the next one is told to come back; nobody passes it by
 SAMPLERS = [("DPM-Solver++ (fast)", "dpmpp"), ("UniPC (best in few steps)", "unipc"), ("DDIM (plain)", "ddim"),
-            ("DDPM (the original, for 100 steps and more)", "ddpm")]
+            ("DDPM (the original, for 100 steps and more)", "ddpm"), ("Student (always 4 steps, guidance built in)", "student")]
 
 # The visitor's own fonts, so that nothing is fetched from elsewhere; shades far enough apart for WCAG's AA contrast.
 THEME = gr.themes.Base(primary_hue="teal", neutral_hue="stone", font=["system-ui", "sans-serif"],

@@ -6,7 +6,7 @@
 A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For each sampler and each budget of calls, faces are
 drawn from validation captions by as many steps as the budget allows, and their Fréchet distance to the training faces is
 measured as `make evaluate` does it (training/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
-all. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
+all. The student, if there is one, has one count of calls. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from benchmarks.server import ROOT
 from model.errors import FacetError, InputError
 from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS, time_grid
+from model.settings import STUDENT, STUDENT_STEPS
 from training.evaluate import prompts_of
 from training.fidelity import CACHE, fidelity
 from training.judge import FEATURES, Judge
@@ -30,6 +31,8 @@ REFERENCE = "ddpm 100 steps"
 
 def calls(steps: int, sampler: str) -> int:
     """Network calls for one face at the default guidance: each of its kinds takes one more within its interval."""
+    if sampler == STUDENT:
+        return STUDENT_STEPS
     times = time_grid(steps, sampler)[:-1]
     return steps + sum(int(((times >= low) & (times <= high)).sum()) for low, high in (DEFAULTS.guidance_interval, DEFAULTS.attention_interval))
 
@@ -43,11 +46,12 @@ def steps_within(budget: int, sampler: str) -> int:
 
 
 def measure(pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE) -> dict:
-    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial"; REFERENCE is 100 steps of DDPM."""
+    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial"; REFERENCE is 100 steps of DDPM, STUDENT its own."""
     captions, _ = prompts_of(CAPTIONS, faces)
     plans = {f"{sampler} {budget}": (sampler, steps_within(budget, sampler)) for budget in sorted(budgets) for sampler in samplers}
+    student = {STUDENT: (STUDENT, STUDENT_STEPS)} if pipe.student else {}
     found = {}
-    for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **plans}.items():
+    for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **plans}.items():
         distances = fidelity(pipe, judge, captions, [SEED], cache, steps=steps, sampler=sampler)
         found[name] = {"steps": steps, "calls": calls(steps, sampler)} | {kind: distances[kind]["mean"] for kind in FEATURES}
         print(name, found[name], flush=True)
@@ -60,8 +64,7 @@ def table(found: dict[str, dict], budgets: list[int], samplers: list[str]) -> st
     for budget in sorted(budgets):
         cells = [found[f"{sampler} {budget}"] for sampler in samplers]
         rows.append(f"| {budget} | " + " | ".join(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells) + " |")
-    reference = found[REFERENCE]
-    rows.append(f"\n100 steps of DDPM, {reference['calls']} calls: {reference['pooled']:.2f} / {reference['spatial']:.1f}")
+    rows += [f"\n{name}, {row['calls']} calls: {row['pooled']:.2f} / {row['spatial']:.1f}" for name, row in found.items() if name in (REFERENCE, STUDENT)]
     return "\n".join(rows)
 
 
@@ -70,7 +73,7 @@ def plot(found: dict[str, dict], samplers: list[str], path: Path) -> None:
     from matplotlib.figure import Figure
     figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2), FEATURES):
-        for sampler in samplers:
+        for sampler in [*samplers, *({STUDENT} & found.keys())]:
             points = [row for name, row in found.items() if name != REFERENCE and name.split()[0] == sampler]
             axes.plot([row["calls"] for row in points], [row[kind] for row in points], marker="o", markersize=3, label=sampler)
         axes.axhline(found[REFERENCE][kind], color="gray", linestyle="--", label=REFERENCE)

@@ -13,6 +13,7 @@ from PIL import Image
 from model.errors import FacetError
 from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS
+from model.settings import STUDENT
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--negative", default="", help="what to avoid")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=DEFAULTS.steps)
-    parser.add_argument("--sampler", choices=SAMPLERS, default=DEFAULTS.sampler)
+    parser.add_argument("--sampler", choices=(*SAMPLERS, STUDENT), default=DEFAULTS.sampler)
     parser.add_argument("--guidance", type=float, default=DEFAULTS.guidance)
     parser.add_argument("--out", type=Path, default=Path("face.png"), help="the 512 px picture")
     parser.add_argument("--faithful", action="store_true", help="enlarge without inventing the finest detail, as the page does at a click")

@@ -13,7 +13,7 @@ from pathlib import Path
 from model.errors import WeightsError
 
 FILES = ("clip", "unet", "srresnet")
-OPTIONAL = ("srresnet_crisp",)  # fetched and hashed where a release has it
+OPTIONAL = ("srresnet_crisp", "student")  # fetched and hashed where a release has it
 SECONDS = 180.0  # that fetching may take in all; the Hub's client has only limits for each answer
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")
 

@@ -25,9 +25,9 @@ from model.edits import along, middle_square, slerp, stated_and_denied
 from model.errors import InputError, WeightsError
 from model.hub import FILES, fetch
 from model.memory import frugal
-from model.sampler import SAMPLERS, Draw, Step, face_noise, guided, time_grid
-from model.settings import (DEFAULTS, MAX_AT_ONCE, MAX_SERIES, MAX_STRENGTH, check_settings, interval, listed, number,
-                            pictures, text, whole)
+from model.sampler import SAMPLERS, Draw, Step, ddim, face_noise, guided, time_grid
+from model.settings import (DEFAULTS, MAX_AT_ONCE, MAX_SERIES, MAX_STRENGTH, STUDENT, STUDENT_STEPS, check_settings, interval, listed,
+                            number, pictures, text, whole)
 from model.settings import MAX_GUIDANCE, MAX_SEED, MAX_STEPS  # noqa: F401, for whoever asks the pipeline for its limits
 from model.srresnet import SRResNet, upscale
 from model.understanding import Understood, understand
@@ -54,9 +54,11 @@ class Frame:
 class FacePipeline:
     """CLIP, U-Net and SRResNet that belong together, on one device. Holds no state between calls: safe to share."""
 
-    def __init__(self, clip: Clip, unet: UNet, upscaler: SRResNet, device: torch.device, crisp: SRResNet | None = None):
+    def __init__(self, clip: Clip, unet: UNet, upscaler: SRResNet, device: torch.device, crisp: SRResNet | None = None,
+                 student: UNet | None = None):
         self.clip, self.unet, self.upscaler, self.device = clip, unet, upscaler, device
         self.crisp = crisp  # the adversarially trained upscaler, where there is one
+        self.student = student  # draws in four network calls nearly what the U-Net draws in many, where there is one
         self._empty = self._condition([""])
 
     @classmethod
@@ -74,9 +76,14 @@ class FacePipeline:
         if unet.info.get("clip") != clip.hash:
             raise WeightsError(f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
                                f"{paths['clip']} ({clip.hash}): take both from the same release.")
-        crisp = folder / "srresnet_crisp.safetensors"
-        return cls(clip, unet, SRResNet.from_file(paths["srresnet"], device), device,
-                   SRResNet.from_file(crisp, device) if crisp.is_file() else None)
+        crisp, student = (folder / f"{name}.safetensors" for name in ("srresnet_crisp", "student"))
+        pipe = cls(clip, unet, SRResNet.from_file(paths["srresnet"], device), device,
+                   SRResNet.from_file(crisp, device) if crisp.is_file() else None,
+                   UNet.from_file(student, device) if student.is_file() else None)
+        if pipe.student and pipe.student.info.get("teacher") != unet.info["hash"]:
+            raise WeightsError(f"{student} learnt from another U-Net ({pipe.student.info.get('teacher', 'unnamed')}) than "
+                               f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`.")
+        return pipe
 
     # --- faces ---------------------------------------------------------------------------------------------------
 
@@ -88,7 +95,8 @@ class FacePipeline:
         :param prompt:          any text; "" is any face. What lies beyond CLIP's 77 tokens is ignored (see `prompt_note`).
         :param seed:            0 to 2**32 - 1; the same seed and settings make the same face.
         :param steps:           1 to 1000.
-        :param sampler:         one of sampler.SAMPLERS.
+        :param sampler:         one of sampler.SAMPLERS, or "student": the network of student.safetensors, whose four steps and
+                                guidance are built in; it starts from noise and knows no negative prompt.
         :param guidance:        0 to 20; used within DEFAULTS.guidance_interval. (Perturbed-attention guidance is always that of DEFAULTS.)
         :param negative_prompt: what to avoid; takes the empty text's place in the guidance.
         :param start_from:      (H, W, 3) uint8, a face to change instead of noise alone (SDEdit, Meng et al. 2022): its
@@ -174,6 +182,8 @@ class FacePipeline:
     def guidances(self, prompt: str, seed: int, values: Sequence[float], steps: int = DEFAULTS.steps,
                   sampler: str = DEFAULTS.sampler, negative_prompt: str = "") -> np.ndarray:
         """The same noise and prompt under up to 64 guidances, each 0 to 20: (N, 64, 64, 3) uint8."""
+        if sampler == STUDENT:
+            raise InputError("The student's guidance is built in: choose another sampler.")
         values = [check_settings(seed, steps, sampler, value)[3] for value in listed("The guidances", values, 1, MAX_SERIES)]
         seeds, steps, sampler, _ = _checked([seed] * len(values), steps, sampler, 1)
         conditions = self._condition([prompt]).expand(len(values), -1)
@@ -273,12 +283,24 @@ class FacePipeline:
     def _sample(self, conditions: Tensor, avoid: Tensor, draw: Draw, steps: int, sampler: str,
                 guidance: float | list[float], fixed: Mapping[str, Any], start_from: Tensor | None = None,
                 strength: float = 1.0, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
+        if sampler == STUDENT:
+            return self._sample_student(conditions, avoid, draw, start_from, watch)
         config = self.unet.config
         denoise = guided(partial(frugal, self.unet), conditions, avoid, guidance, config.target, config.steps, watch=watch, **fixed)
         times, x = time_grid(steps, sampler, strength), draw()
         if start_from is not None:
             x = add_noise(start_from.to(x).expand_as(x), x, times[:1].expand(len(x)))
         return SAMPLERS[sampler](denoise, x, times, draw)
+
+    def _sample_student(self, conditions: Tensor, avoid: Tensor, draw: Draw, start_from: Tensor | None,
+                        watch: Callable[[Tensor | None], None] | None) -> Iterator[Step]:
+        if self.student is None:
+            raise InputError("There is no student: student.safetensors is not among the weights.")
+        if start_from is not None or not torch.equal(avoid.expand_as(conditions), self._empty.expand_as(conditions)):
+            raise InputError("The student starts from noise and knows no negative prompt: choose another sampler.")
+        config = self.student.config
+        denoise = guided(partial(frugal, self.student), conditions, avoid, 1.0, config.target, config.steps, watch=watch)
+        return ddim(denoise, draw(), time_grid(STUDENT_STEPS, "ddim"), draw)
 
 
 def _checked(seeds, steps, sampler, guidance) -> tuple[list[int], int, str, float]:

@@ -8,6 +8,7 @@ from model.errors import InputError
 from model.sampler import SAMPLERS
 
 MAX_STEPS = 1000    # of the reverse diffusion
+STUDENT, STUDENT_STEPS = "student", 4  # the network that draws in so few steps (training/train_student.py), named as a sampler is
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**32 - 1
 MAX_STRENGTH = 5.0  # of one attribute: 1 is as far from the prompt as stating it
@@ -33,12 +34,16 @@ DEFAULTS = Settings()
 
 
 def check_settings(seed, steps, sampler, guidance) -> tuple[int, int, str, float]:
-    """The four settings as int, int, str, float. Raises InputError, one line, for what cannot be used."""
+    """The four settings as int, int, str, float. Raises InputError, one line, for what cannot be used.
+
+    The student's steps and guidance are built in: they come back in place of what was asked.
+    """
     seed = whole("The seed", seed, 0, MAX_SEED)
     steps = whole("The number of steps", steps, 1, MAX_STEPS)
-    if not isinstance(sampler, str) or sampler not in SAMPLERS:
-        raise InputError(f"The sampler must be one of {', '.join(SAMPLERS)}, not {_shown(sampler)}.")
-    return seed, steps, sampler, number("The guidance", guidance, 0, MAX_GUIDANCE)
+    guidance = number("The guidance", guidance, 0, MAX_GUIDANCE)
+    if not isinstance(sampler, str) or sampler not in (*SAMPLERS, STUDENT):
+        raise InputError(f"The sampler must be one of {', '.join((*SAMPLERS, STUDENT))}, not {_shown(sampler)}.")
+    return (seed, STUDENT_STEPS, sampler, DEFAULTS.guidance) if sampler == STUDENT else (seed, steps, sampler, guidance)
 
 
 def whole(name: str, value, least: int, most: int) -> int:

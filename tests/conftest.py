@@ -99,6 +99,13 @@ def save_crisp(folder: Path) -> None:
     checkpoint.save(folder / "srresnet_crisp.safetensors", network.state_dict(), vars(network.config), {"kind": "srresnet"})
 
 
+def save_student(folder: Path) -> None:
+    """Put a student.safetensors, of random weights, into a folder of weights as one that learnt from its U-Net."""
+    teacher = UNet.from_file(folder / "unet.safetensors")
+    torch.manual_seed(2)
+    save_unet(folder / "student.safetensors", random_unet(), teacher.info["clip"], teacher=teacher.info["hash"])
+
+
 def random_unet() -> UNet:
     unet = UNet(TINY)
     for parameter in unet.parameters():  # zero-initialised layers would make every face the same

@@ -19,7 +19,7 @@ from model.errors import InputError
 from model.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
-from tests.conftest import ROOT, draw_face, save_crisp
+from tests.conftest import ROOT, draw_face, save_crisp, save_student
 from tests.fake_hub import FakeHub
 from tests.server import contents, dockerfile, environment
 from training import train_unet
@@ -162,6 +162,7 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     """The tiny weights with a crisp SRResNet."""
     folder = Path(shutil.copytree(tiny_weights, tmp_path_factory.mktemp("release") / "weights"))
     save_crisp(folder)
+    save_student(folder)
     (folder / "targets").mkdir()
     shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
     (folder / "README.md").write_text("![Faces](../assets/faces.png) and [more](../training/README.md)")

@@ -131,7 +131,7 @@ def test_settings_are_usable_or_refused(seed, steps, sampler, guidance):
     except InputError as error:
         assert "\n" not in str(error)
     else:
-        assert 0 <= seed < 2**32 and 1 <= steps <= 1000 and sampler in SAMPLERS and 0 <= guidance <= 20
+        assert 0 <= seed < 2**32 and 1 <= steps <= 1000 and sampler in (*SAMPLERS, "student") and 0 <= guidance <= 20
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -24,6 +24,7 @@ import model
 from model.attributes import ATTRIBUTES
 from model.diffusion import training_pair
 from model.pipeline import DEFAULTS, FacePipeline
+from model.settings import STUDENT
 from training.captions import caption
 from training.distances import frechet_from_samples, kernel_distance, nearest, precision_recall, spread
 from training.judge import FEATURES, Judge
@@ -41,7 +42,8 @@ CODE = ("pipeline.py", "sampler.py", "diffusion.py", "unet.py", "clip.py")  # wh
 def draw(pipe: FacePipeline, prompts: Sequence[str], seeds: Sequence[int], cache: Path = CACHE, **settings) -> np.ndarray:
     """`pipe.generate`, with a cache on disk under the hash of weights, code, settings, prompts and seeds."""
     code = hashlib.sha256(b"".join((Path(model.__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
-    maker = [pipe.clip.hash, pipe.unet.info["hash"], code, {**asdict(DEFAULTS), **settings}]
+    network = pipe.student if settings.get("sampler") == STUDENT else pipe.unet
+    maker = [pipe.clip.hash, network.info["hash"], code, {**asdict(DEFAULTS), **settings}]
     cache.mkdir(parents=True, exist_ok=True)
     faces = []
     for start in tqdm(range(0, len(prompts), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):

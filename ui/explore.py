@@ -9,8 +9,9 @@ import gradio as gr
 from model import attributes
 from model.errors import FacetError, InputError
 from model.pipeline import MAX_SEED
+from model.settings import STUDENT
 from ui import engine, record
-from ui.draw import status
+from ui.draw import LIVE_SAMPLER, LIVE_STEPS, status
 from ui.frames import file_of, jpeg, png, read_face
 
 STRENGTHS = (-2, -1, 0, 1, 2)
@@ -35,6 +36,8 @@ def sweep(current: Any) -> tuple[Any, dict[str, str]]:
     """The face on screen under several strengths of guidance -> strip, status."""
     def make() -> dict[str, Any]:
         now = _now(current)
+        if now["sampler"] == STUDENT:  # its guidance is built in
+            now |= {"sampler": LIVE_SAMPLER, "steps": LIVE_STEPS}
         settings = _settings(now)
         settings.pop("guidance")
         faces = engine.pipeline().guidances(now["prompt"], now["seed"], GUIDANCES, **settings)

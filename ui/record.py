@@ -32,7 +32,8 @@ def read_record(values: Any) -> tuple[dict[str, Any], list[str]]:
             record[name] = _checked(name, value)
         except InputError as error:
             ignored.append(str(error))
-    return record, ignored
+    _, steps, _, guidance = check_settings(record["seed"], record["steps"], record["sampler"], record["guidance"])
+    return record | {"steps": steps, "guidance": guidance}, ignored  # the student has its own
 
 
 def _checked(name: str, value: Any) -> Any:
