@@ -1,11 +1,18 @@
 """The one pipeline behind page and API, and what every event that runs it shares."""
 
+import contextvars
 import functools
+import inspect
 import os
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
+from model.device import pick_device
 from model.errors import WeightsError
 from model.hub import SOURCE
 from model.pipeline import FacePipeline
@@ -38,3 +45,46 @@ def pipeline() -> FacePipeline:
     """The one pipeline, loaded by whoever asks first. Raises WeightsError each time until the weights can be read."""
     with _loading:
         return _load(os.environ.get("FACET_WEIGHTS") or str(WEIGHTS))
+
+
+# --- one thread that computes -------------------------------------------------------------------------------------------
+# PyTorch keeps a team of OpenMP helpers for each thread that has computed. When all teams together are more than the cores, helpers
+# sleep between operations, and a forward takes half as long again. So on the CPU one thread computes for all; runs take turns by steps.
+
+ONE_THREAD = pick_device().type == "cpu"
+_here = threading.local()
+_computing = ThreadPoolExecutor(1, "computing", lambda: setattr(_here, "computes", True))
+_END = object()
+
+
+def compute(function: Callable[..., Any], *inputs: Any) -> Any:
+    """function(*inputs), on the computing thread; with a GPU, on this one."""
+    if not ONE_THREAD or getattr(_here, "computes", False):
+        return function(*inputs)
+    return _computing.submit(contextvars.copy_context().run, function, *inputs).result()
+
+
+def computing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, or generator function, run by the computing thread: whole, or from one yield to the next."""
+
+    @functools.wraps(function)
+    def whole(*inputs: Any) -> Any:
+        return compute(function, *inputs)
+
+    @functools.wraps(function)
+    def stepwise(*inputs: Any) -> Iterator[Any]:
+        run = function(*inputs)
+        try:
+            while (item := compute(next, run, _END)) is not _END:
+                yield item
+        finally:
+            _computing.submit(run.close)  # not waited for, since Python may end a forgotten generator on any thread
+
+    return stepwise if inspect.isgeneratorfunction(function) else whole
+
+
+def on_one_thread(demo: gr.Blocks) -> None:
+    """Let the computing thread run all events that run the networks, unless a GPU does the work."""
+    for event in demo.fns.values() if ONE_THREAD else ():
+        if event.concurrency_id == NETWORKS["concurrency_id"] and event.fn is not None:
+            event.fn = computing(event.fn)
