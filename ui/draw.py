@@ -92,7 +92,7 @@ def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
         sent = event._data if isinstance(event._data, dict) else {}
         face = read_face(file_of(sent.get("image")))
         settings = record.read_record(sent["record"])[0] if sent.get("record") and not sent.get("step") else None
-        told = f"Step {sent['step']} is the face now." if sent.get("step") else "Opened."
+        told = f"Step {sent['step']} is the face now." if sent.get("step") else "Enlarged to 512 pixels."
         run, pipe = str(sent.get("run")), engine.pipeline()
         yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), settings
         if more := crisp(pipe, face):
