@@ -16,9 +16,11 @@ from model.device import pick_device
 from model.errors import WeightsError
 from model.hub import SOURCE
 from model.pipeline import FacePipeline
+from ui.gpu import decorate
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-# For all events that run the networks; how many run side by side was chosen by `python -m benchmarks.load --limits 1 2 3 4`.
+# For all events that run the networks. On a CPU those side by side take turns (see below), so their number changes no total
+# (`python -m benchmarks.load --limits 1 2 3`).
 NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": int(os.environ.get("FACET_CONCURRENCY", 2))}
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # for the page's own events
 
@@ -85,6 +87,5 @@ def computing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def on_one_thread(demo: gr.Blocks) -> None:
     """Let the computing thread run all events that run the networks, unless a GPU does the work."""
-    for event in demo.fns.values() if ONE_THREAD else ():
-        if event.concurrency_id == NETWORKS["concurrency_id"] and event.fn is not None:
-            event.fn = computing(event.fn)
+    if ONE_THREAD:
+        decorate(demo, NETWORKS["concurrency_id"], computing)
