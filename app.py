@@ -19,7 +19,7 @@ from model.pipeline import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
 from ui import api, explore, how, waiting
 from ui.component import asset, component
 from ui.draw import COUNTS, draw, enlarge, greet, redraw, restore, schedule, status, warm_up
-from ui.engine import HIDDEN, NETWORKS, on_one_thread, pipeline  # noqa: F401, pipeline for whoever imports the app
+from ui.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
 from ui.exports import export
 from ui.guard import Guard, bound_memory
 from ui.picker import picker
@@ -177,7 +177,6 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
 demo.queue(**QUEUE)
 bound_memory(demo)
 lend(demo, NETWORKS["concurrency_id"])
-on_one_thread(demo)
 threading.Thread(target=warm_up, daemon=True).start()
 
 if __name__ == "__main__":

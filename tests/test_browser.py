@@ -129,8 +129,12 @@ def tool(page: Page, name: str) -> None:
 
 def setting(page: Page, name: str, value) -> None:
     field = page.locator(f"#{name} input").first
-    field.fill(str(value))
-    field.evaluate("field => field.blur()")
+    for _ in range(3):  # gradio may put the first value back a moment after a tab opens
+        field.fill(str(value))
+        field.evaluate("field => field.blur()")
+        time.sleep(0.2)
+        if field.input_value() == str(value):
+            break
 
 
 def set_steps(page: Page, steps: int) -> None:

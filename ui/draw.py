@@ -180,7 +180,7 @@ _opening = threading.Lock()
 def opening() -> dict[str, Any]:
     """A whole run in one message, made once per pipeline: the first thing a visitor sees. Raises FacetError."""
     with _opening:
-        return engine.compute(_run_of, engine.pipeline())
+        return _run_of(engine.pipeline())
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,26 +1,24 @@
 """The one pipeline behind page and API, and what every event that runs it shares."""
 
-import contextvars
 import functools
-import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+import torch
+from torch import Tensor
 
 from model.device import pick_device
 from model.errors import WeightsError
 from model.hub import SOURCE
 from model.pipeline import FacePipeline
-from ui.gpu import decorate
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-# For all events that run the networks. On a CPU those side by side take turns (see below), so their number changes no total
-# (`python -m benchmarks.load --limits 1 2 3`).
+# For all events that run the networks. On a CPU those side by side take turns (see below): a second one costs a tenth of the
+# faces a second (`python -m benchmarks.load --limits 1 2`), and nobody waits for another's whole run.
 NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": int(os.environ.get("FACET_CONCURRENCY", 2))}
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # for the page's own events
 
@@ -28,7 +26,6 @@ notice = ""  # one line for the visitor, if the bundled weights stand in for tho
 _loading = threading.Lock()
 
 
-@functools.cache
 def _load(source: str) -> FacePipeline:
     """Where `source` is on the Hub and the Hub fails, the bundled weights until the next start, and a notice that says so."""
     global notice
@@ -43,49 +40,54 @@ def _load(source: str) -> FacePipeline:
         return bundled
 
 
+@functools.cache
+def _ready(source: str) -> FacePipeline:
+    if pick_device().type != "cpu":
+        return _load(source)
+    one_core_each()
+    pipe = _load(source)
+    share(pipe)
+    return pipe
+
+
 def pipeline() -> FacePipeline:
     """The one pipeline, loaded by whoever asks first. Raises WeightsError each time until the weights can be read."""
     with _loading:
-        return _load(os.environ.get("FACET_WEIGHTS") or str(WEIGHTS))
+        return _ready(os.environ.get("FACET_WEIGHTS") or str(WEIGHTS))
 
 
 # --- one thread that computes -------------------------------------------------------------------------------------------
 # PyTorch keeps a team of OpenMP helpers for each thread that has computed. When all teams together are more than the cores, helpers
-# sleep between operations, and a forward takes half as long again. So on the CPU one thread computes for all; runs take turns by steps.
+# sleep between operations, and a forward takes half as long again. So on the CPU one thread runs the networks for all visitors, with
+# every core, and each other thread has one core for what little it computes. Runs take turns by forwards.
 
-ONE_THREAD = pick_device().type == "cpu"
-_here = threading.local()
-_computing = ThreadPoolExecutor(1, "computing", lambda: setattr(_here, "computes", True))
-_END = object()
+_computing = ThreadPoolExecutor(1, "computing")
 
 
-def compute(function: Callable[..., Any], *inputs: Any) -> Any:
-    """function(*inputs), on the computing thread; with a GPU, on this one."""
-    if not ONE_THREAD or getattr(_here, "computes", False):
-        return function(*inputs)
-    return _computing.submit(contextvars.copy_context().run, function, *inputs).result()
+def compute(forward: Callable[..., Tensor], *inputs: Tensor, **settings: Any) -> Tensor:
+    """forward(*inputs, **settings) on the computing thread, in this thread's inference mode."""
+    inference = torch.is_inference_mode_enabled()
+
+    def there() -> Tensor:
+        with torch.inference_mode(inference):
+            return forward(*inputs, **settings)
+
+    return _computing.submit(there).result()
 
 
-def computing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, or generator function, run by the computing thread: whole, or from one yield to the next."""
-
-    @functools.wraps(function)
-    def whole(*inputs: Any) -> Any:
-        return compute(function, *inputs)
-
-    @functools.wraps(function)
-    def stepwise(*inputs: Any) -> Iterator[Any]:
-        run = function(*inputs)
-        try:
-            while (item := compute(next, run, _END)) is not _END:
-                yield item
-        finally:
-            _computing.submit(run.close)  # not waited for, since Python may end a forgotten generator on any thread
-
-    return stepwise if inspect.isgeneratorfunction(function) else whole
+def share(pipe: FacePipeline) -> None:
+    """Let the computing thread run the pipeline's networks, whoever calls them. (A deep copy of a network computes there too.)"""
+    for network in filter(None, (pipe.unet, pipe.student, pipe.upscaler, pipe.crisp)):
+        network.forward = functools.partial(compute, network.forward)
+    pipe.clip.text_features = functools.partial(compute, pipe.clip.text_features)
+    pipe.clip.image_features = functools.partial(compute, pipe.clip.image_features)
 
 
-def on_one_thread(demo: gr.Blocks) -> None:
-    """Let the computing thread run all events that run the networks, unless a GPU does the work."""
-    if ONE_THREAD:
-        decorate(demo, NETWORKS["concurrency_id"], computing)
+def one_core_each() -> None:
+    """All threads that have not computed yet get one core, but for the computing thread."""
+    _computing.submit(torch.get_num_threads).result()  # keeps, from its first question on, as many as PyTorch had until now
+    setter = threading.Thread(target=torch.set_num_threads, args=(1,))  # for itself and all that begin later
+    setter.start()
+    setter.join()
+
+

@@ -12,7 +12,7 @@ from ui.picker import chosen, combined, typed
 
 def understood(prompt: str) -> dict[str, Any]:
     """{"present": {attribute: confidence}, "absent": {...}, "unknown": [words], "cut": bool}, in CelebA's names."""
-    return asdict(engine.compute(engine.pipeline().understood, prompt))
+    return asdict(engine.pipeline().understood(prompt))
 
 
 def read(words: str, picks: Any) -> dict[str, Any]:
