@@ -5,7 +5,7 @@ PY := .venv/bin/python
 DATA ?= data/celeba
 SR_DATA ?= data
 MINUTES ?= 90
-# glibc's malloc is slow for training on the CPU; tcmalloc is used where it is installed (Debian: libtcmalloc-minimal4).
+# glibc's malloc is slow for training and drawing on the CPU; tcmalloc is used where it is installed (Debian: libtcmalloc-minimal4).
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
@@ -67,7 +67,7 @@ train-srgan: runs/srresnet/touched.safetensors  ## sharpen it by adversarial tra
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
 PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
 evaluate: .venv/dev $(PHOTOGRAPHS)  ## measure the committed weights; with DATA=... what needs photographs too
-	$(PY) -m training.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
+	$(TRAIN) -m training.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
 
 runs/prepared/faces.safetensors: | .venv/dev
 	$(PY) -m training.prepare images --data $(DATA)
@@ -81,7 +81,7 @@ bench-peers: .venv/dev  ## Facet beside other small diffusion models, with rando
 	$(PY) -m benchmarks.peers
 
 bench-quality: .venv/dev  ## Fréchet distance against network calls for every sampler: table and plot; hours
-	$(PY) -m benchmarks.quality $(ARGS)
+	$(TRAIN) -m benchmarks.quality $(ARGS)
 
 X4 ?= weights/srresnet_x4.safetensors
 bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of SR_DATA, and the time of 64 -> 512 px

@@ -406,6 +406,29 @@ def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, c
         make_sheet([str(files[0]), str(files[0]), "--weights", str(tiny_weights), "--out", str(tmp_path)])
 
 
+def test_a_part_of_the_sheet_is_kept(pipe, tiny_weights, tmp_path):
+    """Of the sheet before, only the moments that are to be kept; the rest as if all had been drawn together."""
+    files = unets_of_moments(tmp_path, pipe.clip.hash, (500, 1000, 4000, 9000))
+    options = ["--weights", str(tiny_weights), "--out", str(tmp_path)]
+
+    def tiles() -> list[np.ndarray]:
+        with Image.open(tmp_path / "learning.webp") as picture:
+            return np.split(np.asarray(picture.convert("RGB")).astype(int), picture.width // 64, axis=1)
+
+    make_sheet([str(files[0]), str(files[1]), str(files[3]), *options])
+    whole = tiles()
+    make_sheet([*map(str, files[:3]), *options])
+    before = tiles()
+    make_sheet([str(files[3]), "--keep", "1000", *options])
+    assert 'data-images="[500, 1000, 9000]"' in how_scale.learning(tmp_path)
+    assert len(tiles()) == 3 and all(np.abs(now - then).mean() < 15 for now, then in zip(tiles(), whole))  # WebP is not exact
+    assert np.abs(tiles()[2] - before[2]).mean() > 30
+    with pytest.raises(SystemExit, match="is of another prompt or seed"):
+        make_sheet([str(files[3]), "--keep", "1000", "--seed", "5", *options])
+    with pytest.raises(SystemExit, match="holds no sheet"):
+        make_sheet([str(files[3]), "--keep", "1000", "--weights", str(tiny_weights), "--out", str(tmp_path / "new")])
+
+
 def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path, monkeypatch):
     write_sheet(tmp_path, 2, 2, [0, 1000, 20000])
     monkeypatch.setattr(how, "ASSETS", tmp_path)

@@ -1,7 +1,7 @@
 """What the committed weights can do, measured at the shipped defaults.
 
-    python -m training.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
-    python -m training.evaluate --prepared runs/prepared        and what does: five more
+    python -m training.evaluate                                 what needs no photographs: 40 minutes on two CPU cores
+    python -m training.evaluate --prepared runs/prepared        and what does: five more; --ddpm half an hour
     python -m training.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
     python -m training.evaluate --grid assets/faces.png         only the README's grid of faces; free-text.png and unseen.png beside it
 

@@ -1,6 +1,7 @@
 """Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its training.
 
     python -m training.learning runs/unet/snapshots/*.safetensors weights/unet.safetensors [--note "..."]
+    python -m training.learning weights/unet.safetensors --keep 64000 --note "..."     only the last tile anew
 
 training/train_unet.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works" shows
 (ui/how_scale.py says what is in them).
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from model.errors import FacetError, InputError
-from model.pipeline import FacePipeline
+from model.pipeline import SIZE, FacePipeline
 from model.unet import UNet
 from training.loop import contact_sheet
 
@@ -51,18 +52,38 @@ def sheet(faces: np.ndarray) -> Image.Image:
     return contact_sheet(tiles, columns)
 
 
+def kept(folder: Path, most: int, prompt: str, seed: int) -> dict[int, np.ndarray]:
+    """The tiles (64, 64, 3) of the sheet in `folder` by the images seen, up to `most` of these.
+
+    Raises InputError if there is no sheet of this prompt and seed.
+    """
+    try:
+        about = json.loads((folder / "learning.json").read_text())
+        with Image.open(folder / "learning.webp") as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no sheet to keep a part of.") from error
+    if (about.get("prompt"), about.get("seed")) != (prompt, seed):
+        raise InputError(f"the sheet in {folder} is of another prompt or seed.")
+    height, width = (side // SIZE for side in pixels.shape[:2])
+    tiles = pixels.reshape(height, SIZE, width, SIZE, 3).swapaxes(1, 2).reshape(-1, SIZE, SIZE, 3)
+    return {images: tile for images, tile in zip(about["images"], tiles) if images <= most}
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.learning", description=__doc__.split("\n")[0])
     parser.add_argument("unets", nargs="+", type=Path, help="U-Nets of several moments, in any order")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with their CLIP")
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--keep", type=int, default=0, metavar="IMAGES", help="keep the present sheet's tiles up to so many images seen")
     parser.add_argument("--note", default="", help="a sentence for the page, where the moments are not of one training")
     parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
     options = parser.parse_args(arguments)
     try:
-        faces = {images: pipe.generate([options.prompt], [options.seed])[0]
-                 for images, pipe in moments(FacePipeline.from_pretrained(options.weights), options.unets)}
+        faces = kept(options.out, options.keep, options.prompt, options.seed) if options.keep else {}
+        faces |= {images: pipe.generate([options.prompt], [options.seed])[0]
+                  for images, pipe in moments(FacePipeline.from_pretrained(options.weights), options.unets)}
     except FacetError as error:
         raise SystemExit(f"learning: {error}") from error
     images = sorted(faces)
