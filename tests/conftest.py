@@ -79,6 +79,20 @@ def tiny_weights(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory) -> Path:
+    """A file as torch-fidelity's, with random weights: the real ones cannot be fetched everywhere."""
+    from torch_fidelity import feature_extractor_inceptionv3 as theirs
+
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(theirs.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        torch.save(theirs.FeatureExtractorInceptionV3("random", ["2048"]).state_dict(), path)
+    return path
+
+
 class StopAfter:
     """What Ctrl-C looks like to a training that has done so many steps."""
 

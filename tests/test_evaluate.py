@@ -260,7 +260,7 @@ def test_understanding_counts_what_is_read_right():
     assert evaluate.understanding(Reader(), written) == {"prompts": 2, "precision": 0.5, "recall": 0.5}
 
 
-def test_the_whole_evaluation(tiny_weights, judge, archive, tmp_path, capsys):
+def test_the_whole_evaluation(tiny_weights, judge, archive, inception_weights, tmp_path, capsys):
     """With photographs, then without: the second report keeps what still holds, and the card agrees with each."""
     weights = shutil.copytree(tiny_weights, tmp_path / "weights")
     judge.save(weights / "judge.safetensors", {key: value for key, value in judge.info.items() if key != "hash"})
@@ -268,11 +268,13 @@ def test_the_whole_evaluation(tiny_weights, judge, archive, tmp_path, capsys):
     prepare_images(archive, tmp_path / "prepared")
     options = ["--quick", "--weights", str(weights), "--cache", str(tmp_path / "cache")]
 
-    evaluate.main([*options, "--prepared", str(tmp_path / "prepared")])
+    with pytest.raises(SystemExit, match="evaluate: Inception FID is a distance to photographs"):
+        evaluate.main([*options, "--inception", str(inception_weights)])
+    evaluate.main([*options, "--prepared", str(tmp_path / "prepared"), "--inception", str(inception_weights)])
     report = json.loads((weights / "evaluation.json").read_text())
     assert report["weights"]["unet"]["clip"] == report["weights"]["clip"]["hash"]
     assert report["frechet"]["pooled"]["mean"] > 0 and set(report["adherence"]["single"]["attributes"]) == set(ATTRIBUTES)
-    assert {"scale", *evaluate.NEED_PHOTOGRAPHS} <= report.keys()
+    assert {"scale", "inception_fid", *evaluate.NEED_PHOTOGRAPHS} <= report.keys() and report["inception_fid"]["generated"] > 0
     text = (weights / "README.md").read_text()
     assert text == f"# Card\n\n{card.BEGIN}\n{card.card(report)}\n{card.END}\n\nThe rest.\n"
     assert card.card(report) in capsys.readouterr().out
@@ -282,8 +284,8 @@ def test_the_whole_evaluation(tiny_weights, judge, archive, tmp_path, capsys):
 
     evaluate.main([*options, "--count", "13"])
     other = json.loads((weights / "evaluation.json").read_text())
-    assert other["size"]["count"] == 13 and not {"scale", *evaluate.NEED_PHOTOGRAPHS} & other.keys()
-    assert card.card(other) in (weights / "README.md").read_text()
+    assert other["size"]["count"] == 13 and not {"scale", "inception_fid", *evaluate.NEED_PHOTOGRAPHS} & other.keys()
+    assert "Inception FID: not measured" in card.card(other) and card.card(other) in (weights / "README.md").read_text()
 
 
 def test_what_still_holds_is_kept():

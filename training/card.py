@@ -31,7 +31,7 @@ def card(report: dict) -> str:
              *(make(report) for make in (goals_table, distances_table, distances_note, adherence_table, attributes_table))]
     optional = {"memorisation": copies_table, "diversity": diversity_note, "loss_by_noise": loss_table}
     parts += [make(report[key]) for key, make in optional.items() if report.get(key)]
-    parts += [clip_note(report), f"Inception FID: {report['inception_fid']}."]
+    parts += [clip_note(report), inception_note(report.get("inception_fid"))]
     return "\n\n".join(parts)
 
 
@@ -143,6 +143,13 @@ def clip_note(report: dict) -> str:
                  f"{faces['share_of_margin']:.0%} of the margin over 0.5 of the judge ({faces['judge']:.3f}), which was trained on the "
                  f"labels. Of the ten faces among 1,000 that fit a caption of three attributes best, {faces['retrieval']:.0%} are right.")
     return note
+
+
+def inception_note(found: dict | None) -> str:
+    if not found:
+        return "Inception FID: not measured (`make evaluate` with `ARGS=--inception` does; its weights are not bundled)."
+    return (f"Inception FID to the {found['photographs']:,} training faces: {found['generated']:.1f} for {found['faces']:,} generated faces, "
+            f"{found['real']:.1f} for as many validation faces (it grows as the count falls; the literature's is of 50,000).")
 
 
 def loss_table(found: dict) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
@@ -31,6 +32,7 @@ from training.card import card, check_card, write_card
 from training.clip_quality import steadiness, understanding, validate
 from training.fidelity import (CACHE, Photographs, beside_validation, diversity, draw, face_seeds, fidelity, loss_by_noise,
                                memorisation, scale, summary, to_training)
+from training.inception import inception, inception_fid
 from training.judge import Judge
 from training.loop import contact_sheet
 from training.prepare import Prepared, load_prepared
@@ -67,11 +69,12 @@ NEED_PHOTOGRAPHS = ("beside_validation", "clip_on_faces", "memorisation", "diver
 
 
 def measure(pipe: FacePipeline, judge: Judge, size: Size, prepared: Prepared | None = None, ddpm: bool = False,
-            cache: Path = CACHE) -> dict:
+            cache: Path = CACHE, fid_network: nn.Module | None = None) -> dict:
     """Everything that is to be known about these weights, as JSON's types.
 
     :param prepared: real faces, for the floor and scale of the distances and for what stands in NEED_PHOTOGRAPHS.
     :param ddpm:     also draw the first set by 100 steps of DDPM, which takes four times as long as a set.
+    :param fid_network: Inception, for its FID where there are real faces (see training/inception.py).
     """
     on_real = known_accuracy(judge)
     captions, stated = prompts_of(CAPTIONS, size.count)
@@ -95,8 +98,7 @@ def measure(pipe: FacePipeline, judge: Judge, size: Size, prepared: Prepared | N
             "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
             "caption": by_caption | {"spread": summary([found["share_of_margin"] for found in caption_sets])["spread"]}},
         "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING)) | steadiness(pipe.clip, stated_by_three)
-        | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))},
-        "inception_fid": "not measured: Inception's weights are not bundled"}
+        | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))}}
     if ddpm:
         report["ddpm_100"] = {"defaults": to_training(judge, looks[:1]),
                               "ddpm_100": fidelity(pipe, judge, captions, [1], cache, steps=100, sampler="ddpm")}
@@ -109,6 +111,8 @@ def measure(pipe: FacePipeline, judge: Judge, size: Size, prepared: Prepared | N
                    "diversity": diversity(judge, photographs, stating),
                    "clip_on_faces": clip_on_faces(pipe.clip, judge, prepared),
                    "loss_by_noise": loss_by_noise(pipe, prepared, size.loss)}
+        if fid_network:
+            report["inception_fid"] = inception_fid(fid_network, np.concatenate(sets), photographs.faces, photographs.training)
     return json.loads(json.dumps(report))  # a tuple among the settings comes back from the file as a list
 
 
@@ -147,7 +151,7 @@ def keep(report: dict, before: dict) -> dict:
 
     kept = ("scale",) if same("judge") else ()
     if same("judge", "clip", "unet") and before["settings"] == report["settings"]:
-        kept += ("ddpm_100", *NEED_PHOTOGRAPHS)
+        kept += ("ddpm_100", "inception_fid", *NEED_PHOTOGRAPHS)
     return {key: before[key] for key in kept if key in before} | report
 
 
@@ -169,6 +173,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", type=Path, help="the judge's file, if it is not among the weights")
     parser.add_argument("--prepared", type=Path, help="what training.prepare wrote, for what needs photographs")
     parser.add_argument("--ddpm", action="store_true", help="compare with 100 steps of DDPM (long)")
+    parser.add_argument("--inception", nargs="?", const="", metavar="FILE", help="with --prepared, Inception FID too: by the weights in FILE, "
+                        "else fetched")
     parser.add_argument("--quick", action="store_true", help="a few faces, to see that everything runs")
     for name in ("count", "sets", "each", "threes"):
         parser.add_argument(f"--{name}", type=int, help=f"{getattr(Size(), name)} unless told (see Size)")
@@ -187,8 +193,11 @@ def main(arguments: list[str] | None = None) -> None:
         check_card(options.weights / "README.md")
         judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)
         prepared = load_prepared(options.prepared) if options.prepared else None
+        if options.inception is not None and not prepared:
+            raise InputError("Inception FID is a distance to photographs: name them by --prepared (DATA=... for make).")
+        fid_network = None if options.inception is None else inception(options.inception and Path(options.inception) or None, pipe.device)
         report = measure(pipe, judge, replace(SIZES["quick" if options.quick else "full"], **given), prepared, options.ddpm,
-                         options.cache)
+                         options.cache, fid_network)
     except FacetError as error:
         raise SystemExit(f"evaluate: {error}") from error
     path = options.weights / "evaluation.json"
