@@ -71,14 +71,19 @@ def table(found: dict[str, dict], budgets: list[int], samplers: list[str]) -> st
 def plot(found: dict[str, dict], samplers: list[str], path: Path) -> None:
     """Both distances against calls, a line for each sampler, and a dashed one for the reference."""
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    from matplotlib.ticker import LogLocator, NullFormatter
+    figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2), FEATURES):
         for sampler in [*samplers, *({STUDENT} & found.keys())]:
             points = [row for name, row in found.items() if name != REFERENCE and name.split()[0] == sampler]
             axes.plot([row["calls"] for row in points], [row[kind] for row in points], marker="o", markersize=3, label=sampler)
         axes.axhline(found[REFERENCE][kind], color="gray", linestyle="--", label=REFERENCE)
         axes.set(xscale="log", yscale="log", xlabel="network calls per face", ylabel=f"Fréchet distance, {kind} features")
-        axes.legend()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     figure.savefig(path, dpi=120)
 
 
