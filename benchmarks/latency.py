@@ -53,7 +53,7 @@ LIVE = """() => new Promise(done => {  // milliseconds from asking for a redraw 
 def one_run(page: Page) -> dict[str, float]:
     """Milliseconds from the click to the first step, the last step, and the word that all is done."""
     page.click("#generate")
-    # The page itself keeps the times: asking it at every frame, as Playwright would, takes a fifth of a core from what is timed.
+    # The page itself keeps the times: asking it at every frame, as Playwright would, takes from the cores that are timed.
     page.wait_for_function("() => window.done && !window.facet.running", polling=500, timeout=120_000)  # the crisp image comes last
     steps, done = page.evaluate("[window.steps, window.done]")  # [step, milliseconds]; the last one is shown again with the 512 px image
     last = max(step for step, _ in steps)

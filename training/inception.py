@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from model.errors import InputError
 from training.distances import frechet_from_samples
+from training.fidelity import digits
 
 LAYER = "2048"  # the last pooled features, which FID is defined on
 
@@ -56,5 +57,5 @@ def inception_fid(network: nn.Module, generated: np.ndarray, held_out: np.ndarra
     count, known = min(len(generated), len(held_out)), features(network, training)
     mean, covariance = known.mean(0, dtype=np.float64), np.cov(known, rowvar=False, dtype=np.float64)
     return {"faces": count, "photographs": len(known)} | {
-        name: float(f"{frechet_from_samples(features(network, faces[:count]), mean, covariance):.5g}")
+        name: digits(frechet_from_samples(features(network, faces[:count]), mean, covariance))
         for name, faces in (("generated", generated), ("real", held_out))}
