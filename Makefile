@@ -7,7 +7,7 @@ SR_DATA ?= data
 MINUTES ?= 90
 # glibc's malloc is slow for training and drawing on the CPU; tcmalloc is used where it is installed (Debian: libtcmalloc-minimal4).
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
-TRAIN := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
+FAST_PY := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
 .PHONY: help app test prepare embed train-clip train-words train-unet train-student train-targets train-srresnet-general train-srresnet train-srgan evaluate
 .PHONY: bench bench-peers bench-quality bench-sr grid pictures clean
@@ -30,44 +30,44 @@ embed: .venv/dev  ## CLIP embeddings of the prepared faces and prompts
 
 # Each trains in runs/, going on where it stopped (but train-words), and then puts its weights where the app takes them.
 train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
-	$(TRAIN) -m training.train_clip --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_clip --max-minutes $(MINUTES)
 	cp runs/clip/clip.safetensors weights/
 
 train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and refit)
-	$(TRAIN) -m training.train_words --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_words --max-minutes $(MINUTES)
 	cp runs/words/clip.safetensors weights/
 
 train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
-	$(TRAIN) -m training.train_unet --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_unet --max-minutes $(MINUTES)
 	cp runs/unet/unet.safetensors weights/
 
 train-student: .venv/dev  ## teach a network to draw in 4 calls what the U-Net in weights/ draws in many, MINUTES in all (after embed)
-	$(TRAIN) -m training.train_student --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_student --max-minutes $(MINUTES)
 	cp runs/student/student.safetensors weights/
 
 train-targets: .venv/dev  ## the small networks of "How it works", one for each of the lecture's targets, MINUTES each
-	for target in original previous noise; do $(TRAIN) -m training.train_unet --recipe small --target $$target \
+	for target in original previous noise; do $(FAST_PY) -m training.train_unet --recipe small --target $$target \
 		--state-dir runs/targets/$$target --out weights/targets/$$target.safetensors --max-minutes $(MINUTES) || exit 1; done
 
 train-srresnet-general: .venv/dev  ## train SRResNet x4 on SR_DATA, MINUTES in all: for bench-sr, and where train-srresnet starts
-	$(TRAIN) -m training.train_srresnet --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_srresnet --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
 	cp runs/srresnet-x4/srresnet.safetensors weights/srresnet_x4.safetensors
 
 train-srresnet: runs/srresnet/touched.safetensors  ## train SRResNet for faces on SR_DATA, MINUTES in all
-	$(TRAIN) -m training.train_srresnet --data $(SR_DATA) --start-from weights/srresnet_x4.safetensors --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_srresnet --data $(SR_DATA) --start-from weights/srresnet_x4.safetensors --max-minutes $(MINUTES)
 	cp runs/srresnet/srresnet.safetensors weights/
 
 runs/srresnet/touched.safetensors: | .venv/dev
 	$(PY) -m training.sr_touched --data $(SR_DATA)
 
 train-srgan: runs/srresnet/touched.safetensors  ## sharpen it by adversarial training, MINUTES in all
-	$(TRAIN) -m training.train_srgan --data $(SR_DATA) --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.train_srgan --data $(SR_DATA) --max-minutes $(MINUTES)
 	$(PY) -m training.train_srgan --blend 0.5 --out weights/srresnet_crisp.safetensors
 
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
 PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
 evaluate: .venv/dev $(PHOTOGRAPHS)  ## measure the committed weights; with DATA=... what needs photographs too
-	$(TRAIN) -m training.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
+	$(FAST_PY) -m training.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
 
 runs/prepared/faces.safetensors: | .venv/dev
 	$(PY) -m training.prepare images --data $(DATA)
@@ -81,7 +81,7 @@ bench-peers: .venv/dev  ## Facet beside other small diffusion models, with rando
 	$(PY) -m benchmarks.peers
 
 bench-quality: .venv/dev  ## Fréchet distance against network calls for every sampler: table and plot; hours
-	$(TRAIN) -m benchmarks.quality $(ARGS)
+	$(FAST_PY) -m benchmarks.quality $(ARGS)
 
 X4 ?= weights/srresnet_x4.safetensors
 bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of SR_DATA, and the time of 64 -> 512 px

@@ -195,7 +195,8 @@ def main(arguments: list[str] | None = None) -> None:
         prepared = load_prepared(options.prepared) if options.prepared else None
         if options.inception is not None and not prepared:
             raise InputError("Inception FID is a distance to photographs: name them by --prepared (DATA=... for make).")
-        fid_network = None if options.inception is None else inception(options.inception and Path(options.inception) or None, pipe.device)
+        file = Path(options.inception) if options.inception else None
+        fid_network = None if options.inception is None else inception(file, pipe.device)
         report = measure(pipe, judge, replace(SIZES["quick" if options.quick else "full"], **given), prepared, options.ddpm,
                          options.cache, fid_network)
     except FacetError as error:
