@@ -28,7 +28,7 @@ from ui.words import read
 
 HERE = Path(__file__).parent
 QUEUE = {"max_size": 32, "api_open": False}  # how many may wait, the next one is told to come back; nobody passes it by
-SAMPLERS = [("DPM-Solver++ (fast)", "dpmpp"), ("UniPC (best in few steps)", "unipc"), ("DDIM (plain)", "ddim"),
+SAMPLERS = [("UniPC (best in few steps)", "unipc"), ("DPM-Solver++ (nearly as good)", "dpmpp"), ("DDIM (plain)", "ddim"),
             ("DDPM (the original, for 100 steps and more)", "ddpm"), ("Student (always 4 steps, guidance built in)", "student")]
 
 # The visitor's own fonts, so that nothing is fetched from elsewhere; shades far enough apart for WCAG's AA contrast.
@@ -119,8 +119,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     # The animated run. Stop, or a change in live mode, ends it within one step.
     waits = gr.Timer(1.0, active=False)
     generate_button.click(None, None, [line, stop_button, waits], js="""() => {
-        window.facet.start();
-        return [{text: 'Starting', kind: ''}, {__type__: 'update', interactive: true}, {__type__: 'update', active: true}];
+        const same = {__type__: 'update'};
+        if (!window.facet.start()) return [same, same, same];
+        return [{text: 'Starting', kind: ''}, {...same, interactive: true}, {...same, active: true}];
     }""")  # gradio begins the next listener of a click when the one before has ended: so all that must be at once is in the first
     run = generate_button.click(draw, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN)
     idle = "{__type__: 'update', interactive: false}"

@@ -140,7 +140,7 @@ function play() {
   if (!run?.frames.length) return;
   if (view === "large") setView("denoised");
   if (step >= run.frames.length) show(1);
-  const each = Math.min(120, Math.max(25, 2500 / run.frames.length)), skip = Math.max(1, Math.round(run.frames.length / 100));
+  const each = Math.min(160, Math.max(25, 2500 / run.frames.length)), skip = Math.max(1, Math.round(run.frames.length / 100));
   const next = () => {
     if (step >= run.frames.length) return pause();
     show(Math.min(step + skip, run.frames.length));
@@ -382,14 +382,25 @@ facet.redraw = () => {
 };
 // Generate was pressed; the run came to its end; it was stopped or failed, and `line` is what the status line says then.
 // gradio calls a stopped run a failure, twice even, and may call it a success before.
-let older = "";  // the run that was on screen before
-facet.start = () => {
+let older = "", again = false;  // the run that was on screen before; Generate was pressed while a finished one still brought its crisp form
+facet.start = () => {  // false: not now. The page asks for one run at a time
+  if (facet.running) {
+    again = Boolean(run?.image) && run.id !== older;
+    return false;
+  }
   [facet.running, facet.stopping, older] = [true, "", run?.id];
   part(".take").hidden = true;
   trigger("end_live");
+  return true;
 };
-facet.done = () => { facet.running = false; announceFace(); };
+facet.done = () => {
+  facet.running = false;
+  announceFace();
+  if (again) setTimeout(() => document.querySelector("#generate").click());
+  again = false;
+};
 facet.ended = line => {
+  again = false;
   const why = facet.stopping, unfinished = run && run.id !== older && !run.image && run.frames.length;
   facet.running = false;
   clearTimeout(pacing);
