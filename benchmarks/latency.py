@@ -25,7 +25,7 @@ from model.pipeline import DEFAULTS, FacePipeline
 RUNS, LONG_RUNS = 7, 3
 AIMS = {  # figure -> what it is, the most it should be on two cores
     "first_step_ms": ("first step on the screen after the click, ms", 150),
-    "last_step_ms": ("last of 25 steps, ms", None),
+    "last_step_ms": (f"last of {DEFAULTS.steps} steps, ms", None),
     "done_ms": ("512 px image, ms", None),
     "long_done_ms": ("100 steps and the 512 px image, ms", 4000),
     "live_ms": ("live mode: a redraw on the screen, ms", 300),
@@ -68,9 +68,13 @@ def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
 def long_runs(page: Page) -> float:
     """Milliseconds for 100 steps and the 512 px image."""
     page.get_by_role("tab", name="Settings").click()
+    page.wait_for_timeout(1000)  # gradio may put the first value back a moment after a tab opens
     page.locator("#steps input").fill("100")
     page.keyboard.press("Tab")
-    return medians([one_run(page) for _ in range(LONG_RUNS + 1)])["done_ms"]
+    found = medians([one_run(page) for _ in range(LONG_RUNS + 1)])
+    if (steps := page.evaluate("window.facet.face.record.steps")) != 100:
+        raise RuntimeError(f"{steps} steps were run instead of 100")
+    return found["done_ms"]
 
 
 def live(page: Page) -> float:

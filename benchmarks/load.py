@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.server import Server, running
+from model.settings import DEFAULTS
 
 FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]
 TOLERANCE = 6        # grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
@@ -56,7 +57,7 @@ def last_face(stream: str) -> np.ndarray:
 
 async def face(client: httpx.AsyncClient, server: Server, prompt: str, seed: int, steps: int) -> np.ndarray | None:
     """One request over HTTP; None if the queue is full. Raises ValueError or httpx.HTTPError."""
-    asked = await client.post(f"{server.api}/call/generate", json={"data": [prompt, "", seed, steps, 2.0, "dpmpp"]})
+    asked = await client.post(f"{server.api}/call/generate", json={"data": [prompt, "", seed, steps, DEFAULTS.guidance, DEFAULTS.sampler]})
     if asked.status_code == 503 and "full" in asked.text:
         return None
     asked.raise_for_status()
@@ -133,7 +134,7 @@ def measure_limits(limits: list[int], users: int, seconds: float) -> dict[int, d
     found = {}
     for limit in limits:
         with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "app", {"FACET_CONCURRENCY": str(limit)}) as server:
-            result = summary(*asyncio.run(load(server, users, 25, seconds)))
+            result = summary(*asyncio.run(load(server, users, DEFAULTS.steps, seconds)))
             found[limit] = {name: result[name] for name in ("faces_per_second", "wait_median_s", "wait_95_percent_s", "failed")}
             print(f"{limit} side by side: {found[limit]}", flush=True)
     return found
@@ -142,7 +143,7 @@ def measure_limits(limits: list[int], users: int, seconds: float) -> dict[int, d
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n")[0])
     parser.add_argument("--users", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=120.0, help="of the first part, at 25 steps a face")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of the first part, at the default steps a face")
     parser.add_argument("--requests", type=int, default=2000, help="of the second part, at one step a face")
     parser.add_argument("--limits", type=int, nargs="+", help="only compare these numbers of runs side by side")
     options = parser.parse_args()
@@ -150,8 +151,8 @@ def main() -> None:
         print(json.dumps(measure_limits(options.limits, options.users, options.seconds), indent=1))
         return
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "app") as server:
-        crowd = asyncio.run(load(server, options.users, 25, seconds=options.seconds))
-        print(json.dumps({"users": options.users, "steps": 25, **summary(*crowd)}, indent=1), flush=True)
+        crowd = asyncio.run(load(server, options.users, DEFAULTS.steps, seconds=options.seconds))
+        print(json.dumps({"users": options.users, "steps": DEFAULTS.steps, **summary(*crowd)}, indent=1), flush=True)
         long = asyncio.run(load(server, 8, 1, requests=options.requests))
         print(json.dumps({"users": 8, "steps": 1, **summary(*long), "grown": grown(long[1]),
                           "memory_mb": [each["memory_mb"] for each in long[1]]}, indent=1))

@@ -23,7 +23,7 @@ PROMPT, SEED = "a smiling woman with blond hair", 2
 PROMPTS = ("a smiling woman with blond hair", "an old man with gray hair", "a young woman with black hair", "a man with a beard")
 SEEDS = (2, 3, 1, 5)
 SIDE = 160                # pixels of a face in the animation
-MS, LAST_MS = 100, 3000   # how long a step is shown, and the enlarged faces
+MS, LAST_MS = 150, 3000   # how long a step is shown, and the enlarged faces
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
@@ -36,13 +36,12 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
 
 
 def photograph(folder: Path) -> Image.Image:
-    """The page at 1280 px after a run under PROMPT and SEED."""
+    """The page at 1280 px after the run that a link with PROMPT and SEED starts."""
     with running(folder) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         page.goto(f"{server.address}/?{urlencode({'prompt': PROMPT, 'seed': SEED})}")
-        page.wait_for_function("() => window.facet?.face?.finished")
-        page.click("#generate")
-        page.wait_for_function("() => document.querySelector('#status p').textContent.startsWith('Done') && !window.facet.running", timeout=120_000)
+        page.wait_for_function("() => window.facet?.face?.finished && !window.facet.running"
+                               " && document.querySelector('#status p').textContent.startsWith('Done')", timeout=120_000)
         page.wait_for_timeout(1000)  # what moves comes to rest
         data = page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB")

@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks.server import running
 from model import attributes, checkpoint
 from model.attributes import ATTRIBUTES
-from model.pipeline import FacePipeline
+from model.pipeline import DEFAULTS, FacePipeline
 from tests.conftest import save_crisp
 from ui import record
 from ui.draw import LIVE_STEPS
@@ -34,6 +34,7 @@ from ui.frames import file_of, read_picture
 ROOT = Path(__file__).parent.parent
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 30_000  # ms
+LAST = DEFAULTS.steps
 expect.set_options(timeout=PATIENCE)
 
 
@@ -128,7 +129,7 @@ def tool(page: Page, name: str) -> None:
 
 
 def setting(page: Page, name: str, value) -> None:
-    field = page.locator(f"#{name} input").first
+    field = page.locator(f"#{name} :is(input, textarea)").first
     for _ in range(3):  # gradio may put the first value back a moment after a tab opens
         field.fill(str(value))
         field.evaluate("field => field.blur()")
@@ -219,22 +220,22 @@ def test_the_timeline_needs_no_server(page: Page):
     page.asked.clear()
     view(page, "Clean")
     page.locator(".stage").focus()
-    for key, there in (("Home", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 25), ("ArrowRight", 25)):
+    for key, there in (("Home", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", LAST), ("ArrowRight", LAST)):
         page.keyboard.press(key)
         assert step(page) == there, key
     page.locator(".before").click()
-    assert step(page) == 24
+    assert step(page) == LAST - 1
     page.locator(".after").click()
     slider = page.get_by_role("slider", name="Step", exact=True)
     slider.focus()
-    for _ in range(15):
+    for _ in range(LAST - 10):
         slider.press("ArrowLeft")
-    assert step(page) == 10 and "Step 10 of 25" in slider.get_attribute("aria-valuetext")
+    assert step(page) == 10 and f"Step 10 of {LAST}" in slider.get_attribute("aria-valuetext")
     first = page.locator(".dot").get_attribute("cx"), page.locator(".noise").inner_text()
     page.keyboard.press("Home")
     assert float(page.locator(".dot").get_attribute("cx")) < float(first[0])
     assert float(page.locator(".noise").inner_text().split()[-1]) > float(first[1].split()[-1])
-    expect(page.locator(".facts .step")).to_have_text("Step 1 of 25")
+    expect(page.locator(".facts .step")).to_have_text(f"Step 1 of {LAST}")
     page.keyboard.press("Space")  # plays
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.wait_for_function("() => +document.querySelector('.player').dataset.step > 4")
@@ -244,14 +245,14 @@ def test_the_timeline_needs_no_server(page: Page):
     assert step(page) == paused
     page.keyboard.press("End")
     page.get_by_role("button", name="Replay").click()
-    page.wait_for_function("() => +document.querySelector('.player').dataset.step < 20")
-    page.wait_for_function("() => +document.querySelector('.player').dataset.step === 25")
+    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 4}")
+    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step === {LAST}")
     place = page.locator(".stage").bounding_box()
     page.mouse.move(place["x"] + 500, place["y"] + 250)
     page.mouse.down()
     page.mouse.move(place["x"] + 200, place["y"] + 250, steps=4)
     page.mouse.up()
-    page.wait_for_function("() => +document.querySelector('.player').dataset.step < 20")  # dragged back
+    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 4}")  # dragged back
     assert page.asked == []
 
 
@@ -275,9 +276,9 @@ def test_touch_scrubs_on_a_phone(phone: Page):
     phone.locator(".views").get_by_role("button", name="Clean").tap()
     for name in (".before", ".before"):
         phone.locator(name).tap()
-    assert step(phone) == 23
+    assert step(phone) == LAST - 2
     phone.locator(".stage").tap()  # a tap plays
-    phone.wait_for_function("() => +document.querySelector('.player').dataset.step === 25")
+    phone.wait_for_function(f"() => +document.querySelector('.player').dataset.step === {LAST}")
 
 
 # --- 3: the enlargement -----------------------------------------------------------------------------------------------
@@ -433,7 +434,7 @@ def test_live_mode_redraws_with_the_same_seed(size, request):
     assert len(face(page, "frames")) <= LIVE_STEPS
     page.wait_for_function("() => window.facet.face.finished")  # when nothing changes any more, it is enlarged
     generate(page)
-    assert face(page, "record.steps") == 25 and face(page, "record.seed") == seed
+    assert face(page, "record.steps") == LAST and face(page, "record.seed") == seed
 
 
 def test_live_mode_drops_stale_work(page: Page):
@@ -510,11 +511,11 @@ def test_a_batch_to_open_one_from(size, count, request):
     seed = int(page.locator("#seed input").input_value())
     page.get_by_role("button", name=f"Open face 3, seed {seed + 2}").click()
     page.wait_for_function("() => window.facet.face.finished")
-    assert face(page, "record.seed") == seed + 2 and face(page, "count") == 1 and len(face(page, "frames")) == 25
+    assert face(page, "record.seed") == seed + 2 and face(page, "count") == 1 and len(face(page, "frames")) == LAST
     alone = face(page)
     view(page, "Noisy")
     page.locator(".before").click()
-    assert step(page) == 24  # its own steps came along
+    assert step(page) == LAST - 1  # its own steps came along
     page.get_by_role("button", name="Back to all faces").click()
     assert cells.count() == count and face(page, "count") == count
     cells.nth(0).focus()
@@ -534,7 +535,7 @@ def test_start_from_a_picture(size, request):
     expect(page.locator("#picture .chosen")).to_be_visible()
     generate(page)
     total, kind = face(page, "frames.length"), face(page, "kind")
-    assert 1 <= total < 25 and kind == "picture"
+    assert 1 <= total < LAST and kind == "picture"
     assert not [request.url for request in page.asked if "/upload" in request.url]  # it never becomes a file of the server
     page.get_by_role("button", name="More like this picture").click()
     expect(page.locator("#strip .faces button")).to_have_count(8, timeout=30_000)
@@ -545,7 +546,7 @@ def test_start_from_a_picture(size, request):
     tool(page, "Picture")
     page.get_by_role("button", name="Remove").click()
     generate(page)
-    assert face(page, "frames.length") == 25
+    assert face(page, "frames.length") == LAST
 
 
 def test_pictures_that_cannot_be_used(page: Page):
@@ -621,6 +622,34 @@ def test_stop_keeps_a_frame_that_can_be_used(size, request):
     generate(page)  # and the page goes on
 
 
+def test_generate_pressed_before_the_crisp_form_has_come_draws_anew(page: Page):
+    """The run is not over then, and gradio begins no second one beside it."""
+    page.evaluate("""() => {
+        const line = document.querySelector("#status p");
+        window.pressed = "";
+        new MutationObserver(() => {
+            if (window.pressed || !window.facet.running || !line.textContent.startsWith("Done")) return;
+            window.pressed = line.textContent;
+            document.querySelector("#generate").click();
+        }).observe(line, {childList: true, characterData: true, subtree: true});
+    }""")
+    page.click("#generate")
+    page.wait_for_function("() => window.pressed && !window.facet.running && window.facet.face.last && window.facet.face.finished"
+                           " && !window.pressed.includes(window.facet.face.record.seed)")
+    expect(status(page)).to_contain_text("Done in")
+    assert f"seed {face(page, 'record.seed')}." in status(page).inner_text()
+    expect(page.locator("#stop")).to_be_disabled()
+
+
+def test_a_double_click_draws_once(page: Page):
+    page.evaluate("() => { window.seeds = new Set(); window.facet.hear('face', ({record}) => window.seeds.add(record?.seed)); }")
+    page.locator("#generate").dblclick()
+    page.wait_for_function("() => !window.facet.running && window.facet.face.last && window.facet.face.finished && window.seeds.size")
+    time.sleep(1)
+    assert len(page.evaluate("[...window.seeds]")) == 1
+    expect(status(page)).to_contain_text("Done in")
+
+
 def test_stop_while_queued(page: Page, browser: Browser, address: str):
     others = [browser.new_context().new_page() for _ in range(2)]
     for other in others:
@@ -679,7 +708,7 @@ def test_a_link_holds_everything(page: Page, browser: Browser, address: str):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     box(page, "Smiling").check()
     tool(page, "Settings")
-    page.get_by_label("Negative prompt").fill("hat & coat")
+    setting(page, "negative", "hat & coat")
     setting(page, "steps", 8)
     generate(page)
     made, face_made = face(page, "record"), face(page)
@@ -697,7 +726,7 @@ def test_a_link_holds_everything(page: Page, browser: Browser, address: str):
 def test_animations_strips_and_archives(page: Page):
     generate(page)
     page.locator("#keep summary").click()
-    for what, kind, check in (("webp", "WEBP", lambda image: image.n_frames == 25), ("gif", "GIF", lambda image: image.n_frames == 25),
+    for what, kind, check in (("webp", "WEBP", lambda image: image.n_frames == LAST), ("gif", "GIF", lambda image: image.n_frames == LAST),
                               ("strip", "PNG", lambda image: image.size == (8 * 256, 256))):
         _, data = saved(page, what)
         image = Image.open(io.BytesIO(data))
@@ -840,11 +869,11 @@ def test_two_tabs_and_a_reload_never_mix(page: Page, browser: Browser, address: 
             known in line for known in ("AbortError", "errored out", "Unexpected client exception"))]
         expect(status(other)).to_contain_text("Done in", timeout=40_000)
         other.wait_for_function("() => window.facet.face.record.prompt === 'the second tab' && window.facet.face.last")
-        assert len(face(other, "frames")) == 25
+        assert len(face(other, "frames")) == LAST
         assert face(page, "kind") == "opening"
         words(page).fill("after the reload")
         generate(page)
-        assert face(page, "record.prompt") == "after the reload" and len(face(page, "frames")) == 25
+        assert face(page, "record.prompt") == "after the reload" and len(face(page, "frames")) == LAST
 
 
 def test_the_other_tab_and_back_keeps_the_face(page: Page):
@@ -856,7 +885,7 @@ def test_the_other_tab_and_back_keeps_the_face(page: Page):
     assert face(page) == before
     view(page, "Clean")
     page.locator(".before").click()
-    assert step(page) == 24
+    assert step(page) == LAST - 1
 
 
 # --- for everyone -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What the committed weights can do, measured at the shipped defaults.
 
-    python -m training.evaluate                                 what needs no photographs: 40 minutes on two CPU cores
-    python -m training.evaluate --prepared runs/prepared        and what does: five more; --ddpm half an hour
+    python -m training.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
+    python -m training.evaluate --prepared runs/prepared        and what does: a few more; --ddpm another half an hour
     python -m training.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
     python -m training.evaluate --grid assets/faces.png         only the README's grid of faces; free-text.png and unseen.png beside it
 
@@ -73,7 +73,7 @@ def measure(pipe: FacePipeline, judge: Judge, size: Size, prepared: Prepared | N
     """Everything that is to be known about these weights, as JSON's types.
 
     :param prepared: real faces, for the floor and scale of the distances and for what stands in NEED_PHOTOGRAPHS.
-    :param ddpm:     also draw the first set by 100 steps of DDPM, which takes four times as long as a set.
+    :param ddpm:     also draw the first set by 100 steps of DDPM, which takes eight times as long as a set.
     :param fid_network: Inception, for its FID where there are real faces (see training/inception.py).
     """
     on_real = known_accuracy(judge)

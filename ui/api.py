@@ -35,7 +35,7 @@ def generate(prompt: str, negative_prompt: str = "", seed: int = 0, steps: int =
         seed: A whole number from 0 to 4294967295.
         steps: 1 to 1000. More are slower and rarely better.
         guidance: 0 to 20. 0 ignores the prompt, 1 follows it, more exaggerates it.
-        sampler: "dpmpp", "unipc", "ddim", "ddpm", or "student": a network of its own that draws in 4 steps at a guidance of 2.
+        sampler: "unipc", "dpmpp", "ddim", "ddpm", or "student": a network of its own that draws in 4 steps at a guidance of 2.
     """
     try:
         seed, steps, sampler, guidance = check_settings(seed, steps, sampler, guidance)

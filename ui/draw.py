@@ -25,7 +25,7 @@ from ui.frames import file_of, jpeg, messages, png, read_face, sheet
 from ui.picker import chosen, combined, parted
 
 COUNTS = (1, 4, 9, 16)
-LIVE_STEPS, LIVE_SAMPLER = 8, "unipc"  # of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one
+LIVE_STEPS = 8  # of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one
 FIRST = record.make("a smiling woman with brown hair", seed=7)  # on screen when the page opens
 GRADIO_PARAMETERS = ("view", "tab")  # of the address; its others begin with two underscores
 
@@ -71,12 +71,12 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
 
 def redraw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed: float, steps: float, guidance: float,
            sampler: str, picture: Any, strength: float) -> tuple[Any, Any, Any]:
-    """Live mode: the same seed under the changed controls, by the student or in a few steps of the best sampler -> player, status, record."""
+    """Live mode: the same seed under the changed controls, by the student or in a few steps of the default sampler -> player, status, record."""
     try:
         check_settings(seed, steps, sampler, guidance)
         pipe, start = engine.pipeline(), time.monotonic()
         by_student = pipe.student and guidance == DEFAULTS.guidance and not negative and not picture
-        settings = asked(words, picks, negative, seed, min(int(steps), LIVE_STEPS), guidance, STUDENT if by_student else LIVE_SAMPLER)
+        settings = asked(words, picks, negative, seed, min(int(steps), LIVE_STEPS), guidance, STUDENT if by_student else DEFAULTS.sampler)
         about = about_run(pipe, settings, 1, picture) | {"kind": "live"}
         message, history = in_one(faces(pipe, settings, 1, picture, strength), about)
         message["image"] = png(history[-1][0].denoised)

@@ -9,9 +9,9 @@ import gradio as gr
 from model import attributes
 from model.errors import FacetError, InputError
 from model.pipeline import MAX_SEED
-from model.settings import STUDENT
+from model.settings import DEFAULTS, STUDENT
 from ui import engine, record
-from ui.draw import LIVE_SAMPLER, LIVE_STEPS, status
+from ui.draw import LIVE_STEPS, status
 from ui.frames import file_of, jpeg, png, read_face
 
 STRENGTHS = (-2, -1, 0, 1, 2)
@@ -37,7 +37,7 @@ def sweep(current: Any) -> tuple[Any, dict[str, str]]:
     def make() -> dict[str, Any]:
         now = _now(current)
         if now["sampler"] == STUDENT:  # its guidance is built in
-            now |= {"sampler": LIVE_SAMPLER, "steps": LIVE_STEPS}
+            now |= {"sampler": DEFAULTS.sampler, "steps": LIVE_STEPS}
         settings = _settings(now)
         settings.pop("guidance")
         faces = engine.pipeline().guidances(now["prompt"], now["seed"], GUIDANCES, **settings)

@@ -7,7 +7,7 @@ try:
 except ImportError:
     spaces = None
 
-SECONDS = 60  # that a GPU is asked for, at most; a run of 25 steps takes about one
+SECONDS = 60  # that a GPU is asked for, at most; a run at the defaults takes about one
 
 
 def lend(demo: gr.Blocks, concurrency_id: str) -> None:
