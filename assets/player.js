@@ -396,7 +396,7 @@ facet.start = () => {  // false: not now. The page asks for one run at a time
 facet.done = () => {
   facet.running = false;
   announceFace();
-  if (again) setTimeout(() => document.querySelector("#generate").click());
+  if (again && !facet.stopping) setTimeout(() => document.querySelector("#generate").click());
   again = false;
 };
 facet.ended = line => {

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
@@ -22,3 +23,14 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+def setting(page: Page, name: str, value) -> None:
+    """Fill in a field of the open tab "Settings"."""
+    field = page.locator(f"#{name} :is(input, textarea)").first
+    for _ in range(3):  # gradio may put the first value back a moment after a tab opens
+        field.fill(str(value))
+        field.evaluate("field => field.blur()")
+        time.sleep(0.2)
+        if field.input_value() == str(value):
+            break

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page
 
-from benchmarks.browser import chromium
+from benchmarks.browser import chromium, setting
 from benchmarks.server import ROOT, running
 from model.pipeline import DEFAULTS, FacePipeline
 
@@ -68,9 +68,7 @@ def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
 def long_runs(page: Page) -> float:
     """Milliseconds for 100 steps and the 512 px image."""
     page.get_by_role("tab", name="Settings").click()
-    page.wait_for_timeout(1000)  # gradio may put the first value back a moment after a tab opens
-    page.locator("#steps input").fill("100")
-    page.keyboard.press("Tab")
+    setting(page, "steps", 100)
     found = medians([one_run(page) for _ in range(LONG_RUNS + 1)])
     if (steps := page.evaluate("window.facet.face.record.steps")) != 100:
         raise RuntimeError(f"{steps} steps were run instead of 100")

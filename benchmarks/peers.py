@@ -4,7 +4,7 @@
 
 Each contender runs in a process of its own, with random weights of its default size (a weight's value does not change its time):
 
-facet     this project's U-Net at its defaults (UniPC, 16 steps, guidance in an interval of times)
+facet     this project's U-Net at the defaults of model/settings.py
 lecture   a plain U-Net of 31 million parameters (Ronneberger et al. 2015, with padding) and 1000 steps of DDPM
 lucidrains  denoising-diffusion-pytorch's class-conditional U-Net(64), 1000 steps, guidance 6: its defaults
 diffusers   DDPMPipeline with the UNet2DModel of its 64 px unconditional training script, 1000 steps

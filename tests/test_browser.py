@@ -22,6 +22,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.browser import setting
 from benchmarks.server import running
 from model import attributes, checkpoint
 from model.attributes import ATTRIBUTES
@@ -126,16 +127,6 @@ def deny(page: Page, attribute: str):
 
 def tool(page: Page, name: str) -> None:
     page.locator("#tools").get_by_role("tab", name=name, exact=True).click()
-
-
-def setting(page: Page, name: str, value) -> None:
-    field = page.locator(f"#{name} :is(input, textarea)").first
-    for _ in range(3):  # gradio may put the first value back a moment after a tab opens
-        field.fill(str(value))
-        field.evaluate("field => field.blur()")
-        time.sleep(0.2)
-        if field.input_value() == str(value):
-            break
 
 
 def set_steps(page: Page, steps: int) -> None:
@@ -245,14 +236,14 @@ def test_the_timeline_needs_no_server(page: Page):
     assert step(page) == paused
     page.keyboard.press("End")
     page.get_by_role("button", name="Replay").click()
-    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 4}")
+    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 5}")
     page.wait_for_function(f"() => +document.querySelector('.player').dataset.step === {LAST}")
     place = page.locator(".stage").bounding_box()
     page.mouse.move(place["x"] + 500, place["y"] + 250)
     page.mouse.down()
     page.mouse.move(place["x"] + 200, place["y"] + 250, steps=4)
     page.mouse.up()
-    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 4}")  # dragged back
+    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 5}")  # dragged back
     assert page.asked == []
 
 
@@ -639,6 +630,24 @@ def test_generate_pressed_before_the_crisp_form_has_come_draws_anew(page: Page):
     expect(status(page)).to_contain_text("Done in")
     assert f"seed {face(page, 'record.seed')}." in status(page).inner_text()
     expect(page.locator("#stop")).to_be_disabled()
+
+
+def test_stop_takes_back_what_was_pressed_before_the_crisp_form_had_come(page: Page):
+    page.evaluate("""() => {
+        const line = document.querySelector("#status p");
+        [window.pressed, window.starts] = [false, 0];
+        new MutationObserver(() => {
+            window.starts += line.textContent === "Starting";
+            if (window.pressed || !line.textContent.startsWith("Done")) return;
+            window.pressed = true;
+            for (const button of ["#generate", "#stop"]) document.querySelector(button).click();
+        }).observe(line, {childList: true, characterData: true, subtree: true});
+    }""")
+    page.click("#generate")
+    page.wait_for_function("() => window.pressed && !window.facet.running")
+    time.sleep(1.5)
+    assert page.evaluate("window.starts") == 1
+    generate(page)  # and the page goes on
 
 
 def test_a_double_click_draws_once(page: Page):
