@@ -625,9 +625,12 @@ def test_generate_pressed_before_the_crisp_form_has_come_draws_anew(page: Page):
         }).observe(line, {childList: true, characterData: true, subtree: true});
     }""")
     page.click("#generate")
-    page.wait_for_function("() => window.pressed && !window.facet.running && window.facet.face.last && window.facet.face.finished"
-                           " && !window.pressed.includes(window.facet.face.record.seed)")
-    expect(status(page)).to_contain_text("Done in")
+    page.wait_for_function("""() => {  // between both runs there is a moment in which none is running
+        const said = document.querySelector("#status p").textContent;
+        return window.pressed && said.startsWith("Done") && said !== window.pressed && !window.facet.running;
+    }""")
+    page.wait_for_function("() => window.facet.face.last && window.facet.face.finished && !window.pressed.includes(window.facet.face.record.seed)"
+                           " && document.querySelector('#status p').textContent.includes(window.facet.face.record.seed)")
     assert f"seed {face(page, 'record.seed')}." in status(page).inner_text()
     expect(page.locator("#stop")).to_be_disabled()
 
