@@ -25,7 +25,7 @@ class Settings:
     guidance: float = 2.0    # classifier-free guidance: 1 follows the prompt, more exaggerates it
     guidance_interval: tuple[float, float] = (0.35, 0.98)  # the times at which guidance is used: below, it changes almost
     # nothing; above, it shifts colours and narrows the choice
-    attention_guidance: float = 0.3  # perturbed-attention guidance: 0 is none; more makes smoother faces and fewer kinds of them
+    attention_guidance: float = 0.25  # perturbed-attention guidance: 0 is none; more makes smoother faces and fewer kinds of them
     attention_interval: tuple[float, float] = (0.2, 0.75)  # the times at which it is used: above, it narrows the choice. Of 16
     # steps, 7 need a second network call for guidance and 3 one for this: 26 in all
 

@@ -29,11 +29,11 @@ FLAGS = 2  # extra entries of the condition: 1 = an image's own embedding instea
 class UNetConfig:
     """What is needed to build the network again."""
 
-    channels: tuple[int, ...] = (48, 96, 192, 256)  # per level, from 32x32 down; each level halves the size
+    channels: tuple[int, ...] = (96, 192, 384)  # per level, from 32x32 down; each level halves the size
     blocks: int = 1                # residual blocks per level in the encoder; the decoder has one more
-    attention: tuple[int, ...] = (2, 3)  # levels with self-attention (2 is 8x8 pixels); the middle always has it
+    attention: tuple[int, ...] = (1, 2)  # levels with self-attention (1 is 16x16 pixels); the middle always has it
     embedding: int = 512           # entries of the CLIP embedding
-    hidden: int = 256              # width of the vectors that steer the blocks
+    hidden: int = 512              # width of the vectors that steer the blocks
     unshuffle: int = 2             # pixels per side folded into channels at the input
     band_only: bool = False        # the lecture's form: the time enters by the band alone
     target: str = "velocity"       # what is predicted, one of diffusion.TARGETS

@@ -25,7 +25,7 @@ def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, t
     embed(tmp_path / "prepared", tiny_weights)
     shutil.copytree(tiny_weights, tmp_path / "weights")
     shutil.copy(ROOT / "weights" / "judge.safetensors", tmp_path / "weights")
-    options = ["default", "images=32,perceptual=0.1", "--recipe", "tiny", "--prepared", str(tmp_path / "prepared"), "--weights",
+    options = ["default", "images=32,weight_decay=0.1", "--recipe", "tiny", "--prepared", str(tmp_path / "prepared"), "--weights",
                str(tmp_path / "weights"), "--state-dir", str(tmp_path / "runs"), "--faces", "24", "--minutes", "1e6", "--device", "cpu"]
     compare.main([*options, "--start-from", str(tiny_weights / "unet.safetensors")])
     heading, line, *rows = capsys.readouterr().out.splitlines()[-4:]

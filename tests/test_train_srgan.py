@@ -45,7 +45,7 @@ def test_the_discriminator_is_the_papers():
 def test_each_player_learns_from_its_own_loss(files):
     torch.manual_seed(0)
     true = torch.from_numpy(np.stack([np.array(drawing(64, 64, seed)) for seed in range(4)])).permute(0, 3, 1, 2)
-    small, perceptual = shrink(true, 8), Perceptual.of_judge(Judge.from_file(files / "judge.safetensors"))
+    small, perceptual = shrink(true, 8), Perceptual(Judge.from_file(files / "judge.safetensors"))
     players = Players(SRResNet.from_file(files / "start.safetensors").train(), Discriminator(64, 4))
     for optimizer, rate in zip(players.optimizers, (2e-3, 2e-3)):
         optimizer.param_groups[0]["lr"] = rate

@@ -17,8 +17,7 @@ from model.errors import InputError
 from model.unet import UNet, UNetConfig
 from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.prepare import embed, load_prepared, prepare_images
-from training.perceptual import Perceptual
-from training.train_unet import RECIPES, Data, draw_batch, draw_times, losses, train, train_step, to_network
+from training.train_unet import RECIPES, Data, draw_batch, draw_times, train, train_step, to_network
 
 CPU = torch.device("cpu")
 TINY = RECIPES["tiny"]
@@ -96,34 +95,17 @@ def test_lecture_recipe_trains_with_its_own_numbers(prepared, clip, tmp_path):
 
 
 def test_micro_batches_make_the_same_step(data, clip):
-    """Also with the perceptual loss: three parts of a batch, the last one smaller, change the weights as the whole does."""
+    """Three parts of a batch, the last one smaller, change the weights as the whole does."""
     batch, results = draw_batch(0, data, clip, TINY, 0, 1), []
     for micro_batch in (8, 3):
         torch.manual_seed(0)
-        network, config = UNet(TINY.network), replace(TINY, micro_batch=micro_batch, perceptual=0.3)
-        found = train_step(network, [torch.optim.SGD(network.parameters(), lr=0.1)], batch, config, Perceptual.of_clip(clip))
+        network, config = UNet(TINY.network), replace(TINY, micro_batch=micro_batch)
+        found = train_step(network, [torch.optim.SGD(network.parameters(), lr=0.1)], batch, config)
         results.append((found, network.state_dict()))
     (one, whole), (other, parts) = results
-    assert one == pytest.approx(other, rel=1e-2) and one.keys() == {"loss", "perceptual"}
+    assert one == pytest.approx(other, rel=1e-2)
     for name in whole:
         assert torch.allclose(whole[name], parts[name], atol=1e-3), name
-
-
-def test_the_perceptual_loss_pulls_predictions_towards_the_faces(data, clip):
-    """Alone, it brings the predicted faces of the low noise levels nearer, in CLIP's eyes; those above its limit do not count."""
-    torch.manual_seed(0)
-    network, eyes = UNet(TINY.network), Perceptual.of_clip(clip)
-    x_t, t, condition, wanted = draw_batch(0, data, clip, TINY, 0, 1)
-    optimizer, found = torch.optim.Adam(network.parameters(), lr=1e-3), []
-    for _ in range(30):
-        distance = losses(network, x_t, t, condition, wanted, replace(TINY, perceptual=1.0), eyes)["perceptual"]
-        optimizer.zero_grad()
-        distance.backward()
-        optimizer.step()
-        found.append(distance.item())
-    assert found[-1] < 0.7 * found[0]
-    none = losses(network, x_t, t, condition, wanted, replace(TINY, perceptual=1.0, perceptual_until=0.0), eyes)["perceptual"]
-    assert none == 0
 
 
 @pytest.mark.parametrize("target", ["velocity", "previous"])

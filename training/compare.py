@@ -2,7 +2,7 @@
 
     python -m training.compare --minutes 5 batch=16 batch=32 learning_rate=1e-3 batch=32,learning_rate=1e-3
 
-    python -m training.compare --minutes 15 --faces 500 --start-from weights/unet.safetensors default perceptual=0.1
+    python -m training.compare --minutes 15 --faces 500 --start-from weights/unet.safetensors default learning_rate=1e-3
 
 Each word changes fields of train_unet.TrainConfig ("default" changes none). Prints a row for each: images a second and the loss on
 validation faces, the same faces, times and noise for all; with --faces also what the frozen judge says of as many faces drawn at the

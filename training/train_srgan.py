@@ -140,7 +140,7 @@ def train(data: Path, start_from: Path, judge: Path, out: Path, run: Path, confi
     network = SRResNet(start.config).to(device, memory_format=torch.channels_last)
     network.start_from(start)
     players = Players(network, Discriminator(side, config.width).to(device, memory_format=torch.channels_last))
-    perceptual = Perceptual.of_judge(Judge.from_file(judge, device))
+    perceptual = Perceptual(Judge.from_file(judge, device))
     ema = EMA(network, config.ema_half_life)
     done = Progress(before={name: start.info.get(name, 0) for name in ("images", "seconds")})
     parts = {"players": players, "ema": ema}

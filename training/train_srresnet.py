@@ -167,7 +167,7 @@ def evaluate(paths: list[Path], data: Path, judge: Path, touched: Path | None, d
     networks = {str(path.with_suffix("")): SRResNet.from_file(path, device) for path in paths}
     if wrong := [name for name, network in networks.items() if network.config.scale != 8]:
         raise InputError(f"{wrong[0]} does not enlarge by 8: the faces are 64 px and 512 px.")
-    measures = FIDELITY | {"perceptual": Perceptual.of_judge(Judge.from_file(judge, device)).of_pixels}
+    measures = FIDELITY | {"perceptual": Perceptual(Judge.from_file(judge, device)).of_pixels}
     scores = score_people(networks, true, inputs, measures, out and out / "people.png")
     print(f"{len(true)} photos of held-out people, 64 -> 512 px\n\n{people_table(scores)}")
     if out:

@@ -25,7 +25,7 @@ from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.device import pick_device
-from model.diffusion import TARGETS, to_original, training_pair
+from model.diffusion import TARGETS, training_pair
 from model.errors import FacetError, InputError
 from model.sampler import dpmpp, face_noise, guided, time_grid
 from model.pipeline import to_pixels
@@ -34,7 +34,6 @@ from training.captions import caption
 from training.loop import (EMA, Budget, Log, Progress, Stop, amp_dtype, commit, contact_sheet, finite, follow_gradients, keep,
                            mixed_seed, rank_and_world, resume, run_steps, several_processes)
 from training.muon import Muon
-from training.perceptual import Perceptual
 from training.prepare import Prepared, load_prepared
 
 
@@ -55,8 +54,6 @@ class TrainConfig:
     average_every: int = 4        # steps between its updates
     empty_share: float = 0.1      # share of samples under the empty text, for classifier-free guidance
     image_share: float = 0.15     # share of samples under the image's own CLIP embedding
-    perceptual: float = 0.0       # weight of the predicted faces' distance to the true ones in CLIP's eyes, beside the MSE
-    perceptual_until: float = 0.7  # the largest time at which that counts; above, the best prediction is a blur of all faces
     walk_timesteps: bool = False  # the lecture: one timestep for a whole batch, each batch through all of them
     checkpoint_seconds: float = 600  # between saved states, with validation and a grid of samples
     seed: int = 0
@@ -65,9 +62,8 @@ class TrainConfig:
 TINY = UNetConfig(channels=(16, 32), attention=(1,), hidden=32)
 RECIPES = {
     "default": TrainConfig(batch=64, muon=0.95),
-    "base": TrainConfig(network=UNetConfig(channels=(96, 192, 384), blocks=2, attention=(2,), hidden=512),
-                        batch=256, average_every=1, half_life=250_000),
-    "lecture": TrainConfig(network=UNetConfig(band_only=True, target="noise"), epochs=100,
+    "lecture": TrainConfig(network=UNetConfig(channels=(48, 96, 192, 256), attention=(2, 3), hidden=256, band_only=True,
+                                              target="noise"), epochs=100,
                            batch=1250, micro_batch=64, learning_rate=1e-3, decay=False, weight_decay=0.0,
                            walk_timesteps=True),
     "small": TrainConfig(network=UNetConfig(channels=(32, 64, 64), attention=(2,), hidden=64), half_life=10_000),
@@ -186,18 +182,6 @@ def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
     return {name: info.get(name, 0) for name in ("images", "seconds")}
 
 
-def losses(network: nn.Module, x_t: Tensor, t: Tensor, condition: Tensor, wanted: Tensor, config: TrainConfig,
-           perceptual: Perceptual | None) -> dict[str, Tensor]:
-    """MSE of the prediction and, where the config gives it a weight, the mean perceptual distance of the faces that it stands for."""
-    prediction = network(x_t, t, condition).float()
-    found = {"loss": F.mse_loss(prediction, wanted)}
-    if perceptual:
-        near = t <= config.perceptual_until
-        faces, true = (to_original(x[near], x_t[near], t[near], config.network.target, config.network.steps) for x in (prediction, wanted))
-        found["perceptual"] = perceptual(faces, true).sum() / len(t)
-    return found
-
-
 def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW and, where the config wants it, Muon: that for all weights of two axes or more but the first and last convolution's."""
     ends = {network.input.weight, network.output[-1].weight}
@@ -208,23 +192,23 @@ def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimi
     return [adam, Muon(inner, config.learning_rate, config.muon, config.weight_decay)] if inner else [adam]
 
 
-def train_step(network: nn.Module, optimizers: list[torch.optim.Optimizer], batch: tuple[Tensor, ...], config: TrainConfig,
-               perceptual: Perceptual | None = None) -> dict[str, float]:
-    """One optimizer step on this process's share of a batch (see `draw_batch`), a micro-batch after the other -> its losses.
+def train_step(network: nn.Module, optimizers: list[torch.optim.Optimizer], batch: tuple[Tensor, ...],
+               config: TrainConfig) -> dict[str, float]:
+    """One optimizer step on this process's share of a batch (see `draw_batch`), a micro-batch after the other -> its loss.
 
-    Raises FacetError if one is not a number.
+    Raises FacetError if it is not a number.
     """
-    device, dtype, total = batch[0].device, amp_dtype(batch[0].device), {}
+    device, dtype, total = batch[0].device, amp_dtype(batch[0].device), 0.0
     network.train()
     network.zero_grad(set_to_none=True)
-    for part in zip(*(each.split(config.micro_batch) for each in batch)):
-        share = len(part[0]) / len(batch[0])
+    for x_t, t, condition, wanted in zip(*(each.split(config.micro_batch) for each in batch)):
+        share = len(x_t) / len(batch[0])
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            found = losses(network, *part, config, perceptual)
-        finite(share * (found["loss"] + config.perceptual * found.get("perceptual", 0.0))).backward()
-        total = {name: total.get(name, 0.0) + share * loss.item() for name, loss in found.items()}
+            loss = share * F.mse_loss(network(x_t, t, condition).float(), wanted)
+        finite(loss).backward()
+        total += loss.item()
     follow_gradients(optimizers, network.parameters())
-    return total
+    return {"loss": total}
 
 
 def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: Path | None, max_minutes: float = math.inf,
@@ -251,7 +235,6 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
     parts = {"network": network, "ema": ema} | {type(each).__name__: each for each in optimizers}
     resume(run / "state.pt", identity, parts, done)
     config = replace(config, seed=config.seed + done.before["images"])  # else a warm start would see the same noise once more
-    perceptual = Perceptual.of_clip(clip) if config.perceptual else None
     fast = torch.compile(network) if device.type == "cuda" else network
 
     def export(path: Path, steps: int, loss: float | None = None):
@@ -273,7 +256,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Path, out: P
             export(out, done.step, loss)
 
     def learn(step: int) -> dict[str, float]:
-        found = train_step(fast, optimizers, draw_batch(step, data, clip, config, rank, world), config, perceptual)
+        found = train_step(fast, optimizers, draw_batch(step, data, clip, config, rank, world), config)
         if (step + 1) % config.average_every == 0:
             ema.update(network, config.batch * config.average_every)
         images = done.before["images"] + (step + 1) * config.batch
