@@ -23,54 +23,54 @@ test: .venv/dev  ## run every test
 	$(PY) -m pytest $(ARGS)
 
 prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
-	$(PY) -m training.prepare images --data $(DATA)
+	$(PY) -m training.data.prepare images --data $(DATA)
 
 embed: .venv/dev  ## CLIP embeddings of the prepared faces and prompts
-	$(PY) -m training.prepare embed
+	$(PY) -m training.data.prepare embed
 
 # Each trains in runs/, going on where it stopped (but train-words), and then puts its weights where the app takes them.
 train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
-	$(FAST_PY) -m training.train_clip --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.clip.train --max-minutes $(MINUTES)
 	cp runs/clip/clip.safetensors weights/
 
 train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and refit)
-	$(FAST_PY) -m training.train_words --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.clip.words --max-minutes $(MINUTES)
 	cp runs/words/clip.safetensors weights/
 
 train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
-	$(FAST_PY) -m training.train_unet --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.unet.train --max-minutes $(MINUTES)
 	cp runs/unet/unet.safetensors weights/
 
 train-student: .venv/dev  ## teach a network to draw in 4 calls what the U-Net in weights/ draws in many, MINUTES in all (after embed)
-	$(FAST_PY) -m training.train_student --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.unet.student --max-minutes $(MINUTES)
 	cp runs/student/student.safetensors weights/
 
 train-targets: .venv/dev  ## the small networks of "How it works", one for each of the lecture's targets, MINUTES each
-	for target in original previous noise; do $(FAST_PY) -m training.train_unet --recipe small --target $$target \
+	for target in original previous noise; do $(FAST_PY) -m training.unet.train --recipe small --target $$target \
 		--state-dir runs/targets/$$target --out weights/targets/$$target.safetensors --max-minutes $(MINUTES) || exit 1; done
 
 train-srresnet-general: .venv/dev  ## train SRResNet x4 on SR_DATA, MINUTES in all: for bench-sr, and where train-srresnet starts
-	$(FAST_PY) -m training.train_srresnet --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.srresnet.train --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
 	cp runs/srresnet-x4/srresnet.safetensors weights/srresnet_x4.safetensors
 
 train-srresnet: runs/srresnet/touched.safetensors  ## train SRResNet for faces on SR_DATA, MINUTES in all
-	$(FAST_PY) -m training.train_srresnet --data $(SR_DATA) --start-from weights/srresnet_x4.safetensors --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.srresnet.train --data $(SR_DATA) --start-from weights/srresnet_x4.safetensors --max-minutes $(MINUTES)
 	cp runs/srresnet/srresnet.safetensors weights/
 
 runs/srresnet/touched.safetensors: | .venv/dev
-	$(PY) -m training.sr_touched --data $(SR_DATA)
+	$(PY) -m training.srresnet.round_trip --data $(SR_DATA)
 
 train-srgan: runs/srresnet/touched.safetensors  ## sharpen it by adversarial training, MINUTES in all
-	$(FAST_PY) -m training.train_srgan --data $(SR_DATA) --max-minutes $(MINUTES)
-	$(PY) -m training.train_srgan --blend 0.5 --out weights/srresnet_crisp.safetensors
+	$(FAST_PY) -m training.srresnet.gan --data $(SR_DATA) --max-minutes $(MINUTES)
+	$(PY) -m training.srresnet.gan --blend 0.5 --out weights/srresnet_crisp.safetensors
 
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
 PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
 evaluate: .venv/dev $(PHOTOGRAPHS)  ## measure the committed weights; with DATA=... what needs photographs too
-	$(FAST_PY) -m training.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
+	$(FAST_PY) -m training.evaluation.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
 
 runs/prepared/faces.safetensors: | .venv/dev
-	$(PY) -m training.prepare images --data $(DATA)
+	$(PY) -m training.data.prepare images --data $(DATA)
 
 bench: .venv/dev  ## how long a visitor waits
 	bash tests/install_chromium.sh
@@ -88,7 +88,7 @@ bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of S
 	$(PY) -m benchmarks.sr --data $(SR_DATA) --weights $(X4)
 
 grid: .venv/dev  ## make the README's grid of faces again
-	$(PY) -m training.evaluate --grid assets/faces.png
+	$(PY) -m training.evaluation.evaluate --grid assets/faces.png
 
 pictures: .venv/dev  ## photograph the page and draw the animation for the README again
 	bash tests/install_chromium.sh

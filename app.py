@@ -12,42 +12,69 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ui.gpu import lend  # isort: skip, since it must come before torch
+from ui.server.gpu import lend  # isort: skip, since it must come before torch
 from model import attributes
 from model.attributes import ATTRIBUTES
 from model.pipeline import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
-from ui import api, explore, how, waiting
+from ui import api, explore
 from ui.component import asset, component
 from ui.draw import COUNTS, draw, enlarge, greet, redraw, restore, schedule, status, warm_up
-from ui.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
 from ui.exports import export
-from ui.guard import Guard, bound_memory
+from ui.how import page as how
 from ui.picker import picker
 from ui.sees import look
+from ui.server import queue as waiting
+from ui.server.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
+from ui.server.guard import Guard, bound_memory
 from ui.words import read
 
 HERE = Path(__file__).parent
 QUEUE = {"max_size": 32, "api_open": False}  # how many may wait, the next one is told to come back; nobody passes it by
-SAMPLERS = [("UniPC (best in few steps)", "unipc"), ("DPM-Solver++ (nearly as good)", "dpmpp"), ("DDIM (plain)", "ddim"),
-            ("DDPM (the original, for 100 steps and more)", "ddpm"), ("Student (always 4 steps, guidance built in)", "student")]
+SAMPLERS = [
+    ("UniPC (best in few steps)", "unipc"),
+    ("DPM-Solver++ (nearly as good)", "dpmpp"),
+    ("DDIM (plain)", "ddim"),
+    ("DDPM (the original, for 100 steps and more)", "ddpm"),
+    ("Student (always 4 steps, guidance built in)", "student"),
+]
 
 # The visitor's own fonts, so that nothing is fetched from elsewhere; shades far enough apart for WCAG's AA contrast.
-THEME = gr.themes.Base(primary_hue="teal", neutral_hue="stone", font=["system-ui", "sans-serif"],
-                       font_mono=["ui-monospace", "monospace"]).set(
-    body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
-    block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_400",
-    input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_400",
-    block_label_text_color="*neutral_700", block_title_text_color="*neutral_800",
-    checkbox_border_color="*neutral_500", checkbox_border_color_dark="*neutral_500",
-    checkbox_background_color_selected="*primary_700", color_accent="*primary_700",
-    button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700",
-    button_primary_background_fill_hover="*primary_800", button_primary_background_fill_hover_dark="*primary_800")
+THEME = gr.themes.Base(
+    primary_hue="teal", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_400",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
+    block_label_text_color="*neutral_700",
+    block_title_text_color="*neutral_800",
+    checkbox_border_color="*neutral_500",
+    checkbox_border_color_dark="*neutral_500",
+    checkbox_background_color_selected="*primary_700",
+    color_accent="*primary_700",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
+)
 
 # What launch() needs, in one place: tests and hosts that launch `demo` themselves pass the same.
 LAUNCH: dict[str, Any] = {
-    "theme": THEME, "css": asset("page.css"), "js": asset("page.js"), "head": f"<script>{asset('facet.js')}</script>",
-    "favicon_path": HERE / "assets" / "favicon.svg", "footer_links": ["api"], "run_history": False, "enable_monitoring": False,
-    "max_file_size": "5mb", "ssr_mode": False, "state_session_capacity": 500, "app_kwargs": {"middleware": [Middleware(Guard)]}}
+    "theme": THEME,
+    "css": asset("page.css"),
+    "js": asset("page.js"),
+    "head": f"<script>{asset('facet.js')}</script>",
+    "favicon_path": HERE / "assets" / "favicon.svg",
+    "footer_links": ["api"],
+    "run_history": False,
+    "enable_monitoring": False,
+    "max_file_size": "5mb",
+    "ssr_mode": False,
+    "state_session_capacity": 500,
+    "app_kwargs": {"middleware": [Middleware(Guard)]},
+}
 
 with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.HTML("<h1>Facet</h1><p>Say what a face should look like and watch it emerge from noise.</p>", elem_id="title")
@@ -59,8 +86,14 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
                 keep = component("keep")
                 honest = gr.HTML("", elem_id="badge")
             with gr.Column(elem_id="right", min_width=0):
-                words = gr.Textbox("", label="What should the face look like?", lines=2, max_lines=5, elem_id="prompt",
-                                   placeholder="A smiling woman with blond hair")
+                words = gr.Textbox(
+                    "",
+                    label="What should the face look like?",
+                    lines=2,
+                    max_lines=5,
+                    elem_id="prompt",
+                    placeholder="A smiling woman with blond hair",
+                )
                 understood = component("understood")
                 with gr.Column(elem_id="actions"):
                     with gr.Row(elem_id="buttons"):
@@ -72,33 +105,73 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
                     seed = gr.Number(0, label="Seed", elem_id="seed", min_width=0)
                     with gr.Column(elem_id="switches", min_width=0):
                         new_seed = gr.Checkbox(True, label="A new seed each time", container=False)
-                        live = gr.Checkbox(False, label="Live: redraw as I change things", container=False, elem_id="live")
+                        live = gr.Checkbox(
+                            False, label="Live: redraw as I change things", container=False, elem_id="live"
+                        )
                 with gr.Tabs(elem_id="tools"):
                     with gr.Tab("Attributes"):
                         picks = picker()
                     with gr.Tab("Settings"):
-                        negative = gr.Textbox("", label="Negative prompt", info="What the face should not have.", lines=2,
-                                              elem_id="negative")
-                        guidance = gr.Slider(0, MAX_GUIDANCE, DEFAULTS.guidance, step=0.1, label="Guidance", elem_id="guidance",
-                                             info="0 ignores the prompt, 1 follows it, more exaggerates it.")
-                        steps = gr.Number(DEFAULTS.steps, label="Steps", elem_id="steps",
-                                          info=f"1 to {MAX_STEPS}: more are slower and rarely better.")
-                        sampler = gr.Dropdown(SAMPLERS, value=DEFAULTS.sampler, label="Sampler", filterable=False,
-                                              elem_id="sampler")
+                        negative = gr.Textbox(
+                            "",
+                            label="Negative prompt",
+                            info="What the face should not have.",
+                            lines=2,
+                            elem_id="negative",
+                        )
+                        guidance = gr.Slider(
+                            0,
+                            MAX_GUIDANCE,
+                            DEFAULTS.guidance,
+                            step=0.1,
+                            label="Guidance",
+                            elem_id="guidance",
+                            info="0 ignores the prompt, 1 follows it, more exaggerates it.",
+                        )
+                        steps = gr.Number(
+                            DEFAULTS.steps,
+                            label="Steps",
+                            elem_id="steps",
+                            info=f"1 to {MAX_STEPS}: more are slower and rarely better.",
+                        )
+                        sampler = gr.Dropdown(
+                            SAMPLERS, value=DEFAULTS.sampler, label="Sampler", filterable=False, elem_id="sampler"
+                        )
                     with gr.Tab("Picture"):
                         picture = component("picture")
-                        strength = gr.Slider(0.1, 1, 0.6, step=0.05, label="How much may change", elem_id="strength",
-                                             info="A low value keeps the picture, 1 forgets it.")
+                        strength = gr.Slider(
+                            0.1,
+                            1,
+                            0.6,
+                            step=0.05,
+                            label="How much may change",
+                            elem_id="strength",
+                            info="A low value keeps the picture, 1 forgets it.",
+                        )
                     with gr.Tab("Explore"), gr.Column(elem_id="explore"):
-                        gr.HTML("<p>Everything here starts from the face on screen and keeps its noise: only one thing changes.</p>")
+                        gr.HTML(
+                            "<p>Everything here starts from the face on screen and keeps its noise: only one thing changes.</p>"
+                        )
                         with gr.Row():
-                            attribute = gr.Dropdown([(attributes.label(name), name) for name in ATTRIBUTES], value="Smiling",
-                                                    label="One attribute", elem_id="attribute", min_width=0)
+                            attribute = gr.Dropdown(
+                                [(attributes.label(name), name) for name in ATTRIBUTES],
+                                value="Smiling",
+                                label="One attribute",
+                                elem_id="attribute",
+                                min_width=0,
+                            )
                             strip_button = gr.Button("Less and more of it", elem_id="strip-button", min_width=0)
                         with gr.Row():
-                            to_prompt = gr.Textbox("", label="Walk to another prompt", placeholder="an old man", elem_id="to-prompt",
-                                                   min_width=0)
-                            to_seed = gr.Textbox("", label="or another seed", placeholder="a new one", elem_id="to-seed", min_width=0)
+                            to_prompt = gr.Textbox(
+                                "",
+                                label="Walk to another prompt",
+                                placeholder="an old man",
+                                elem_id="to-prompt",
+                                min_width=0,
+                            )
+                            to_seed = gr.Textbox(
+                                "", label="or another seed", placeholder="a new one", elem_id="to-seed", min_width=0
+                            )
                             walk_button = gr.Button("Walk", elem_id="walk-button", min_width=0)
                         with gr.Row():
                             sweep_button = gr.Button("Less and more guidance", elem_id="sweep-button", min_width=0)
@@ -114,21 +187,32 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength]
     settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler]  # what a record fills
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
-    opened.success(None, line, None, js="line => { if (line?.go) document.querySelector('#generate').click(); return []; }")
+    opened.success(
+        None, line, None, js="line => { if (line?.go) document.querySelector('#generate').click(); return []; }"
+    )
 
     # The animated run. Stop, or a change in live mode, ends it within one step.
     waits = gr.Timer(1.0, active=False)
-    generate_button.click(None, None, [line, stop_button, waits], js="""() => {
+    generate_button.click(
+        None,
+        None,
+        [line, stop_button, waits],
+        js="""() => {
         const same = {__type__: 'update'};
         if (!window.facet.start()) return [same, same, same];
         return [{text: 'Starting', kind: ''}, {...same, interactive: true}, {...same, active: true}];
-    }""")  # gradio begins the next listener of a click when the one before has ended: so all that must be at once is in the first
-    run = generate_button.click(draw, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN)
+    }""",
+    )  # gradio begins the next listener of a click when the one before has ended: so all that must be at once is in the first
+    run = generate_button.click(
+        draw, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
+    )
     idle = "{__type__: 'update', interactive: false}"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")
     # gradio calls a stopped run a failure too, and does so after its last message.
     run.failure(None, line, [line, stop_button], js=f"line => [window.facet.ended(line), {idle}]")
-    stop_button.click(None, None, None, cancels=[run], queue=False, js="() => { window.facet.stopping = 'stopped'; return []; }")
+    stop_button.click(
+        None, None, None, cancels=[run], queue=False, js="() => { window.facet.stopping = 'stopped'; return []; }"
+    )
 
     # Those who wait are told their place once a second; those for whom there was no room, why.
     waits.tick(waiting.teller(demo), None, line, queue=False, **HIDDEN)
@@ -137,39 +221,68 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     run.failure(waiting.refuser(demo), None, line, queue=False, **HIDDEN)
 
     # Live mode: one redraw at a time, of the latest controls only.
-    live_run = player.redraw(redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **HIDDEN)
+    live_run = player.redraw(
+        redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **HIDDEN
+    )
     player.end_run(None, None, None, cancels=[run], queue=False)
     player.end_live(None, None, None, cancels=[live_run], queue=False)
-    live.input(None, live, new_seed, js="""on => {
+    live.input(
+        None,
+        live,
+        new_seed,
+        js="""on => {
         window.facet.live = on;
         if (on) window.facet.changed();
         return on ? false : {__type__: 'update'};
-    }""")
-    new_seed.input(None, new_seed, live, js="""on => {
+    }""",
+    )
+    new_seed.input(
+        None,
+        new_seed,
+        live,
+        js="""on => {
         if (on) window.facet.live = false;
         return on ? false : {__type__: 'update'};
-    }""")
-    for event in (words.change, negative.change, *(control.input for control in (seed, steps, guidance, sampler, strength))):
-        event(None, None, None, js="() => { window.facet.changed(); return []; }")  # a textbox's `input` misses what is pasted
+    }""",
+    )
+    for event in (
+        words.change,
+        negative.change,
+        *(control.input for control in (seed, steps, guidance, sampler, strength)),
+    ):
+        event(
+            None, None, None, js="() => { window.facet.changed(); return []; }"
+        )  # a textbox's `input` misses what is pasted
     understood.ask(read, [words, picks], understood, queue=False, trigger_mode="always_last", **HIDDEN)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring data of
     # their own are never "always_last": gradio would repeat the data of the one before.
     player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **HIDDEN)
-    player.reuse(None, None, [seed, new_seed], js="""() => {
+    player.reuse(
+        None,
+        None,
+        [seed, new_seed],
+        js="""() => {
         window.facet.say('The seed is kept: the same face, until you change something.');
         return [window.facet.seed, false];
-    }""")
+    }""",
+    )
     saved = keep.export(export, None, [file, line], **NETWORKS, **HIDDEN)
-    saved.success(None, file, file, js="file => { if (file) window.facet.download(file.url, file.orig_name); return null; }")
-    saved.failure(None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})")
+    saved.success(
+        None, file, file, js="file => { if (file) window.facet.download(file.url, file.orig_name); return null; }"
+    )
+    saved.failure(
+        None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
+    )
     keep.restore(restore, None, [line, *settings], queue=False, **HIDDEN)
 
     # One thing changed, and what CLIP sees.
     strip_button.click(explore.strip, [current, attribute], [strip, line], **NETWORKS, **HIDDEN)
     sweep_button.click(explore.sweep, current, [strip, line], **NETWORKS, **HIDDEN)
     walk_button.click(explore.walk, [current, to_prompt, to_seed], [strip, line], **NETWORKS, **HIDDEN)
-    alike_button.click(None, None, None, js="() => { if (window.facet.face) window.facet.alike(window.facet.face.image); return []; }")
+    alike_button.click(
+        None, None, None, js="() => { if (window.facet.face) window.facet.alike(window.facet.face.image); return []; }"
+    )
     keep.alike(explore.alike, current, [strip, line], **NETWORKS, **HIDDEN)
     sees.look(look, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
 

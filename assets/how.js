@@ -1,5 +1,5 @@
 // One figure of "How it works". It asks for its picture whenever it is in sight; the server answers only where what it shows
-// (data-of) is out of date: see `figure` in ui/how.py.
+// (data-of) is out of date: see `figure` in ui/how/page.py.
 let inSight = false, waiting = 0;
 
 function look() {

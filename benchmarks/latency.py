@@ -54,10 +54,18 @@ def one_run(page: Page) -> dict[str, float]:
     """Milliseconds from the click to the first step, the last step, and the word that all is done."""
     page.click("#generate")
     # The page itself keeps the times: asking it at every frame, as Playwright would, takes from the cores that are timed.
-    page.wait_for_function("() => window.done && !window.facet.running", polling=500, timeout=120_000)  # the crisp image comes last
-    steps, done = page.evaluate("[window.steps, window.done]")  # [step, milliseconds]; the last one is shown again with the 512 px image
+    page.wait_for_function(
+        "() => window.done && !window.facet.running", polling=500, timeout=120_000
+    )  # the crisp image comes last
+    steps, done = page.evaluate(
+        "[window.steps, window.done]"
+    )  # [step, milliseconds]; the last one is shown again with the 512 px image
     last = max(step for step, _ in steps)
-    return {"first_step_ms": steps[0][1], "last_step_ms": next(at for step, at in steps if step == last), "done_ms": done}
+    return {
+        "first_step_ms": steps[0][1],
+        "last_step_ms": next(at for step, at in steps if step == last),
+        "done_ms": done,
+    }
 
 
 def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -86,7 +94,13 @@ def live(page: Page) -> float:
     return medians(found)["live_ms"]
 
 
-def understanding(prompts: Sequence[str] = ("a smiling woman with glasses", "old man, no hat, grey beard", "astronaut riding a horse")) -> float:
+def understanding(
+    prompts: Sequence[str] = (
+        "a smiling woman with glasses",
+        "old man, no hat, grey beard",
+        "astronaut riding a horse",
+    ),
+) -> float:
     """Milliseconds, the median, to read a prompt as the page does while one types."""
     pipe, taken = FacePipeline.from_pretrained(ROOT / "weights", "cpu"), []
     pipe.understood("")  # the first call wakes what is slow the first time
@@ -115,8 +129,18 @@ def main() -> None:
             found |= medians([one_run(page) for _ in range(RUNS + 1)])
             found |= {"long_done_ms": long_runs(page), "live_ms": live(page)}
         found |= {"memory_mb": server.figures()["memory_mb"], "understood_ms": understanding()}
-    print(json.dumps({"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), "runs": RUNS,
-                      "steps": DEFAULTS.steps, **{name: round(found[name], 2) for name in AIMS}}, indent=1))
+    print(
+        json.dumps(
+            {
+                "machine": f"{platform.machine()}, {platform.system()}",
+                "date": date.today().isoformat(),
+                "runs": RUNS,
+                "steps": DEFAULTS.steps,
+                **{name: round(found[name], 2) for name in AIMS},
+            },
+            indent=1,
+        )
+    )
     print(table(found))
 
 

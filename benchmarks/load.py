@@ -27,9 +27,9 @@ from benchmarks.server import Server, running
 from model.settings import DEFAULTS
 
 FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]
-TOLERANCE = 6        # grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
-MOST_GROWTH = 0.05   # of memory, from the middle to the end of the long part
-MORE = 20            # threads and open files at the end beyond those at the beginning
+TOLERANCE = 6  # grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
+MOST_GROWTH = 0.05  # of memory, from the middle to the end of the long part
+MORE = 20  # threads and open files at the end beyond those at the beginning
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Tally:
     """What happened to the requests."""
 
     waits: list[float] = field(default_factory=list)  # seconds from asking to the last frame, of right answers
-    full: int = 0                                     # refused, since the queue was full
-    wrong: list[str] = field(default_factory=list)    # another face than the one this prompt and seed make
-    failed: list[str] = field(default_factory=list)   # anything else
+    full: int = 0  # refused, since the queue was full
+    wrong: list[str] = field(default_factory=list)  # another face than the one this prompt and seed make
+    failed: list[str] = field(default_factory=list)  # anything else
 
 
 def last_face(stream: str) -> np.ndarray:
@@ -57,15 +57,25 @@ def last_face(stream: str) -> np.ndarray:
 
 async def face(client: httpx.AsyncClient, server: Server, prompt: str, seed: int, steps: int) -> np.ndarray | None:
     """One request over HTTP; None if the queue is full. Raises ValueError or httpx.HTTPError."""
-    asked = await client.post(f"{server.api}/call/generate", json={"data": [prompt, "", seed, steps, DEFAULTS.guidance, DEFAULTS.sampler]})
+    asked = await client.post(
+        f"{server.api}/call/generate", json={"data": [prompt, "", seed, steps, DEFAULTS.guidance, DEFAULTS.sampler]}
+    )
     if asked.status_code == 503 and "full" in asked.text:
         return None
     asked.raise_for_status()
     return last_face((await client.get(f"{server.api}/call/generate/{asked.json()['event_id']}")).text)
 
 
-async def user(client: httpx.AsyncClient, server: Server, alone: dict, tally: Tally, number: int, until: float, left: list[int],
-               steps: int) -> None:
+async def user(
+    client: httpx.AsyncClient,
+    server: Server,
+    alone: dict,
+    tally: Tally,
+    number: int,
+    until: float,
+    left: list[int],
+    steps: int,
+) -> None:
     """Ask for one face after another, until the time is over or nobody has a request left."""
     turn = number
     while time.monotonic() < until and left[0] > 0:
@@ -86,8 +96,9 @@ async def user(client: httpx.AsyncClient, server: Server, alone: dict, tally: Ta
             tally.waits.append(time.monotonic() - start)
 
 
-async def load(server: Server, users: int, steps: int, seconds: float = 3600, requests: int = 10**9,
-               every: int = 100) -> tuple[Tally, list[dict[str, int]], float]:
+async def load(
+    server: Server, users: int, steps: int, seconds: float = 3600, requests: int = 10**9, every: int = 100
+) -> tuple[Tally, list[dict[str, int]], float]:
     """`users` ask at once, for `seconds` or `requests`. Returns the tally, figures after every so many answers, and seconds."""
     limits = httpx.Limits(max_connections=2 * users + 2)
     async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
@@ -102,7 +113,9 @@ async def load(server: Server, users: int, steps: int, seconds: float = 3600, re
 
         start = time.monotonic()
         watching = asyncio.create_task(watch())
-        await asyncio.gather(*(user(client, server, alone, tally, n, start + seconds, left, steps) for n in range(users)))
+        await asyncio.gather(
+            *(user(client, server, alone, tally, n, start + seconds, left, steps) for n in range(users))
+        )
         watching.cancel()
         took = time.monotonic() - start
     figures.append(server.figures())
@@ -111,10 +124,19 @@ async def load(server: Server, users: int, steps: int, seconds: float = 3600, re
 
 def summary(tally: Tally, figures: list[dict[str, int]], took: float) -> dict:
     waits = sorted(tally.waits) or [0.0]
-    return {"answers": len(tally.waits), "wrong": tally.wrong[:5], "failed": tally.failed[:5], "queue_full": tally.full,
-            "seconds": round(took, 1), "faces_per_second": round(len(tally.waits) / took, 2),
-            "wait_median_s": round(statistics.median(waits), 2), "wait_95_percent_s": round(waits[int(0.95 * (len(waits) - 1))], 2),
-            "first": figures[0], "middle": figures[len(figures) // 2], "last": figures[-1]}
+    return {
+        "answers": len(tally.waits),
+        "wrong": tally.wrong[:5],
+        "failed": tally.failed[:5],
+        "queue_full": tally.full,
+        "seconds": round(took, 1),
+        "faces_per_second": round(len(tally.waits) / took, 2),
+        "wait_median_s": round(statistics.median(waits), 2),
+        "wait_95_percent_s": round(waits[int(0.95 * (len(waits) - 1))], 2),
+        "first": figures[0],
+        "middle": figures[len(figures) // 2],
+        "last": figures[-1],
+    }
 
 
 def grown(figures: list[dict[str, int]]) -> list[str]:
@@ -133,9 +155,14 @@ def measure_limits(limits: list[int], users: int, seconds: float) -> dict[int, d
     """Faces a second and waits with each number of runs side by side."""
     found = {}
     for limit in limits:
-        with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "app", {"FACET_CONCURRENCY": str(limit)}) as server:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            running(Path(folder) / "app", {"FACET_CONCURRENCY": str(limit)}) as server,
+        ):
             result = summary(*asyncio.run(load(server, users, DEFAULTS.steps, seconds)))
-            found[limit] = {name: result[name] for name in ("faces_per_second", "wait_median_s", "wait_95_percent_s", "failed")}
+            found[limit] = {
+                name: result[name] for name in ("faces_per_second", "wait_median_s", "wait_95_percent_s", "failed")
+            }
             print(f"{limit} side by side: {found[limit]}", flush=True)
     return found
 
@@ -154,8 +181,18 @@ def main() -> None:
         crowd = asyncio.run(load(server, options.users, DEFAULTS.steps, seconds=options.seconds))
         print(json.dumps({"users": options.users, "steps": DEFAULTS.steps, **summary(*crowd)}, indent=1), flush=True)
         long = asyncio.run(load(server, 8, 1, requests=options.requests))
-        print(json.dumps({"users": 8, "steps": 1, **summary(*long), "grown": grown(long[1]),
-                          "memory_mb": [each["memory_mb"] for each in long[1]]}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "users": 8,
+                    "steps": 1,
+                    **summary(*long),
+                    "grown": grown(long[1]),
+                    "memory_mb": [each["memory_mb"] for each in long[1]],
+                },
+                indent=1,
+            )
+        )
         log = server.log
     if crowd[0].wrong + crowd[0].failed + long[0].wrong + long[0].failed + grown(long[1]):
         raise SystemExit(f"load: see above, and what the app printed:\n{log[-5000:]}")

@@ -32,18 +32,19 @@ STEPS = 12  # of a long sampling, timed
 class Contender:
     """What a library does for one face."""
 
-    parameters: int                    # of the network that is called at every step
-    steps: int                         # for a face, at the library's defaults
-    calls: int                         # network calls for a face, both branches of guidance counted
-    draw: Callable[[], None] | None    # a whole face, where that is short
-    some: Callable[[int], None]        # so many steps of a face at the defaults
-    ddim: Callable[[], None]           # 25 steps of DDIM, without guidance where the library can do without
-    ddim_calls: int = 25               # network calls of those
+    parameters: int  # of the network that is called at every step
+    steps: int  # for a face, at the library's defaults
+    calls: int  # network calls for a face, both branches of guidance counted
+    draw: Callable[[], None] | None  # a whole face, where that is short
+    some: Callable[[int], None]  # so many steps of a face at the defaults
+    ddim: Callable[[], None]  # 25 steps of DDIM, without guidance where the library can do without
+    ddim_calls: int = 25  # network calls of those
 
 
 def facet() -> Contender:
-    from model.pipeline import DEFAULTS, FacePipeline
     from benchmarks.server import ROOT
+    from model.pipeline import DEFAULTS, FacePipeline
+
     pipe = FacePipeline.from_pretrained(ROOT / "weights", "cpu")
     calls = []
     pipe.unet.register_forward_hook(lambda network, inputs, output: calls.append(len(output)))
@@ -55,9 +56,14 @@ def facet() -> Contender:
         for _ in range(steps):
             next(frames)
 
-    return Contender(sum(p.numel() for p in pipe.unet.parameters()), DEFAULTS.steps, count,
-                     lambda: pipe.generate(["a smiling woman"], [0]), some,
-                     lambda: pipe.generate(["a smiling woman"], [0], steps=25, sampler="ddim", guidance=1.0))
+    return Contender(
+        sum(p.numel() for p in pipe.unet.parameters()),
+        DEFAULTS.steps,
+        count,
+        lambda: pipe.generate(["a smiling woman"], [0]),
+        some,
+        lambda: pipe.generate(["a smiling woman"], [0], steps=25, sampler="ddim", guidance=1.0),
+    )
 
 
 def lecture() -> Contender:
@@ -65,8 +71,14 @@ def lecture() -> Contender:
     from torch import nn
 
     def double(inputs: int, outputs: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(),
-                             nn.Conv2d(outputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
 
     class PlainUNet(nn.Module):
         """Noisy image and a band of the timestep, (N, 4, 64, 64) -> (N, 3, 64, 64)."""
@@ -75,7 +87,9 @@ def lecture() -> Contender:
             super().__init__()
             widths = (64, 128, 256, 512, 1024)
             self.down = nn.ModuleList(double(a, b) for a, b in zip((4, *widths), widths))
-            self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths[-2::-1], widths[:0:-1]))
+            self.up = nn.ModuleList(
+                nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths[-2::-1], widths[:0:-1])
+            )
             self.join = nn.ModuleList(double(2 * a, a) for a in widths[-2::-1])
             self.out = nn.Conv2d(64, 3, 1)
 
@@ -104,6 +118,7 @@ def lecture() -> Contender:
 def lucidrains() -> Contender:
     import torch
     from denoising_diffusion_pytorch import classifier_free_guidance as library
+
     library.tqdm = lambda items, **_: items
     network = library.Unet(dim=64, num_classes=40).eval()
     full = library.GaussianDiffusion(network, image_size=64)
@@ -115,20 +130,39 @@ def lucidrains() -> Contender:
         for t in range(999, 999 - steps, -1):
             x, _ = full.p_sample(x, t, classes)
 
-    return Contender(sum(p.numel() for p in network.parameters()), 1000, 2000, None, some,
-                     lambda: short.sample(classes), ddim_calls=50)  # its sampling fails at a guidance of 1
+    return Contender(
+        sum(p.numel() for p in network.parameters()),
+        1000,
+        2000,
+        None,
+        some,
+        lambda: short.sample(classes),
+        ddim_calls=50,
+    )  # its sampling fails at a guidance of 1
 
 
 def diffusers() -> Contender:
     from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
-    network = UNet2DModel(sample_size=64, in_channels=3, out_channels=3, layers_per_block=2,
-                          block_out_channels=(128, 128, 256, 256, 512, 512),
-                          down_block_types=(*["DownBlock2D"] * 4, "AttnDownBlock2D", "DownBlock2D"),
-                          up_block_types=("UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4)).eval()
+
+    network = UNet2DModel(
+        sample_size=64,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=2,
+        block_out_channels=(128, 128, 256, 256, 512, 512),
+        down_block_types=(*["DownBlock2D"] * 4, "AttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4),
+    ).eval()
     long, short = DDPMPipeline(network, DDPMScheduler(1000)), DDIMPipeline(network, DDIMScheduler(1000))
     long.set_progress_bar_config(disable=True), short.set_progress_bar_config(disable=True)
-    return Contender(sum(p.numel() for p in network.parameters()), 1000, 1000, None, lambda steps: long(num_inference_steps=steps),
-                     lambda: short(num_inference_steps=25))
+    return Contender(
+        sum(p.numel() for p in network.parameters()),
+        1000,
+        1000,
+        None,
+        lambda steps: long(num_inference_steps=steps),
+        lambda: short(num_inference_steps=25),
+    )
 
 
 CONTENDERS = {"facet": facet, "lecture": lecture, "lucidrains": lucidrains, "diffusers": diffusers}
@@ -150,22 +184,45 @@ def measure(name: str) -> dict[str, float]:
     if contender.draw:
         face = statistics.median(seconds(contender.draw) for _ in range(ROUNDS))
     else:
-        face = statistics.median(seconds(lambda: contender.some(STEPS)) for _ in range(ROUNDS)) / STEPS * contender.steps
+        face = (
+            statistics.median(seconds(lambda: contender.some(STEPS)) for _ in range(ROUNDS)) / STEPS * contender.steps
+        )
     ddim = statistics.median(seconds(contender.ddim) for _ in range(ROUNDS)) * 25 / contender.ddim_calls
-    return {"start_s": ready, "first_step_s": first, "face_s": face, "steps": contender.steps, "calls": contender.calls,
-            "step_ms": 1000 * face / contender.steps, "ddim_25_calls_s": ddim, "parameters_m": contender.parameters / 1e6,
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {
+        "start_s": ready,
+        "first_step_s": first,
+        "face_s": face,
+        "steps": contender.steps,
+        "calls": contender.calls,
+        "step_ms": 1000 * face / contender.steps,
+        "ddim_25_calls_s": ddim,
+        "parameters_m": contender.parameters / 1e6,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
     """Markdown: every figure, and in brackets how many times Facet's it is."""
-    head = {"parameters_m": "parameters, M", "steps": "steps", "calls": "network calls", "face_s": "a face, s", "step_ms": "a step, ms",
-            "first_step_s": "first step, s", "ddim_25_calls_s": "25 calls of DDIM, s", "start_s": "start, s", "peak_memory_mb": "peak memory, MB"}
+    head = {
+        "parameters_m": "parameters, M",
+        "steps": "steps",
+        "calls": "network calls",
+        "face_s": "a face, s",
+        "step_ms": "a step, ms",
+        "first_step_s": "first step, s",
+        "ddim_25_calls_s": "25 calls of DDIM, s",
+        "start_s": "start, s",
+        "peak_memory_mb": "peak memory, MB",
+    }
     rows = [f"| | {' | '.join(head.values())} |", f"| --- {'| --- ' * len(head)}|"]
     for name, figures in found.items():
         cells = [f"{figures[key]:.3g}" if figures[key] < 1000 else f"{figures[key]:,.0f}" for key in head]
-        ratios = [f" ({figures[key] / found['facet'][key]:.1f}x)" if name != "facet" and key in ("face_s", "step_ms", "ddim_25_calls_s")
-                  else "" for key in head]
+        ratios = [
+            f" ({figures[key] / found['facet'][key]:.1f}x)"
+            if name != "facet" and key in ("face_s", "step_ms", "ddim_25_calls_s")
+            else ""
+            for key in head
+        ]
         rows.append(f"| {name} | {' | '.join(cell + ratio for cell, ratio in zip(cells, ratios))} |")
     return "\n".join(rows)
 
@@ -179,9 +236,16 @@ def main() -> None:
         return
     found = {}
     for name in CONTENDERS:
-        done = subprocess.run([sys.executable, "-m", "benchmarks.peers", "--one", name], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.peers", "--one", name], stdout=subprocess.PIPE, text=True, check=True
+        )
         found[name] = json.loads(done.stdout.splitlines()[-1])
-    print(json.dumps({"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), **found}, indent=1))
+    print(
+        json.dumps(
+            {"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), **found},
+            indent=1,
+        )
+    )
     print(table(found))
 
 

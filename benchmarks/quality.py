@@ -5,7 +5,7 @@
 
 A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For each sampler and each budget of calls, faces are
 drawn from validation captions by as many steps as the budget allows, and their Fréchet distance to the training faces is
-measured as `make evaluate` does it (training/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
+measured as `make evaluate` does it (training/evaluation/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
 all. The student, if there is one, has one count of calls. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
 """
 
@@ -19,13 +19,13 @@ from model.errors import FacetError, InputError
 from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import STUDENT, STUDENT_STEPS
-from training.evaluate import prompts_of
-from training.fidelity import CACHE, fidelity
-from training.judge import FEATURES, Judge
-from training.prompts import CAPTIONS
+from training.data.prompts import CAPTIONS
+from training.evaluation.evaluate import prompts_of
+from training.evaluation.fidelity import CACHE, fidelity
+from training.evaluation.judge import FEATURES, Judge
 
 BUDGETS = (4, 6, 8, 10, 15, 25, 50, 100)
-SEED = 1             # of the set of faces
+SEED = 1  # of the set of faces
 REFERENCE = "ddpm 100 steps"
 
 
@@ -34,7 +34,10 @@ def calls(steps: int, sampler: str) -> int:
     if sampler == STUDENT:
         return STUDENT_STEPS
     times = time_grid(steps, sampler)[:-1]
-    return steps + sum(int(((times >= low) & (times <= high)).sum()) for low, high in (DEFAULTS.guidance_interval, DEFAULTS.attention_interval))
+    return steps + sum(
+        int(((times >= low) & (times <= high)).sum())
+        for low, high in (DEFAULTS.guidance_interval, DEFAULTS.attention_interval)
+    )
 
 
 def steps_within(budget: int, sampler: str) -> int:
@@ -45,26 +48,45 @@ def steps_within(budget: int, sampler: str) -> int:
     return fitting[-1]
 
 
-def measure(pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE) -> dict:
+def measure(
+    pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE
+) -> dict:
     """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial"; REFERENCE is 100 steps of DDPM, STUDENT its own."""
     captions, _ = prompts_of(CAPTIONS, faces)
-    plans = {f"{sampler} {budget}": (sampler, steps_within(budget, sampler)) for budget in sorted(budgets) for sampler in samplers}
+    plans = {
+        f"{sampler} {budget}": (sampler, steps_within(budget, sampler))
+        for budget in sorted(budgets)
+        for sampler in samplers
+    }
     student = {STUDENT: (STUDENT, STUDENT_STEPS)} if pipe.student else {}
     found = {}
     for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **plans}.items():
         distances = fidelity(pipe, judge, captions, [SEED], cache, steps=steps, sampler=sampler)
-        found[name] = {"steps": steps, "calls": calls(steps, sampler)} | {kind: distances[kind]["mean"] for kind in FEATURES}
+        found[name] = {"steps": steps, "calls": calls(steps, sampler)} | {
+            kind: distances[kind]["mean"] for kind in FEATURES
+        }
         print(name, found[name], flush=True)
     return found
 
 
 def table(found: dict[str, dict], budgets: list[int], samplers: list[str]) -> str:
     """Markdown: a row for each budget, and for each sampler the steps and both distances."""
-    rows = [f"| calls | {' | '.join(f'{sampler}: steps, pooled / spatial' for sampler in samplers)} |", f"| --- {'| --- ' * len(samplers)}|"]
+    rows = [
+        f"| calls | {' | '.join(f'{sampler}: steps, pooled / spatial' for sampler in samplers)} |",
+        f"| --- {'| --- ' * len(samplers)}|",
+    ]
     for budget in sorted(budgets):
         cells = [found[f"{sampler} {budget}"] for sampler in samplers]
-        rows.append(f"| {budget} | " + " | ".join(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells) + " |")
-    rows += [f"\n{name}, {row['calls']} calls: {row['pooled']:.2f} / {row['spatial']:.1f}" for name, row in found.items() if name in (REFERENCE, STUDENT)]
+        rows.append(
+            f"| {budget} | "
+            + " | ".join(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells)
+            + " |"
+        )
+    rows += [
+        f"\n{name}, {row['calls']} calls: {row['pooled']:.2f} / {row['spatial']:.1f}"
+        for name, row in found.items()
+        if name in (REFERENCE, STUDENT)
+    ]
     return "\n".join(rows)
 
 
@@ -72,13 +94,18 @@ def plot(found: dict[str, dict], samplers: list[str], path: Path) -> None:
     """Both distances against calls, a line for each sampler, and a dashed one for the reference."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2), FEATURES):
         for sampler in [*samplers, *({STUDENT} & found.keys())]:
             points = [row for name, row in found.items() if name != REFERENCE and name.split()[0] == sampler]
-            axes.plot([row["calls"] for row in points], [row[kind] for row in points], marker="o", markersize=3, label=sampler)
+            axes.plot(
+                [row["calls"] for row in points], [row[kind] for row in points], marker="o", markersize=3, label=sampler
+            )
         axes.axhline(found[REFERENCE][kind], color="gray", linestyle="--", label=REFERENCE)
-        axes.set(xscale="log", yscale="log", xlabel="network calls per face", ylabel=f"Fréchet distance, {kind} features")
+        axes.set(
+            xscale="log", yscale="log", xlabel="network calls per face", ylabel=f"Fréchet distance, {kind} features"
+        )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")

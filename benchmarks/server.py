@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent
 class Server:
     """A running app."""
 
-    address: str               # http://127.0.0.1:port
+    address: str  # http://127.0.0.1:port
     process: subprocess.Popen
-    folder: Path               # holds `temp` (gradio's cache) and `log` (all that the app prints)
+    folder: Path  # holds `temp` (gradio's cache) and `log` (all that the app prints)
 
     @property
     def api(self) -> str:
@@ -35,9 +35,12 @@ class Server:
         """Resident memory in MB, threads, open file descriptors, and files in gradio's cache. Linux only."""
         process = Path("/proc") / str(self.process.pid)
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        return {"memory_mb": int(status["VmRSS"].split()[0]) // 1024, "threads": int(status["Threads"]),
-                "descriptors": len(list((process / "fd").iterdir())),
-                "files": sum(path.is_file() for path in (self.folder / "temp").rglob("*"))}
+        return {
+            "memory_mb": int(status["VmRSS"].split()[0]) // 1024,
+            "threads": int(status["Threads"]),
+            "descriptors": len(list((process / "fd").iterdir())),
+            "files": sum(path.is_file() for path in (self.folder / "temp").rglob("*")),
+        }
 
 
 def answers(address: str) -> bool:
@@ -48,15 +51,24 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def running(folder: Path, environment: dict[str, str] | None = None, code: Path = ROOT,
-            command: Sequence[str] = (sys.executable, "app.py")) -> Iterator[Server]:
+def running(
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    code: Path = ROOT,
+    command: Sequence[str] = (sys.executable, "app.py"),
+) -> Iterator[Server]:
     """Start `command` in `code` and wait until it answers; end it afterwards. Its cache and log go into `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (folder / "temp").mkdir(parents=True)
-    environment = {**os.environ, **(environment or {}), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port),
-                   "GRADIO_TEMP_DIR": str(folder / "temp")}
+    environment = {
+        **os.environ,
+        **(environment or {}),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "temp"),
+    }
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=code, env=environment, stdout=log, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", process, folder)

@@ -20,7 +20,7 @@ import torch
 
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, upscale
-from training.sr_quality import score_set
+from training.srresnet.quality import score_set
 
 SETS = ("Set5", "Set14")
 QUOTED = {  # dB of Y at x4, as published; not measured here
@@ -40,8 +40,14 @@ def speed(path: Path) -> dict[str, float]:
         start = time.perf_counter()
         upscale(network, face)
         seconds.append(time.perf_counter() - start)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (1024 if sys.platform != "darwin" else 1024 ** 2)
-    return {"threads": torch.get_num_threads(), "seconds": round(statistics.median(seconds[1:]), 3), "extra_memory_mb": round(grown)}
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (
+        1024 if sys.platform != "darwin" else 1024**2
+    )
+    return {
+        "threads": torch.get_num_threads(),
+        "seconds": round(statistics.median(seconds[1:]), 3),
+        "extra_memory_mb": round(grown),
+    }
 
 
 def literature(data: Path, path: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -50,15 +56,26 @@ def literature(data: Path, path: Path) -> dict[str, dict[str, dict[str, float]]]
     if network.config.scale != 4:
         raise InputError(f"{path} enlarges by {network.config.scale}: the literature's figures are for 4.")
     measured = {"bicubic": None, "SRResNet, here": lambda small: upscale(network, small[None])[0]}
-    found = {method: {name: score_set(data / "sr" / name, 4, enlarge) for name in SETS} for method, enlarge in measured.items()}
+    found = {
+        method: {name: score_set(data / "sr" / name, 4, enlarge) for name in SETS}
+        for method, enlarge in measured.items()
+    }
     return found | {method: {name: {"psnr": db} for name, db in zip(SETS, values)} for method, values in QUOTED.items()}
 
 
 def table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
     """Markdown: PSNR in dB and SSIM of both sets, a row for each method."""
     lines = [["x4, Y", *SETS], ["---"] * (1 + len(SETS))]
-    lines += [[method, *(f"{row[name]['psnr']:.2f}" + (f" / {row[name]['ssim']:.4f}" if "ssim" in row[name] else "") for name in SETS)]
-              for method, row in scores.items()]
+    lines += [
+        [
+            method,
+            *(
+                f"{row[name]['psnr']:.2f}" + (f" / {row[name]['ssim']:.4f}" if "ssim" in row[name] else "")
+                for name in SETS
+            ),
+        ]
+        for method, row in scores.items()
+    ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -20,15 +20,22 @@ from model.pipeline import FacePipeline
 
 ASSETS = ROOT / "assets"
 PROMPT, SEED = "a smiling woman with blond hair", 2
-PROMPTS = ("a smiling woman with blond hair", "an old man with gray hair", "a young woman with black hair", "a man with a beard")
+PROMPTS = (
+    "a smiling woman with blond hair",
+    "an old man with gray hair",
+    "a young woman with black hair",
+    "a man with a beard",
+)
 SEEDS = (2, 3, 1, 5)
-SIDE = 160                # pixels of a face in the animation
-MS, LAST_MS = 150, 3000   # how long a step is shown, and the enlarged faces
+SIDE = 160  # pixels of a face in the animation
+MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
     """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by SRResNet."""
-    steps = [np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_many(PROMPTS, SEEDS)]
+    steps = [
+        np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_many(PROMPTS, SEEDS)
+    ]
     faces = np.stack(np.split(steps[-1], len(PROMPTS), axis=1))
     pictures = [Image.fromarray(step).resize((len(PROMPTS) * SIDE, SIDE), Image.Resampling.NEAREST) for step in steps]
     large = Image.fromarray(np.concatenate(pipe.upscale(faces, crisp=pipe.crisp is not None), axis=1))
@@ -40,8 +47,11 @@ def photograph(folder: Path) -> Image.Image:
     with running(folder) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         page.goto(f"{server.address}/?{urlencode({'prompt': PROMPT, 'seed': SEED})}")
-        page.wait_for_function("() => window.facet?.face?.finished && !window.facet.running"
-                               " && document.querySelector('#status p').textContent.startsWith('Done')", timeout=120_000)
+        page.wait_for_function(
+            "() => window.facet?.face?.finished && !window.facet.running"
+            " && document.querySelector('#status p').textContent.startsWith('Done')",
+            timeout=120_000,
+        )
         page.wait_for_timeout(1000)  # what moves comes to rest
         data = page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB")
@@ -49,8 +59,14 @@ def photograph(folder: Path) -> Image.Image:
 
 def main() -> None:
     pictures = animation(FacePipeline.from_pretrained(ROOT / "weights"))
-    pictures[0].save(ASSETS / "making.webp", save_all=True, append_images=pictures[1:], loop=0, quality=80,
-                     duration=[MS] * (len(pictures) - 1) + [LAST_MS])
+    pictures[0].save(
+        ASSETS / "making.webp",
+        save_all=True,
+        append_images=pictures[1:],
+        loop=0,
+        quality=80,
+        duration=[MS] * (len(pictures) - 1) + [LAST_MS],
+    )
     with TemporaryDirectory() as folder:
         photograph(Path(folder) / "run").save(ASSETS / "page.webp", quality=90)
 

@@ -22,14 +22,30 @@ from model.hub import release_hash
 from model.pipeline import FacePipeline
 
 ROOT = Path(__file__).parent.parent
-SPACE = ("README.md", "LICENSE", "requirements.txt", "app.py", "model", "ui", "assets", "weights")  # what the page runs on
-NOT_SHOWN = ("judge.safetensors", "srresnet_x4.safetensors")  # but these weights, which only measure or begin a training
+SPACE = (
+    "README.md",
+    "LICENSE",
+    "requirements.txt",
+    "app.py",
+    "model",
+    "ui",
+    "assets",
+    "weights",
+)  # what the page runs on
+NOT_SHOWN = (
+    "judge.safetensors",
+    "srresnet_x4.safetensors",
+)  # but these weights, which only measure or begin a training
 
 
 def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
     """The files of these files and folders under `root`, sorted; no caches and nothing hidden."""
-    found = [path for name in names for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))]
-    hidden = {path for path in found if any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)}
+    found = [
+        path for name in names for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))
+    ]
+    hidden = {
+        path for path in found if any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
+    }
     return sorted(path for path in set(found) - hidden if path.is_file())
 
 
@@ -42,10 +58,18 @@ def weights_files(folder: Path) -> dict[str, Path | bytes]:
     """What `weights` publishes: every weights file, the figures and the model card with its pictures. Raises WeightsError if
     they do not fit."""
     FacePipeline.from_pretrained(folder, device="cpu")
-    found = named(files_of(("evaluation.json", *(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))), folder), folder)
+    found = named(
+        files_of(
+            ("evaluation.json", *(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))),
+            folder,
+        ),
+        folder,
+    )
     if (folder / "README.md").is_file():
         card = (folder / "README.md").read_text(encoding="utf-8")
-        found |= named([folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)], folder.parent)
+        found |= named(
+            [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)], folder.parent
+        )
         found["README.md"] = card.replace("](../assets/", "](assets/").encode()
     return found
 
@@ -78,7 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
         if options.what == "space":
             if weights != ROOT / "weights":
                 raise InputError("A Space takes the weights beside the code: leave out --weights.")
-            files = named([path for path in files_of(SPACE, ROOT) if path not in [weights / name for name in NOT_SHOWN]], ROOT)
+            files = named(
+                [path for path in files_of(SPACE, ROOT) if path not in [weights / name for name in NOT_SHOWN]], ROOT
+            )
         for name, file in sorted(files.items()):
             print(f"{len(file) if isinstance(file, bytes) else file.stat().st_size:>12,}  {name}")
         pin = release_hash(weights)

@@ -1,6 +1,6 @@
 """A face from the command line.
 
-    python -m model "a smiling woman with glasses" --seed 7 --out face.png
+python -m model "a smiling woman with glasses" --seed 7 --out face.png
 """
 
 import argparse
@@ -35,7 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sampler", choices=(*SAMPLERS, STUDENT), default=DEFAULTS.sampler)
     parser.add_argument("--guidance", type=float, default=DEFAULTS.guidance)
     parser.add_argument("--out", type=Path, default=Path("face.png"), help="the 512 px picture")
-    parser.add_argument("--faithful", action="store_true", help="enlarge without inventing the finest detail, as the page does at a click")
+    parser.add_argument(
+        "--faithful",
+        action="store_true",
+        help="enlarge without inventing the finest detail, as the page does at a click",
+    )
     parser.add_argument("--small", action="store_true", help="write the 64 px face itself, not upscaled")
     parser.add_argument("--weights", default="weights", help="folder, or owner/repo@revision on the Hub")
     parser.add_argument("--device", default="auto")
@@ -45,8 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
         for text in (options.prompt, options.negative):
             if note := pipe.prompt_note(text):
                 print(note, file=sys.stderr)
-        for frame in pipe.stream(options.prompt, options.seed, options.steps, options.sampler, options.guidance,
-                                 options.negative):
+        for frame in pipe.stream(
+            options.prompt, options.seed, options.steps, options.sampler, options.guidance, options.negative
+        ):
             print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
         print(file=sys.stderr)
         crisp = pipe.crisp is not None and not options.faithful

@@ -8,25 +8,75 @@ from model.errors import InputError
 
 # CelebA's own names in CelebA's own order: the order of every (40,) array in this project.
 ATTRIBUTES = (
-    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
-    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
-    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes",
-    "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling",
-    "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
-    "Wearing_Necktie", "Young")
+    "5_o_Clock_Shadow",
+    "Arched_Eyebrows",
+    "Attractive",
+    "Bags_Under_Eyes",
+    "Bald",
+    "Bangs",
+    "Big_Lips",
+    "Big_Nose",
+    "Black_Hair",
+    "Blond_Hair",
+    "Blurry",
+    "Brown_Hair",
+    "Bushy_Eyebrows",
+    "Chubby",
+    "Double_Chin",
+    "Eyeglasses",
+    "Goatee",
+    "Gray_Hair",
+    "Heavy_Makeup",
+    "High_Cheekbones",
+    "Male",
+    "Mouth_Slightly_Open",
+    "Mustache",
+    "Narrow_Eyes",
+    "No_Beard",
+    "Oval_Face",
+    "Pale_Skin",
+    "Pointy_Nose",
+    "Receding_Hairline",
+    "Rosy_Cheeks",
+    "Sideburns",
+    "Smiling",
+    "Straight_Hair",
+    "Wavy_Hair",
+    "Wearing_Earrings",
+    "Wearing_Hat",
+    "Wearing_Lipstick",
+    "Wearing_Necklace",
+    "Wearing_Necktie",
+    "Young",
+)
 
 _TABLE = tomllib.loads((Path(__file__).parent / "wording.toml").read_text(encoding="utf-8"))
 FILLER: dict[str, list[str]] = _TABLE.pop("filler")  # words that say nothing about the attributes
-COMBINED: list[dict] = _TABLE.pop("combined")         # words that state several attributes at once
-WORDING: dict[str, dict] = _TABLE                    # attribute -> its group and the words that state or deny it
+COMBINED: list[dict] = _TABLE.pop("combined")  # words that state several attributes at once
+WORDING: dict[str, dict] = _TABLE  # attribute -> its group and the words that state or deny it
 
 # Pairs that no face can have at once. Pairs that are only rare in CelebA (a smiling bald woman) stay allowed.
-CONFLICTS = tuple(frozenset(pair) for pair in (
-    ("Bald", "Bangs"), ("Bald", "Straight_Hair"), ("Bald", "Wavy_Hair"), ("Bald", "Black_Hair"),
-    ("Bald", "Blond_Hair"), ("Bald", "Brown_Hair"), ("Bald", "Gray_Hair"),
-    ("Black_Hair", "Blond_Hair"), ("Black_Hair", "Gray_Hair"), ("Brown_Hair", "Gray_Hair"),
-    ("Straight_Hair", "Wavy_Hair"), ("Bangs", "Receding_Hairline"),
-    ("No_Beard", "Goatee"), ("No_Beard", "Mustache"), ("No_Beard", "Sideburns"), ("No_Beard", "5_o_Clock_Shadow")))
+CONFLICTS = tuple(
+    frozenset(pair)
+    for pair in (
+        ("Bald", "Bangs"),
+        ("Bald", "Straight_Hair"),
+        ("Bald", "Wavy_Hair"),
+        ("Bald", "Black_Hair"),
+        ("Bald", "Blond_Hair"),
+        ("Bald", "Brown_Hair"),
+        ("Bald", "Gray_Hair"),
+        ("Black_Hair", "Blond_Hair"),
+        ("Black_Hair", "Gray_Hair"),
+        ("Brown_Hair", "Gray_Hair"),
+        ("Straight_Hair", "Wavy_Hair"),
+        ("Bangs", "Receding_Hairline"),
+        ("No_Beard", "Goatee"),
+        ("No_Beard", "Mustache"),
+        ("No_Beard", "Sideburns"),
+        ("No_Beard", "5_o_Clock_Shadow"),
+    )
+)
 
 
 def label(attribute: str) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model.errors import WeightsError
 
 MOST_PARAMETERS = 2 * 10**9
-CURE = "Restore it with `git checkout weights`, or train it again (see training/README.md)."
+CURE = "Restore it with `git checkout weights`, or train it again (see docs/training.md)."
 
 
 def tensor_hash(tensors: dict[str, Tensor]) -> str:
@@ -37,8 +37,10 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
     Raises WeightsError, and leaves the old file, if a value is not a finite number.
     """
     path = Path(path)
-    stored = {name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-              for name, tensor in tensors.items()}
+    stored = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in tensors.items()
+    }
     for name, tensor in stored.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path} was not written: {name} holds values that are not numbers.")
@@ -75,7 +77,9 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
             stored = {name: file.get_tensor(name) for name in file.keys()}
         config, info = dict(json.loads(metadata["config"])), dict(json.loads(metadata["info"]))
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged or is not a safetensors file ({type(error).__name__}). {CURE}") from error
+        raise WeightsError(
+            f"{path} is damaged or is not a safetensors file ({type(error).__name__}). {CURE}"
+        ) from error
     except KeyError as error:
         raise WeightsError(f"{path} holds no Facet metadata ({error}). {CURE}") from error
     if not _bounded(config):
@@ -108,7 +112,9 @@ def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
             raise ValueError(f"{size:,} parameters")
         return make()
     except Exception as error:  # whatever a strange config makes a constructor do
-        raise WeightsError(f"{path} has a config this version cannot build ({' '.join(str(error).split())[:200]}). {CURE}") from error
+        raise WeightsError(
+            f"{path} has a config this version cannot build ({' '.join(str(error).split())[:200]}). {CURE}"
+        ) from error
 
 
 def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
@@ -132,7 +138,9 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn
         if name not in wanted:
             raise WeightsError(f"{path} holds a tensor this network does not know: {name}. {CURE}")
         if wanted[name].shape != tensors[name].shape:
-            raise WeightsError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, "
-                               f"the network needs {tuple(wanted[name].shape)}. {CURE}")
+            raise WeightsError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, "
+                f"the network needs {tuple(wanted[name].shape)}. {CURE}"
+            )
     network.load_state_dict(tensors)
     return network

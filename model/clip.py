@@ -21,27 +21,29 @@ from model import checkpoint
 from model.attributes import ATTRIBUTES, attributes_to_prompt
 from model.errors import InputError
 
-CONTEXT = 77                                    # tokens, start and end included
-LONGEST = 2000                                  # characters of a prompt that are looked at; the rest never fits 77 tokens
-MEAN = (0.48145466, 0.4578275, 0.40821073)      # CLIP's pixel statistics, RGB in [0, 1]
+CONTEXT = 77  # tokens, start and end included
+LONGEST = 2000  # characters of a prompt that are looked at; the rest never fits 77 tokens
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's pixel statistics, RGB in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
-PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2             # rows of the folded token table
+PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2  # rows of the folded token table
 
 
 def _small() -> dict:
     """The bundled architecture, in open_clip's own terms (see open_clip/model_configs)."""
-    return {"embed_dim": 512,
-            "vision_cfg": {"image_size": 96, "layers": [2, 2, 2, 2], "width": 32, "head_width": 64},
-            "text_cfg": {"context_length": CONTEXT, "width": 192, "heads": 4, "layers": 4, "no_causal_mask": True}}
+    return {
+        "embed_dim": 512,
+        "vision_cfg": {"image_size": 96, "layers": [2, 2, 2, 2], "width": 32, "head_width": 64},
+        "text_cfg": {"context_length": CONTEXT, "width": 192, "heads": 4, "layers": 4, "no_causal_mask": True},
+    }
 
 
 @dataclass(frozen=True)
 class ClipConfig:
     """What is needed to build the towers again."""
 
-    name: str = "facet-small"                           # or the name of an open_clip model
+    name: str = "facet-small"  # or the name of an open_clip model
     architecture: dict = field(default_factory=_small)  # open_clip's model config; its vocab_size follows from `tokens`
-    tokens: int = 0                                     # known tokens of the folded table; 0 keeps all 49,408
+    tokens: int = 0  # known tokens of the folded table; 0 keeps all 49,408
 
 
 class Clip(nn.Module):
@@ -75,7 +77,7 @@ class Clip(nn.Module):
 
     @classmethod
     def from_open_clip(cls, name: str, pretrained: str) -> "Clip":
-        """One of open_clip's own models; its head reads nothing yet (see training/original_clip.py).
+        """One of open_clip's own models; its head reads nothing yet (see training/clip/original.py).
 
         :param name:       for instance "ViT-B-32-quickgelu".
         :param pretrained: one of its tags ("openai", "laion2b_s34b_b79k"), fetched from the Hub, or a checkpoint's path.
@@ -85,14 +87,20 @@ class Clip(nn.Module):
 
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("error", message="QuickGELU mismatch")  # openai's weights in the wrong architecture
-                towers = open_clip.create_model(name, pretrained=pretrained, force_custom_text=True, require_pretrained=True)
+                warnings.filterwarnings(
+                    "error", message="QuickGELU mismatch"
+                )  # openai's weights in the wrong architecture
+                towers = open_clip.create_model(
+                    name, pretrained=pretrained, force_custom_text=True, require_pretrained=True
+                )
         except (RuntimeError, OSError, ValueError, UserWarning) as error:
             reason = str(error).strip().split("\n")[0][:300]
             raise InputError(f"open_clip cannot give {name} with {pretrained}: {reason}") from error
         architecture = {key: value for key, value in open_clip.get_model_config(name).items() if key != "custom_text"}
         clip = cls(ClipConfig(name=name, architecture=architecture))
-        clip.towers.load_state_dict(towers.state_dict(), strict=False)  # without logit_bias, which the softmax loss has not
+        clip.towers.load_state_dict(
+            towers.state_dict(), strict=False
+        )  # without logit_bias, which the softmax loss has not
         return clip.eval()
 
     @property
@@ -114,7 +122,7 @@ class Clip(nn.Module):
             table[self.vocabulary.long()] = torch.arange(len(self.vocabulary), device=ids.device) + FIRST_KNOWN
             end = ids.argmax(1, keepdim=True)  # the end of text is the highest id; behind it is padding
             ids = table[ids].masked_fill(torch.arange(CONTEXT, device=ids.device) > end, PAD)
-            ids = ids[:, :int(end.max()) + 1]
+            ids = ids[:, : int(end.max()) + 1]
         return ids
 
     def text_features(self, ids: Tensor) -> Tensor:
@@ -143,9 +151,13 @@ class Clip(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, 512) unit vectors, with gradient."""
         if images.shape[-2:] != (self.image_size, self.image_size):
-            images = F.interpolate(images, (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(0, 1)
+            images = F.interpolate(images, (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(
+                0, 1
+            )
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
-        return self.towers.encode_image(((images - mean) / std).contiguous(memory_format=torch.channels_last), normalize=True)
+        return self.towers.encode_image(
+            ((images - mean) / std).contiguous(memory_format=torch.channels_last), normalize=True
+        )
 
     def attribute_logits(self, image_features: Tensor) -> Tensor:
         """Zero-shot: (N, 512) -> (N, 40) log-odds of each attribute's prompt against its denial, CelebA order."""

@@ -6,7 +6,7 @@ from model.errors import InputError
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """"auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1". Raises InputError for one that is not there."""
+    """ "auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1". Raises InputError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,7 +1,7 @@
 """Weights on the Hugging Face Hub: fetched within a time limit, pinned by revision and, if wanted, by hash.
 
-    owner/repo@revision            a commit's 40 digits; a branch or tag works too, but then pins nothing
-    owner/repo@revision#0123abcd   the same, refused unless `release_hash` of the files begins with these digits
+owner/repo@revision            a commit's 40 digits; a branch or tag works too, but then pins nothing
+owner/repo@revision#0123abcd   the same, refused unless `release_hash` of the files begins with these digits
 """
 
 import hashlib
@@ -56,7 +56,11 @@ def _download(repo: str, revision: str, answer: queue.Queue) -> None:
     try:
         from huggingface_hub import snapshot_download
 
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[f"{name}.safetensors" for name in FILES + OPTIONAL]))
+        folder = Path(
+            snapshot_download(
+                repo, revision=revision, allow_patterns=[f"{name}.safetensors" for name in FILES + OPTIONAL]
+            )
+        )
         missing = [name for name in FILES if not (folder / f"{name}.safetensors").is_file()]
         answer.put(f"the repository has no {missing[0]}.safetensors" if missing else folder)
     except Exception as error:  # the client's own errors, the network's, the disk's

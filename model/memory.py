@@ -7,7 +7,9 @@ import weakref
 import torch
 from torch import Tensor, nn
 
-_twins: "weakref.WeakKeyDictionary[nn.Module, nn.Module]" = weakref.WeakKeyDictionary()  # network -> its copy on the CPU
+_twins: "weakref.WeakKeyDictionary[nn.Module, nn.Module]" = (
+    weakref.WeakKeyDictionary()
+)  # network -> its copy on the CPU
 _making = threading.Lock()
 _last = -float("inf")  # time.monotonic() when a CPU last stood in
 

@@ -26,26 +26,44 @@ from model.errors import InputError, WeightsError
 from model.hub import FILES, fetch
 from model.memory import frugal
 from model.sampler import SAMPLERS, Draw, Step, ddim, face_noise, guided, time_grid
-from model.settings import (DEFAULTS, MAX_AT_ONCE, MAX_SERIES, MAX_STRENGTH, STUDENT, STUDENT_STEPS, check_settings, interval, listed,
-                            number, pictures, text, whole)
-from model.settings import MAX_GUIDANCE, MAX_SEED, MAX_STEPS  # noqa: F401, for whoever asks the pipeline for its limits
+from model.settings import (  # noqa: F401, for whoever asks the pipeline for its limits
+    DEFAULTS,
+    MAX_AT_ONCE,
+    MAX_GUIDANCE,
+    MAX_SEED,
+    MAX_SERIES,
+    MAX_STEPS,
+    MAX_STRENGTH,
+    STUDENT,
+    STUDENT_STEPS,
+    check_settings,
+    interval,
+    listed,
+    number,
+    pictures,
+    text,
+    whole,
+)
 from model.srresnet import SRResNet, upscale
 from model.understanding import Understood, understand
 from model.unet import FLAGS, UNet
 
-SIZE = 64           # pixels per side of a frame
-FIXED = {"interval": DEFAULTS.guidance_interval, "attention": DEFAULTS.attention_guidance,
-         "attention_interval": DEFAULTS.attention_interval}  # how `guided` is set but for the guidance itself
+SIZE = 64  # pixels per side of a frame
+FIXED = {
+    "interval": DEFAULTS.guidance_interval,
+    "attention": DEFAULTS.attention_guidance,
+    "attention_interval": DEFAULTS.attention_interval,
+}  # how `guided` is set but for the guidance itself
 
 
 @dataclass(frozen=True)
 class Frame:
     """The picture after one step."""
 
-    index: int            # steps done, from 1
-    total: int            # steps in all
-    noise_level: float    # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
-    noisy: np.ndarray     # x_t, which the next step starts from: (64, 64, 3) uint8
+    index: int  # steps done, from 1
+    total: int  # steps in all
+    noise_level: float  # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
+    noisy: np.ndarray  # x_t, which the next step starts from: (64, 64, 3) uint8
     denoised: np.ndarray  # predicted x_0: (64, 64, 3) uint8
     influence: np.ndarray | None = None  # where the prompt acts: (64, 64) uint8, by how much the predicted x_0 with and
     # without it differ (the mean over the colours), 255 the most at this step; None where guidance was not used
@@ -54,8 +72,15 @@ class Frame:
 class FacePipeline:
     """CLIP, U-Net and SRResNet that belong together, on one device. Holds no state between calls: safe to share."""
 
-    def __init__(self, clip: Clip, unet: UNet, upscaler: SRResNet, device: torch.device, crisp: SRResNet | None = None,
-                 student: UNet | None = None):
+    def __init__(
+        self,
+        clip: Clip,
+        unet: UNet,
+        upscaler: SRResNet,
+        device: torch.device,
+        crisp: SRResNet | None = None,
+        student: UNet | None = None,
+    ):
         self.clip, self.unet, self.upscaler, self.device = clip, unet, upscaler, device
         self.crisp = crisp  # the adversarially trained upscaler, where there is one
         self.student = student  # draws in four network calls nearly what the U-Net draws in many, where there is one
@@ -74,22 +99,39 @@ class FacePipeline:
         clip = Clip.from_file(paths["clip"], device)
         unet = UNet.from_file(paths["unet"], device)
         if unet.info.get("clip") != clip.hash:
-            raise WeightsError(f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
-                               f"{paths['clip']} ({clip.hash}): take both from the same release.")
+            raise WeightsError(
+                f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
+                f"{paths['clip']} ({clip.hash}): take both from the same release."
+            )
         crisp, student = (folder / f"{name}.safetensors" for name in ("srresnet_crisp", "student"))
-        pipe = cls(clip, unet, SRResNet.from_file(paths["srresnet"], device), device,
-                   SRResNet.from_file(crisp, device) if crisp.is_file() else None,
-                   UNet.from_file(student, device) if student.is_file() else None)
+        pipe = cls(
+            clip,
+            unet,
+            SRResNet.from_file(paths["srresnet"], device),
+            device,
+            SRResNet.from_file(crisp, device) if crisp.is_file() else None,
+            UNet.from_file(student, device) if student.is_file() else None,
+        )
         if pipe.student and pipe.student.info.get("teacher") != unet.info["hash"]:
-            raise WeightsError(f"{student} learnt from another U-Net ({pipe.student.info.get('teacher', 'unnamed')}) than "
-                               f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`.")
+            raise WeightsError(
+                f"{student} learnt from another U-Net ({pipe.student.info.get('teacher', 'unnamed')}) than "
+                f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`."
+            )
         return pipe
 
     # --- faces ---------------------------------------------------------------------------------------------------
 
-    def stream(self, prompt: str = "", seed: int = 0, steps: int = DEFAULTS.steps, sampler: str = DEFAULTS.sampler,
-               guidance: float = DEFAULTS.guidance, negative_prompt: str = "", start_from: np.ndarray | None = None,
-               strength: float = 0.6) -> Iterator[Frame]:
+    def stream(
+        self,
+        prompt: str = "",
+        seed: int = 0,
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        guidance: float = DEFAULTS.guidance,
+        negative_prompt: str = "",
+        start_from: np.ndarray | None = None,
+        strength: float = 0.6,
+    ) -> Iterator[Frame]:
         """Draw one face, yielding a Frame after every step. Close the iterator to stop.
 
         :param prompt:          any text; "" is any face. What lies beyond CLIP's 77 tokens is ignored (see `prompt_note`).
@@ -107,9 +149,17 @@ class FacePipeline:
         settings = steps, sampler, guidance, negative_prompt, start_from, strength
         return (frames[0] for frames in self.stream_many([prompt], [seed], *settings))
 
-    def stream_many(self, prompts: Sequence[str], seeds: Sequence[int], steps: int = DEFAULTS.steps,
-                    sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance, negative_prompt: str = "",
-                    start_from: np.ndarray | None = None, strength: float = 0.6) -> Iterator[list[Frame]]:
+    def stream_many(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        guidance: float = DEFAULTS.guidance,
+        negative_prompt: str = "",
+        start_from: np.ndarray | None = None,
+        strength: float = 0.6,
+    ) -> Iterator[list[Frame]]:
         """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step; else as `stream`."""
         prompts, seeds = listed("The prompts", prompts, 1, MAX_AT_ONCE), listed("The seeds", seeds, 1, MAX_AT_ONCE)
         if len(prompts) != len(seeds):
@@ -122,16 +172,33 @@ class FacePipeline:
             start_from = torch.from_numpy(square).permute(2, 0, 1)[None] / 127.5 - 1
         conditions, avoid = self._condition(prompts), self._avoid(negative_prompt)
         seen: list[Tensor | None] = []
-        sampling = self._sample(conditions, avoid, self._drawing(seeds), steps, sampler, guidance, FIXED,
-                                start_from, 1.0 if start_from is None else strength, seen.append)
+        sampling = self._sample(
+            conditions,
+            avoid,
+            self._drawing(seeds),
+            steps,
+            sampler,
+            guidance,
+            FIXED,
+            start_from,
+            1.0 if start_from is None else strength,
+            seen.append,
+        )
         return (_frames(step, seen.pop()) for step in sampling)
 
-    def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: int = DEFAULTS.steps,
-                 sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance,
-                 negative_prompts: Sequence[str] | None = None, batch_size: int = 32,
-                 guidance_interval: tuple[float, float] = DEFAULTS.guidance_interval,
-                 attention_guidance: float = DEFAULTS.attention_guidance,
-                 attention_interval: tuple[float, float] = DEFAULTS.attention_interval) -> np.ndarray:
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        guidance: float = DEFAULTS.guidance,
+        negative_prompts: Sequence[str] | None = None,
+        batch_size: int = 32,
+        guidance_interval: tuple[float, float] = DEFAULTS.guidance_interval,
+        attention_guidance: float = DEFAULTS.attention_guidance,
+        attention_interval: tuple[float, float] = DEFAULTS.attention_interval,
+    ) -> np.ndarray:
         """Draw one face per prompt and seed, `batch_size` at a time: (N, 64, 64, 3) uint8, each the last frame of `stream`.
 
         The last three are here to be measured; all other methods keep to the defaults.
@@ -144,17 +211,28 @@ class FacePipeline:
             raise InputError("The prompts must be a list of texts, not one text.")
         negative_prompts = [""] * len(prompts) if negative_prompts is None else negative_prompts
         if not len(prompts) == len(seeds) == len(negative_prompts):
-            raise InputError(f"There are {len(prompts)} prompts, {len(seeds)} seeds and {len(negative_prompts)} negative "
-                             "prompts: give the same number of each.")
+            raise InputError(
+                f"There are {len(prompts)} prompts, {len(seeds)} seeds and {len(negative_prompts)} negative "
+                "prompts: give the same number of each."
+            )
         conditions, avoid = self._condition(prompts), self._condition(negative_prompts, "The negative prompt")
         seeds, steps, sampler, guidance = _checked(seeds, steps, sampler, guidance)
-        fixed = {"interval": interval("The guidance interval", guidance_interval),
-                 "attention": number("The attention guidance", attention_guidance, 0, MAX_GUIDANCE),
-                 "attention_interval": interval("The attention interval", attention_interval)}
+        fixed = {
+            "interval": interval("The guidance interval", guidance_interval),
+            "attention": number("The attention guidance", attention_guidance, 0, MAX_GUIDANCE),
+            "attention_interval": interval("The attention interval", attention_interval),
+        }
         return self._draw(conditions, avoid, seeds, steps, sampler, [guidance] * len(seeds), batch_size, fixed)
 
-    def variations(self, face: np.ndarray, seeds: Sequence[int], steps: int = DEFAULTS.steps,
-                   sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance, batch_size: int = 32) -> np.ndarray:
+    def variations(
+        self,
+        face: np.ndarray,
+        seeds: Sequence[int],
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        guidance: float = DEFAULTS.guidance,
+        batch_size: int = 32,
+    ) -> np.ndarray:
         """Faces like this one ((H, W, 3) uint8), drawn under its CLIP image embedding: (N, 64, 64, 3) uint8."""
         embedding = self.clip.encode_images(pictures("The face", face, several=False)[None]).to(self.device)
         condition = torch.cat([embedding, torch.tensor([[1.0, 0.0]], device=self.device)], dim=1)
@@ -162,35 +240,62 @@ class FacePipeline:
         conditions = condition.expand(len(seeds), -1)
         return self._draw(conditions, self._empty, seeds, steps, sampler, [guidance] * len(seeds), batch_size)
 
-    def strengths(self, prompt: str, attribute: str, seed: int, values: Sequence[float] = (-2, -1, 0, 1, 2),
-                  steps: int = DEFAULTS.steps, sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance,
-                  negative_prompt: str = "") -> np.ndarray:
+    def strengths(
+        self,
+        prompt: str,
+        attribute: str,
+        seed: int,
+        values: Sequence[float] = (-2, -1, 0, 1, 2),
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        guidance: float = DEFAULTS.guidance,
+        negative_prompt: str = "",
+    ) -> np.ndarray:
         """One attribute pushed and pulled, all else the same: a face for each value, (N, 64, 64, 3) uint8.
 
         :param attribute: one of attributes.ATTRIBUTES.
         :param values:    up to 64, each from -5 to 5: 0 is the prompt alone, 1 about as far from it as stating the
                           attribute, -1 as denying it.
         """
-        values = [number("A strength", value, -MAX_STRENGTH, MAX_STRENGTH)
-                  for value in listed("The strengths", values, 1, MAX_SERIES)]
+        values = [
+            number("A strength", value, -MAX_STRENGTH, MAX_STRENGTH)
+            for value in listed("The strengths", values, 1, MAX_SERIES)
+        ]
         seeds, steps, sampler, guidance = _checked([seed] * len(values), steps, sampler, guidance)
         texts = stated_and_denied(text("The prompt", prompt), text("The attribute", attribute))
         plain, stated, denied = self._condition([prompt, *texts])
         conditions = along(plain, stated, denied, torch.tensor(values, device=self.device))
         return self._draw(conditions, self._avoid(negative_prompt), seeds, steps, sampler, [guidance] * len(values))
 
-    def guidances(self, prompt: str, seed: int, values: Sequence[float], steps: int = DEFAULTS.steps,
-                  sampler: str = DEFAULTS.sampler, negative_prompt: str = "") -> np.ndarray:
+    def guidances(
+        self,
+        prompt: str,
+        seed: int,
+        values: Sequence[float],
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        negative_prompt: str = "",
+    ) -> np.ndarray:
         """The same noise and prompt under up to 64 guidances, each 0 to 20: (N, 64, 64, 3) uint8."""
         if sampler == STUDENT:
             raise InputError("The student's guidance is built in: choose another sampler.")
-        values = [check_settings(seed, steps, sampler, value)[3] for value in listed("The guidances", values, 1, MAX_SERIES)]
+        values = [
+            check_settings(seed, steps, sampler, value)[3] for value in listed("The guidances", values, 1, MAX_SERIES)
+        ]
         seeds, steps, sampler, _ = _checked([seed] * len(values), steps, sampler, 1)
         conditions = self._condition([prompt]).expand(len(values), -1)
         return self._draw(conditions, self._avoid(negative_prompt), seeds, steps, sampler, values)
 
-    def walk(self, prompts: Sequence[str], seeds: Sequence[int], count: int, steps: int = DEFAULTS.steps,
-             sampler: str = DEFAULTS.sampler, guidance: float = DEFAULTS.guidance, negative_prompt: str = "") -> np.ndarray:
+    def walk(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        count: int,
+        steps: int = DEFAULTS.steps,
+        sampler: str = DEFAULTS.sampler,
+        guidance: float = DEFAULTS.guidance,
+        negative_prompt: str = "",
+    ) -> np.ndarray:
         """From one prompt and seed to another in `count` faces, 2 to 64, ends included: (count, 64, 64, 3) uint8.
 
         Noise and text embedding turn from the first to the last at an even pace.
@@ -201,8 +306,15 @@ class FacePipeline:
         prompts, count = listed("The prompts", prompts, 2, 2), whole("The number of faces", count, 2, MAX_SERIES)
         seeds, steps, sampler, guidance = _checked(listed("The seeds", seeds, 2, 2), steps, sampler, guidance)
         shares, ends = torch.linspace(0, 1, count, device=self.device), self._drawing(seeds)
-        sampling = self._sample(slerp(*self._condition(prompts), shares), self._avoid(negative_prompt),
-                                lambda: slerp(*ends(), shares), steps, sampler, guidance, FIXED)
+        sampling = self._sample(
+            slerp(*self._condition(prompts), shares),
+            self._avoid(negative_prompt),
+            lambda: slerp(*ends(), shares),
+            steps,
+            sampler,
+            guidance,
+            FIXED,
+        )
         return _finished(sampling)
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
@@ -230,7 +342,9 @@ class FacePipeline:
         """
         texts = self.clip.encode_texts([text("A label", label) for label in labels])
         with torch.inference_mode():
-            return self.clip.logits(self.clip.encode_images(pictures("The faces", faces)), texts).sigmoid().cpu().numpy()
+            return (
+                self.clip.logits(self.clip.encode_images(pictures("The faces", faces)), texts).sigmoid().cpu().numpy()
+            )
 
     def similarity(self, faces: np.ndarray) -> np.ndarray:
         """Cosine between the CLIP image embeddings of N faces: (N, N) float in [-1, 1]."""
@@ -269,37 +383,71 @@ class FacePipeline:
 
         return draw
 
-    def _draw(self, conditions: Tensor, avoid: Tensor, seeds: list[int], steps: int, sampler: str, guidance: list[float],
-              batch_size: int = 32, fixed: Mapping[str, Any] = FIXED) -> np.ndarray:
+    def _draw(
+        self,
+        conditions: Tensor,
+        avoid: Tensor,
+        seeds: list[int],
+        steps: int,
+        sampler: str,
+        guidance: list[float],
+        batch_size: int = 32,
+        fixed: Mapping[str, Any] = FIXED,
+    ) -> np.ndarray:
         """Finished faces, a condition, a seed and a guidance each."""
         batch_size = whole("The batch size", batch_size, 1, 4096)
         avoid, faces = avoid.expand_as(conditions), []
         for start in range(0, len(seeds), batch_size):
             part = slice(start, start + batch_size)
-            faces.append(_finished(self._sample(conditions[part], avoid[part], self._drawing(seeds[part]), steps, sampler,
-                                                guidance[part], fixed)))
+            faces.append(
+                _finished(
+                    self._sample(
+                        conditions[part], avoid[part], self._drawing(seeds[part]), steps, sampler, guidance[part], fixed
+                    )
+                )
+            )
         return np.concatenate([np.zeros((0, SIZE, SIZE, 3), np.uint8), *faces])
 
-    def _sample(self, conditions: Tensor, avoid: Tensor, draw: Draw, steps: int, sampler: str,
-                guidance: float | list[float], fixed: Mapping[str, Any], start_from: Tensor | None = None,
-                strength: float = 1.0, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
+    def _sample(
+        self,
+        conditions: Tensor,
+        avoid: Tensor,
+        draw: Draw,
+        steps: int,
+        sampler: str,
+        guidance: float | list[float],
+        fixed: Mapping[str, Any],
+        start_from: Tensor | None = None,
+        strength: float = 1.0,
+        watch: Callable[[Tensor | None], None] | None = None,
+    ) -> Iterator[Step]:
         if sampler == STUDENT:
             return self._sample_student(conditions, avoid, draw, start_from, watch)
         config = self.unet.config
-        denoise = guided(partial(frugal, self.unet), conditions, avoid, guidance, config.target, config.steps, watch=watch, **fixed)
+        denoise = guided(
+            partial(frugal, self.unet), conditions, avoid, guidance, config.target, config.steps, watch=watch, **fixed
+        )
         times, x = time_grid(steps, sampler, strength), draw()
         if start_from is not None:
             x = add_noise(start_from.to(x).expand_as(x), x, times[:1].expand(len(x)))
         return SAMPLERS[sampler](denoise, x, times, draw)
 
-    def _sample_student(self, conditions: Tensor, avoid: Tensor, draw: Draw, start_from: Tensor | None,
-                        watch: Callable[[Tensor | None], None] | None) -> Iterator[Step]:
+    def _sample_student(
+        self,
+        conditions: Tensor,
+        avoid: Tensor,
+        draw: Draw,
+        start_from: Tensor | None,
+        watch: Callable[[Tensor | None], None] | None,
+    ) -> Iterator[Step]:
         if self.student is None:
             raise InputError("There is no student: student.safetensors is not among the weights.")
         if start_from is not None or not torch.equal(avoid.expand_as(conditions), self._empty.expand_as(conditions)):
             raise InputError("The student starts from noise and knows no negative prompt: choose another sampler.")
         config = self.student.config
-        denoise = guided(partial(frugal, self.student), conditions, avoid, 1.0, config.target, config.steps, watch=watch)
+        denoise = guided(
+            partial(frugal, self.student), conditions, avoid, 1.0, config.target, config.steps, watch=watch
+        )
         return ddim(denoise, draw(), time_grid(STUDENT_STEPS, "ddim"), draw)
 
 
@@ -312,7 +460,9 @@ def _checked(seeds, steps, sampler, guidance) -> tuple[list[int], int, str, floa
 def _frames(step: Step, gap: Tensor | None) -> list[Frame]:
     """A Frame for each face of a step; gap: (N, 64, 64), by how much the two branches differ."""
     influence = [None] * len(step.noisy)
-    if gap is not None:  # less than 0.001, an eighth of a grey level, is rounding: a prompt like what is avoided acts nowhere
+    if (
+        gap is not None
+    ):  # less than 0.001, an eighth of a grey level, is rounding: a prompt like what is avoided acts nowhere
         influence = (255 * gap / gap.amax((1, 2), keepdim=True).clamp(min=1e-3)).round().byte().cpu().numpy()
     level = math.sqrt(1 - alpha_bar(step.t).item())
     faces = zip(to_pixels(step.noisy), to_pixels(step.denoised), influence, strict=True)

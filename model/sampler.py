@@ -111,7 +111,7 @@ def _corrected(start: Tensor, slope: Tensor | None, ratio: float | None, end: Te
     if slope is None:
         return (start + end) / 2
     whole = -1 / math.expm1(-rise)
-    mean = whole - 1 / rise               # of u
+    mean = whole - 1 / rise  # of u
     mean_square = whole - 2 * mean / rise  # of u squared
     bend = (end - start - slope) / (1 + ratio)
     return start + mean * (end - start) + (mean_square - mean) * bend
@@ -225,7 +225,11 @@ def guided(
         push = torch.where(inside(t, attention_interval), attention, 0.0)
         asked = weight != 0  # else the unconditional branch is the one that draws
         drawn = torch.where(asked[:, None].to(x_t.device), condition, unconditional)
-        branches = (weight + push * asked, condition), (1 - weight + push * ~asked, unconditional), (-push, drawn)  # (share, embedding)
+        branches = (
+            (weight + push * asked, condition),
+            (1 - weight + push * ~asked, unconditional),
+            (-push, drawn),
+        )  # (share, embedding)
         rows = [share.nonzero().flatten() for share, _ in branches]  # the faces that need each branch
         shares, embedding = (torch.cat([values[of] for values, of in zip(each, rows)]) for each in zip(*branches))
         times, faces = t[torch.cat(rows)], torch.cat(rows).to(x_t.device)

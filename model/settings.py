@@ -7,26 +7,37 @@ import numpy as np
 from model.errors import InputError
 from model.sampler import SAMPLERS
 
-MAX_STEPS = 1000    # of the reverse diffusion
-STUDENT, STUDENT_STEPS = "student", 4  # the network that draws in so few steps (training/train_student.py), named as a sampler is
+MAX_STEPS = 1000  # of the reverse diffusion
+STUDENT, STUDENT_STEPS = (
+    "student",
+    4,
+)  # the network that draws in so few steps (training/unet/student.py), named as a sampler is
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**32 - 1
 MAX_STRENGTH = 5.0  # of one attribute: 1 is as far from the prompt as stating it
-MAX_AT_ONCE = 16    # faces of one stream
-MAX_SERIES = 64     # faces of one series: strengths, guidances, or a walk
+MAX_AT_ONCE = 16  # faces of one stream
+MAX_SERIES = 64  # faces of one series: strengths, guidances, or a walk
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to run the reverse diffusion when nothing else is asked for."""
 
-    steps: int = 16          # network calls of the branch that sees the prompt
-    sampler: str = "unipc"   # one of sampler.SAMPLERS
-    guidance: float = 2.0    # classifier-free guidance: 1 follows the prompt, more exaggerates it
-    guidance_interval: tuple[float, float] = (0.35, 0.98)  # the times at which guidance is used: below, it changes almost
+    steps: int = 16  # network calls of the branch that sees the prompt
+    sampler: str = "unipc"  # one of sampler.SAMPLERS
+    guidance: float = 2.0  # classifier-free guidance: 1 follows the prompt, more exaggerates it
+    guidance_interval: tuple[float, float] = (
+        0.35,
+        0.98,
+    )  # the times at which guidance is used: below, it changes almost
     # nothing; above, it shifts colours and narrows the choice
-    attention_guidance: float = 0.25  # perturbed-attention guidance: 0 is none; more makes smoother faces and fewer kinds of them
-    attention_interval: tuple[float, float] = (0.2, 0.75)  # the times at which it is used: above, it narrows the choice. Of 16
+    attention_guidance: float = (
+        0.25  # perturbed-attention guidance: 0 is none; more makes smoother faces and fewer kinds of them
+    )
+    attention_interval: tuple[float, float] = (
+        0.2,
+        0.75,
+    )  # the times at which it is used: above, it narrows the choice. Of 16
     # steps, 7 need a second network call for guidance and 3 one for this: 26 in all
 
 

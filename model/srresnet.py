@@ -14,24 +14,29 @@ from model import checkpoint
 from model.errors import FacetError, InputError
 from model.memory import frugal
 
-NORMS = {"none": lambda channels: nn.Identity(), "batch": nn.BatchNorm2d,
-         "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True)}
-TILE = 96             # side of what is enlarged at once, input px: bounds the memory, whatever the image's size
-HALO = 3              # input px around it that the layers after the body see: 2.5 at most
-MAX_PIXELS = 2 ** 20  # of one input image
+NORMS = {
+    "none": lambda channels: nn.Identity(),
+    "batch": nn.BatchNorm2d,
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+}
+TILE = 96  # side of what is enlarged at once, input px: bounds the memory, whatever the image's size
+HALO = 3  # input px around it that the layers after the body see: 2.5 at most
+MAX_PIXELS = 2**20  # of one input image
 
 
 @dataclass(frozen=True)
 class SRResNetConfig:
     channels: int = 64  # features of every layer, the paper's 64
-    blocks: int = 16    # residual blocks at the input's resolution, the paper's 16
-    stages: int = 3     # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
-    norm: str = "none"  # in the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017)
+    blocks: int = 16  # residual blocks at the input's resolution, the paper's 16
+    stages: int = 3  # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
+    norm: str = (
+        "none"  # in the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017)
+    )
 
     @property
     def scale(self) -> int:
         """Output pixels per input pixel, along each side."""
-        return 2 ** self.stages
+        return 2**self.stages
 
     @property
     def reach(self) -> int:
@@ -50,7 +55,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm2 = NORMS[norm](channels)
 
-    def forward(self, x):                                   # (N, C, H, W) -> (N, C, H, W)
+    def forward(self, x):  # (N, C, H, W) -> (N, C, H, W)
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
@@ -80,11 +85,14 @@ class SRResNet(nn.Module):
     def __init__(self, config: SRResNetConfig = SRResNetConfig()):
         super().__init__()
         self.config = config
-        self.info = {}                                      # how the weights were trained, once loaded
+        self.info = {}  # how the weights were trained, once loaded
         channels = config.channels
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
-        self.body = nn.Sequential(*(ResidualBlock(channels, config.norm) for _ in range(config.blocks)),
-                                  nn.Conv2d(channels, channels, 3, padding=1), NORMS[config.norm](channels))
+        self.body = nn.Sequential(
+            *(ResidualBlock(channels, config.norm) for _ in range(config.blocks)),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            NORMS[config.norm](channels),
+        )
         self.upsample = nn.Sequential(*(upsample_stage(channels) for _ in range(config.stages)))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
         self.initialise()
@@ -104,13 +112,15 @@ class SRResNet(nn.Module):
         """Take over all that a network of another scale has. Stages that it lacks begin by repeating pixels, so that the tail
         finds what it knows, twice as large. Raises InputError if more than the stages differ."""
         if replace(other.config, stages=self.config.stages) != self.config:
-            raise InputError(f"A network with {self.config} cannot start from one with {other.config}: only the stages may differ.")
+            raise InputError(
+                f"A network with {self.config} cannot start from one with {other.config}: only the stages may differ."
+            )
         own = self.state_dict()
         self.load_state_dict(own | {name: value for name, value in other.state_dict().items() if name in own})
-        for conv, _, act in self.upsample[other.config.stages:]:
+        for conv, _, act in self.upsample[other.config.stages :]:
             nn.init.zeros_(conv.weight)
             conv.weight[:, :, 1, 1] = torch.eye(self.config.channels).repeat_interleave(4, 0)  # PixelShuffle's order
-            nn.init.ones_(act.weight)                       # no bend yet
+            nn.init.ones_(act.weight)  # no bend yet
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
@@ -121,15 +131,17 @@ class SRResNet(nn.Module):
     def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
         """window: (top, bottom, left, right), the rows and columns to enlarge; what lies around them is only looked at.
         -> (N, 3, scale (bottom - top), scale (right - left))"""
-        features = self.head(x)                             # (N, C, H, W)
-        features = features + self.body(features)           # the global skip
+        features = self.head(x)  # (N, C, H, W)
+        features = features + self.body(features)  # the global skip
         if window is None:
             return bicubic(x, self.config.scale) + self.tail(self.upsample(features)).float()
         rows, columns = (slice(max(low - HALO, 0), high + HALO) for low, high in (window[:2], window[2:]))
         detail = self.tail(self.upsample(features[:, :, rows, columns]))
         large = bicubic(x[:, :, rows, columns], self.config.scale) + detail.float()
-        rows, columns = (slice(self.config.scale * (low - part.start), self.config.scale * (high - part.start))
-                         for low, high, part in ((*window[:2], rows), (*window[2:], columns)))
+        rows, columns = (
+            slice(self.config.scale * (low - part.start), self.config.scale * (high - part.start))
+            for low, high, part in ((*window[:2], rows), (*window[2:], columns))
+        )
         return large[:, :, rows, columns]
 
 
@@ -146,25 +158,29 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
-        raise InputError(f"upscale: images must be uint8 of shape (N, H, W, 3), got {images.dtype} of shape {images.shape}.")
+        raise InputError(
+            f"upscale: images must be uint8 of shape (N, H, W, 3), got {images.dtype} of shape {images.shape}."
+        )
     n, height, width, _ = images.shape
     if height * width > MAX_PIXELS:
-        raise InputError(f"upscale: an image may have at most {MAX_PIXELS:,} pixels, this one has {width:,} x {height:,}.")
+        raise InputError(
+            f"upscale: an image may have at most {MAX_PIXELS:,} pixels, this one has {width:,} x {height:,}."
+        )
     scale, device = network.config.scale, network.tail.weight.device
     half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     whole = network.config.norm == "instance"
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
-    for image, enlarged in zip(images, large):              # (H, W, 3), (scale H, scale W, 3)
+    for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
         for (top, bottom), (left, right) in product(spans(height, whole), spans(width, whole)):
             above, before = (max(low - network.config.reach, 0) for low in (top, left))
-            part = image[above:bottom + network.config.reach, before:right + network.config.reach]
+            part = image[above : bottom + network.config.reach, before : right + network.config.reach]
             x = torch.tensor(part, device=device).permute(2, 0, 1)[None] / 127.5 - 1
             with torch.autocast("cuda", torch.bfloat16, enabled=half):
                 y = frugal(network, x, window=(top - above, bottom - above, left - before, right - before))[0]
             if not y.isfinite().all():
                 raise FacetError("upscale: the network returned values that are not numbers; its weights are damaged.")
             pixels = ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
-            enlarged[scale * top:scale * bottom, scale * left:scale * right] = pixels.cpu().numpy()
+            enlarged[scale * top : scale * bottom, scale * left : scale * right] = pixels.cpu().numpy()
     return large
 
 

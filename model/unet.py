@@ -30,14 +30,14 @@ class UNetConfig:
     """What is needed to build the network again."""
 
     channels: tuple[int, ...] = (96, 192, 384)  # per level, from 32x32 down; each level halves the size
-    blocks: int = 1                # residual blocks per level in the encoder; the decoder has one more
+    blocks: int = 1  # residual blocks per level in the encoder; the decoder has one more
     attention: tuple[int, ...] = (1, 2)  # levels with self-attention (1 is 16x16 pixels); the middle always has it
-    embedding: int = 512           # entries of the CLIP embedding
-    hidden: int = 512              # width of the vectors that steer the blocks
-    unshuffle: int = 2             # pixels per side folded into channels at the input
-    band_only: bool = False        # the lecture's form: the time enters by the band alone
-    target: str = "velocity"       # what is predicted, one of diffusion.TARGETS
-    steps: int = TIMESTEPS         # discretisation, which only the target "previous" depends on
+    embedding: int = 512  # entries of the CLIP embedding
+    hidden: int = 512  # width of the vectors that steer the blocks
+    unshuffle: int = 2  # pixels per side folded into channels at the input
+    band_only: bool = False  # the lecture's form: the time enters by the band alone
+    target: str = "velocity"  # what is predicted, one of diffusion.TARGETS
+    steps: int = TIMESTEPS  # discretisation, which only the target "previous" depends on
 
 
 class ResidualBlock(nn.Module):
@@ -73,7 +73,9 @@ class Attention(nn.Module):
         n, c, h, w = x.shape
         query, key, value = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).unbind(1)
         weights = (query.transpose(-1, -2) * (c // self.heads) ** -0.5 @ key).softmax(-1)  # (N, heads, H*W, H*W)
-        mixed = value @ weights.transpose(-1, -2)  # plain products: torch's fused attention is slower for so few pixels on a CPU
+        mixed = value @ weights.transpose(
+            -1, -2
+        )  # plain products: torch's fused attention is slower for so few pixels on a CPU
         if perturbed is not None:  # each pixel of these images sees itself alone
             mixed = torch.where(perturbed.view(n, 1, 1, 1), value, mixed)
         return x + self.out(mixed.reshape(n, c, h, w))
@@ -104,12 +106,14 @@ class UNet(nn.Module):
             raise ValueError(f"unknown target {config.target!r}")
         self.config = config
         self.info = {}  # how the weights were trained, once loaded; info["clip"] is the hash of their CLIP
-        hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle ** 2
+        hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle**2
         self.register_buffer("mean", torch.zeros(config.embedding))  # statistics of the embeddings it was trained on
         self.register_buffer("std", torch.ones(config.embedding))
         if not config.band_only:
             self.time = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.condition = nn.Sequential(nn.Linear(config.embedding + FLAGS, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.condition = nn.Sequential(
+            nn.Linear(config.embedding + FLAGS, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
+        )
 
         self.input = nn.Conv2d(4 * shuffled, channels[0], 3, padding=1)
         self.encoder, kept, width = nn.ModuleList(), [channels[0]], channels[0]
@@ -132,8 +136,9 @@ class UNet(nn.Module):
                 width = outputs
             if level > 0:
                 self.decoder.append(nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1)))
-        self.output = nn.Sequential(nn.GroupNorm(_groups(width), width), nn.SiLU(),
-                                    _zero(nn.Conv2d(width, 3 * shuffled, 3, padding=1)))
+        self.output = nn.Sequential(
+            nn.GroupNorm(_groups(width), width), nn.SiLU(), _zero(nn.Conv2d(width, 3 * shuffled, 3, padding=1))
+        )
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "UNet":

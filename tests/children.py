@@ -19,9 +19,12 @@ import torch
 from model import checkpoint
 from model.clip import ClipConfig
 from tests.conftest import SMALL_CLIP
-from training import train_classifier, train_clip, train_unet, train_words
-from training.loop import save_state
-from training.prepare import main as prepare_main
+from training.clip import train as train_clip
+from training.clip import words as train_words
+from training.core.loop import save_state
+from training.data.prepare import main as prepare_main
+from training.evaluation import train_judge as train_classifier
+from training.unet import train as train_unet
 
 FORK = get_context("forkserver")
 
@@ -76,32 +79,73 @@ def child_trains(script, recipe: dict, run: Path, out: Path, *more: str) -> None
 
 
 def child_trains_unet(prepared: Path, weights: Path, run: Path, out: Path) -> None:
-    child_trains(train_unet, {"checkpoint_seconds": 0, "images": 160}, run, out, "--prepared", str(prepared), "--weights", str(weights))
+    child_trains(
+        train_unet,
+        {"checkpoint_seconds": 0, "images": 160},
+        run,
+        out,
+        "--prepared",
+        str(prepared),
+        "--weights",
+        str(weights),
+    )
 
 
 def child_trains_clip(prepared: Path, run: Path, out: Path) -> None:
-    child_trains(train_clip, {"checkpoint_seconds": 0, "images": 800, "vocabulary": 400}, run, out, "--prepared", str(prepared),
-                 "--max-minutes", "1e6")
+    child_trains(
+        train_clip,
+        {"checkpoint_seconds": 0, "images": 800, "vocabulary": 400},
+        run,
+        out,
+        "--prepared",
+        str(prepared),
+        "--max-minutes",
+        "1e6",
+    )
 
 
 def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path, weights: Path, run: Path) -> None:
     """What torchrun starts: its variables, and the script's own main() under a short recipe that tells its loss all the time."""
     sys.stderr = sys.stdout = open(os.devnull, "w")
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    common = ["--prepared", str(prepared), "--state-dir", str(run), "--out", str(run / f"{script}.safetensors"), "--device", "cpu",
-              "--recipe", "tiny"]
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    common = [
+        "--prepared",
+        str(prepared),
+        "--state-dir",
+        str(run),
+        "--out",
+        str(run / f"{script}.safetensors"),
+        "--device",
+        "cpu",
+        "--recipe",
+        "tiny",
+    ]
     if script == "unet":
         train_unet.sample_grid = lambda *_: None
         train_unet.embedding_statistics = partial(train_unet.embedding_statistics, count=64)
-        train_unet.RECIPES["tiny"] = replace(train_unet.RECIPES["tiny"], images=384, batch=16, learning_rate=4e-3, decay=False,
-                                             average_every=1, half_life=32, checkpoint_seconds=0)
+        train_unet.RECIPES["tiny"] = replace(
+            train_unet.RECIPES["tiny"],
+            images=384,
+            batch=16,
+            learning_rate=4e-3,
+            decay=False,
+            average_every=1,
+            half_life=32,
+            checkpoint_seconds=0,
+        )
         train_unet.main([*common, "--weights", str(weights)])
     elif script == "clip":
         train_clip.train = partial(train_clip.train, clip_config=ClipConfig(architecture=SMALL_CLIP))
-        train_clip.RECIPES["tiny"] = replace(train_clip.RECIPES["tiny"], images=1600, batch=16, vocabulary=400, learning_rate=2e-3)
+        train_clip.RECIPES["tiny"] = replace(
+            train_clip.RECIPES["tiny"], images=1600, batch=16, vocabulary=400, learning_rate=2e-3
+        )
         train_clip.main([*common, "--max-minutes", "1e6"])
     elif script == "words":
-        train_words.RECIPES["tiny"] = replace(train_words.RECIPES["tiny"], captions=3200, batch=16, faces=32, vocabulary=400)
+        train_words.RECIPES["tiny"] = replace(
+            train_words.RECIPES["tiny"], captions=3200, batch=16, faces=32, vocabulary=400
+        )
         train_words.main([*common, "--start-from", str(weights / "clip.safetensors"), "--max-minutes", "1e6"])
     else:
         train_classifier.RECIPES["tiny"] = replace(train_classifier.RECIPES["tiny"], images=3200)

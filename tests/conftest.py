@@ -20,14 +20,16 @@ from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.chromium import browser  # noqa: F401
 from tests.server import deployed  # noqa: F401
-from training.prepare import embed, load_prepared, prepare_images
-from training.train_clip import known_tokens
-from training.train_unet import TINY
+from training.clip.train import known_tokens
+from training.data.prepare import embed, load_prepared, prepare_images
+from training.unet.train import TINY
 
 ROOT = Path(__file__).parent.parent
-SMALL_CLIP = {"embed_dim": 512,
-              "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
-              "text_cfg": {"context_length": 77, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True}}
+SMALL_CLIP = {
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
+    "text_cfg": {"context_length": 77, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True},
+}
 
 
 def draw_face(row: np.ndarray, generator: np.random.Generator) -> Image.Image:
@@ -72,7 +74,8 @@ def tiny_weights(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     vocabulary = known_tokens(np.random.default_rng(0).random((50, 40)) < 0.3, captions=3000, least=1)
     clip_hash = Clip(ClipConfig(architecture=SMALL_CLIP, tokens=len(vocabulary)), vocabulary).save(
-        folder / "clip.safetensors", {"kind": "clip"})
+        folder / "clip.safetensors", {"kind": "clip"}
+    )
     save_unet(folder / "unet.safetensors", random_unet(), clip_hash)
     config = SRResNetConfig(channels=8, blocks=1)
     checkpoint.save(folder / "srresnet.safetensors", SRResNet(config).state_dict(), vars(config), {"kind": "srresnet"})
@@ -110,7 +113,9 @@ def save_crisp(folder: Path) -> None:
     network = SRResNet(SRResNetConfig(channels=8, blocks=1))
     torch.manual_seed(1)
     torch.nn.init.normal_(network.tail.weight, std=0.01)
-    checkpoint.save(folder / "srresnet_crisp.safetensors", network.state_dict(), vars(network.config), {"kind": "srresnet"})
+    checkpoint.save(
+        folder / "srresnet_crisp.safetensors", network.state_dict(), vars(network.config), {"kind": "srresnet"}
+    )
 
 
 def save_student(folder: Path) -> None:

@@ -39,7 +39,11 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, data, status: int = 200, head: dict[str, str] | None = None):
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
         self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(body)), **(head or {})}.items():
+        for name, value in {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            **(head or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -67,8 +71,12 @@ class Handler(BaseHTTPRequestHandler):
         match = API.match(self.path)
         if match and match[3] == "tree" and (match[4] == "main" or match[4] in self.server.repos.get(match[2], {})):
             files = self.newest(match[2]) if match[4] == "main" else self.server.repos[match[2]][match[4]]
-            return self.answer([{"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                                for name, data in files.items()])
+            return self.answer(
+                [
+                    {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+                    for name, data in files.items()
+                ]
+            )
         self.answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
 
     do_HEAD = do_GET
@@ -86,9 +94,19 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/api/validate-yaml":
             return self.answer({"errors": [], "warnings": []})
         if match := LFS.match(self.path):
-            return self.answer({"objects": [
-                {"oid": item["oid"], "size": item["size"], "actions": {"upload": {"href": f"{self.server.address}/lfs/{item['oid']}"}}}
-                for item in json.loads(body)["objects"]], "transfer": "basic"})
+            return self.answer(
+                {
+                    "objects": [
+                        {
+                            "oid": item["oid"],
+                            "size": item["size"],
+                            "actions": {"upload": {"href": f"{self.server.address}/lfs/{item['oid']}"}},
+                        }
+                        for item in json.loads(body)["objects"]
+                    ],
+                    "transfer": "basic",
+                }
+            )
         if self.headers.get("authorization") != "Bearer hf_fake":
             return self.answer({"error": "Unauthorized"}, 401)
         if self.path == "/api/repos/create":
@@ -99,9 +117,18 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer({"url": f"{self.server.address}/{'spaces/' if wanted['type'] == 'space' else ''}{repo}"})
         match = API.match(self.path)
         if match and match[3] == "preupload":
-            return self.answer({"files": [
-                {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith((".safetensors", ".png")) else "regular",
-                 "shouldIgnore": False} for file in json.loads(body)["files"]]})
+            return self.answer(
+                {
+                    "files": [
+                        {
+                            "path": file["path"],
+                            "uploadMode": "lfs" if file["path"].endswith((".safetensors", ".png")) else "regular",
+                            "shouldIgnore": False,
+                        }
+                        for file in json.loads(body)["files"]
+                    ]
+                }
+            )
         if match and match[3] == "commit":
             files = dict(self.newest(match[2]))
             for line in map(json.loads, body.splitlines()):
@@ -115,5 +142,7 @@ class Handler(BaseHTTPRequestHandler):
             oid = hashlib.sha1(body).hexdigest()
             self.server.repos[match[2]][oid] = files
             self.server.wrote.append(f"commit {match[2]}")
-            return self.answer({"success": True, "commitOid": oid, "commitUrl": f"{self.server.address}/{match[2]}/commit/{oid}"})
+            return self.answer(
+                {"success": True, "commitOid": oid, "commitUrl": f"{self.server.address}/{match[2]}/commit/{oid}"}
+            )
         self.answer({"error": "not known here"}, 404)

@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-PICTURES = {"faces_hq/london-neutral-004.jpg": (96, 96), "faces_hq/london-neutral-005.jpg": (96, 96), "faces_256/00001.jpg": (256, 256),
-            "portraits/A1.jpg": (80, 100), "sr/BSDS399/b.jpg": (120, 100), "sr/T91/t1.png": (40, 40), "sr/Set5/a.png": (64, 49),
-            "sr/Set5/b.png": (57, 60), "sr/Set14/a.png": (64, 64), "sr/Set14/bridge.png": (60, 64)}
+PICTURES = {
+    "faces_hq/london-neutral-004.jpg": (96, 96),
+    "faces_hq/london-neutral-005.jpg": (96, 96),
+    "faces_256/00001.jpg": (256, 256),
+    "portraits/A1.jpg": (80, 100),
+    "sr/BSDS399/b.jpg": (120, 100),
+    "sr/T91/t1.png": (40, 40),
+    "sr/Set5/a.png": (64, 49),
+    "sr/Set5/b.png": (57, 60),
+    "sr/Set14/a.png": (64, 64),
+    "sr/Set14/bridge.png": (60, 64),
+}
 
 
 def drawing(width: int, height: int, seed: int) -> Image.Image:

@@ -46,8 +46,11 @@ def copied(folder: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below `folder`: path -> (size, time of change)."""
-    return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
-            for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 class Proxy(threading.Thread):
@@ -75,8 +78,8 @@ class Deployed:
     """The running app and what surrounds it."""
 
     server: Server
-    code: Path                                # the clean folder
-    before: dict[str, tuple[int, int]]        # its contents before the app began
+    code: Path  # the clean folder
+    before: dict[str, tuple[int, int]]  # its contents before the app began
     proxy: Proxy
 
 
@@ -86,8 +89,17 @@ def deployed(tiny_weights, tmp_path_factory) -> Iterator[Deployed]:
     code = copied(folder / "app")
     before = contents(code)
     command = [sys.executable, *json.loads(dict(dockerfile())["CMD"])[1:]]
-    outside = {name: proxy.address for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")}
-    settings = {**environment(), **outside, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost",
-                "FACET_WEIGHTS": str(tiny_weights), "HOME": str(folder / "nowhere"), "HF_HUB_OFFLINE": "0"}
+    outside = dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), proxy.address
+    )
+    settings = {
+        **environment(),
+        **outside,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "FACET_WEIGHTS": str(tiny_weights),
+        "HOME": str(folder / "nowhere"),
+        "HF_HUB_OFFLINE": "0",
+    }
     with running(folder / "run", settings, code, command) as server:
         yield Deployed(server, code, before, proxy)

@@ -13,14 +13,21 @@ from PIL import Image
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError, InputError
 from model.pipeline import DEFAULTS, check_settings
-from ui import engine, record, words
+from ui import record, words
 from ui.draw import faces, note
-from ui.engine import NETWORKS
 from ui.frames import messages, read_face
+from ui.server import engine
+from ui.server.engine import NETWORKS
 
 
-def generate(prompt: str, negative_prompt: str = "", seed: int = 0, steps: int = DEFAULTS.steps,
-             guidance: float = DEFAULTS.guidance, sampler: str = DEFAULTS.sampler) -> Iterator[dict[str, Any]]:
+def generate(
+    prompt: str,
+    negative_prompt: str = "",
+    seed: int = 0,
+    steps: int = DEFAULTS.steps,
+    guidance: float = DEFAULTS.guidance,
+    sampler: str = DEFAULTS.sampler,
+) -> Iterator[dict[str, Any]]:
     """Draw one 64 x 64 face from a prompt and stream every step.
 
     Each message is a dict: `step` of `total`, `noise_level` (1 is pure noise, 0 none), `seed`, `note` (empty, or one line
@@ -98,5 +105,7 @@ def build() -> None:
     gr.api(generate, api_name="generate", **NETWORKS)
     gr.api(understand, api_name="understand", **NETWORKS)
     with gr.Column(visible=False):  # the typed ends of endpoints that the page itself does not use
-        gr.on([], upscale, gr.File(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS)
+        gr.on(
+            [], upscale, gr.File(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS
+        )
         gr.on([], attributes, gr.File(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import FacetError
-from ui import engine
+from ui.server import engine
 
 
 def badge() -> str:
@@ -23,12 +23,20 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
     parts = []
     if info.get("images"):
         images = f"{info['images']:,} images"
-        parts.append(f"The U-Net saw {images}" + (f" in {spent(info['seconds'])}" if info.get("seconds") else "")
-                     + (f" on {_device(info['device'])}" if info.get("device") else ""))
-    near, measured = report.get("memorisation", {}).get("pixels", {}), report.get("weights", {}).get("unet", {}).get("hash")
+        parts.append(
+            f"The U-Net saw {images}"
+            + (f" in {spent(info['seconds'])}" if info.get("seconds") else "")
+            + (f" on {_device(info['device'])}" if info.get("device") else "")
+        )
+    near, measured = (
+        report.get("memorisation", {}).get("pixels", {}),
+        report.get("weights", {}).get("unet", {}).get("hash"),
+    )
     if "generated_median" in near and measured == info.get("hash"):  # not what was measured of other weights
-        parts.append(f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels on the median"
-                     f" (new photographs: {near['validation_median']:.0f})")
+        parts.append(
+            f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels on the median"
+            f" (new photographs: {near['validation_median']:.0f})"
+        )
     if not parts:
         return ""
     return f"<p>{html.escape('; '.join(parts))}. No face here is a photograph.</p>"

@@ -11,8 +11,8 @@ from model.pipeline import FacePipeline, Frame
 from ui.frames import thinned
 from ui.picker import chosen, typed
 
-MOST = 64   # steps that are looked at: more are thinned out evenly
-SHOWN = 6   # attributes that are told
+MOST = 64  # steps that are looked at: more are thinned out evenly
+SHOWN = 6  # attributes that are told
 
 
 def wanted(pipe: FacePipeline, words: str, picks: Any) -> dict[str, bool]:

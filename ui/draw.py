@@ -18,14 +18,17 @@ from model.diffusion import alpha_bar
 from model.errors import FacetError, InputError
 from model.pipeline import MAX_SEED, FacePipeline, Frame, check_settings
 from model.settings import DEFAULTS, STUDENT
-from ui import engine, record
+from ui import record
 from ui.badge import badge
 from ui.decided import decided, wanted
 from ui.frames import file_of, jpeg, messages, png, read_face, sheet
 from ui.picker import chosen, combined, parted
+from ui.server import engine
 
 COUNTS = (1, 4, 9, 16)
-LIVE_STEPS = 8  # of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one
+LIVE_STEPS = (
+    8  # of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one
+)
 FIRST = record.make("a smiling woman with brown hair", seed=7)  # on screen when the page opens
 GRADIO_PARAMETERS = ("view", "tab")  # of the address; its others begin with two underscores
 
@@ -38,15 +41,28 @@ def status(text: str = "", kind: str = "") -> dict[str, str]:
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
-def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed: float, steps: float, guidance: float,
-         sampler: str, picture: Any, strength: float) -> Iterator[tuple[Any, Any, Any, Any]]:
+def draw(
+    words: str,
+    picks: Any,
+    negative: str,
+    count: int,
+    new_seed: bool,
+    seed: float,
+    steps: float,
+    guidance: float,
+    sampler: str,
+    picture: Any,
+    strength: float,
+) -> Iterator[tuple[Any, Any, Any, Any]]:
     """One run -> player, status, seed, record; the parts that do not change are skipped.
 
     The record is None where a picture was the start, since the settings alone do not make that face.
     """
     same = gr.skip()
     try:
-        settings = asked(words, picks, negative, secrets.randbelow(MAX_SEED + 1) if new_seed else seed, steps, guidance, sampler)
+        settings = asked(
+            words, picks, negative, secrets.randbelow(MAX_SEED + 1) if new_seed else seed, steps, guidance, sampler
+        )
         pipe, start, told, history = engine.pipeline(), time.monotonic(), None, []
         about = about_run(pipe, settings, count, picture)
         with closing(messages(faces(pipe, settings, count, picture, strength), about, influence=True)) as run:
@@ -58,7 +74,12 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
                 # A screen reader says each new text, so there is one for every quarter and not one for every step.
                 progress = same if quarter == told else status(f"Drawing: {25 * quarter} %")
                 told = quarter
-                yield message, progress, message["seed"] if first else same, (None if picture else settings) if first else same
+                yield (
+                    message,
+                    progress,
+                    message["seed"] if first else same,
+                    (None if picture else settings) if first else same,
+                )
         yield same, status("Enlarging to 512 pixels" if count == 1 else "Finishing"), same, same
         result = finished(pipe, about["run"], history, wanted(pipe, words, picks))
         done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings['seed']}. {about['note']} {memory.note(start)}"
@@ -69,14 +90,33 @@ def draw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed
         yield same, status(str(error), "error"), same, same
 
 
-def redraw(words: str, picks: Any, negative: str, count: int, new_seed: bool, seed: float, steps: float, guidance: float,
-           sampler: str, picture: Any, strength: float) -> tuple[Any, Any, Any]:
+def redraw(
+    words: str,
+    picks: Any,
+    negative: str,
+    count: int,
+    new_seed: bool,
+    seed: float,
+    steps: float,
+    guidance: float,
+    sampler: str,
+    picture: Any,
+    strength: float,
+) -> tuple[Any, Any, Any]:
     """Live mode: the same seed under the changed controls, by the student or in a few steps of the default sampler -> player, status, record."""
     try:
         check_settings(seed, steps, sampler, guidance)
         pipe, start = engine.pipeline(), time.monotonic()
         by_student = pipe.student and guidance == DEFAULTS.guidance and not negative and not picture
-        settings = asked(words, picks, negative, seed, min(int(steps), LIVE_STEPS), guidance, STUDENT if by_student else DEFAULTS.sampler)
+        settings = asked(
+            words,
+            picks,
+            negative,
+            seed,
+            min(int(steps), LIVE_STEPS),
+            guidance,
+            STUDENT if by_student else DEFAULTS.sampler,
+        )
         about = about_run(pipe, settings, 1, picture) | {"kind": "live"}
         message, history = in_one(faces(pipe, settings, 1, picture, strength), about)
         message["image"] = png(history[-1][0].denoised)
@@ -104,7 +144,9 @@ def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
 # --- its parts --------------------------------------------------------------------------------------------------------
 
 
-def asked(words: str, picks: Any, negative: str, seed: float, steps: float, guidance: float, sampler: str) -> dict[str, Any]:
+def asked(
+    words: str, picks: Any, negative: str, seed: float, steps: float, guidance: float, sampler: str
+) -> dict[str, Any]:
     """The record of what the controls ask for. Raises InputError."""
     prompt = combined(words, *chosen(picks))
     seed, steps, sampler, guidance = check_settings(seed, steps, sampler, guidance)
@@ -115,8 +157,15 @@ def about_run(pipe: FacePipeline, settings: dict[str, Any], count: int, picture:
     """What every message of a run says beside its frames. Raises InputError for a count that is not offered."""
     if count not in COUNTS:
         raise InputError(f"The number of faces must be one of {', '.join(map(str, COUNTS))}, not {count!r}.")
-    return {"run": secrets.token_hex(8), "count": count, "record": settings, "seed": settings["seed"],
-            "seeds": seeds(settings["seed"], count), "kind": "picture" if picture else "", "note": note(pipe, settings)}
+    return {
+        "run": secrets.token_hex(8),
+        "count": count,
+        "record": settings,
+        "seed": settings["seed"],
+        "seeds": seeds(settings["seed"], count),
+        "kind": "picture" if picture else "",
+        "note": note(pipe, settings),
+    }
 
 
 def note(pipe: FacePipeline, settings: dict[str, Any]) -> str:
@@ -130,8 +179,9 @@ def seeds(first: int, count: int) -> list[int]:
     return [(first + index) % (MAX_SEED + 1) for index in range(count)]
 
 
-def faces(pipe: FacePipeline, settings: dict[str, Any], count: int = 1, picture: Any = None,
-          strength: float = 0.6) -> Iterator[Sequence[Frame]]:
+def faces(
+    pipe: FacePipeline, settings: dict[str, Any], count: int = 1, picture: Any = None, strength: float = 0.6
+) -> Iterator[Sequence[Frame]]:
     """The frames of a run, one per face and step. picture: a data URI to start from; strength: how much of it changes."""
     options = {name: settings[name] for name in ("negative_prompt", "steps", "guidance", "sampler")}
     if picture:
@@ -146,13 +196,19 @@ def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dic
     return message, [frames for _, held in parts for frames in held]
 
 
-def finished(pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked_for: Mapping[str, bool]) -> dict[str, Any]:
+def finished(
+    pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked_for: Mapping[str, bool]
+) -> dict[str, Any]:
     """The last message of a run: the finished picture; of a single face also its enlargements and when it was decided."""
     last = [frame.denoised for frame in history[-1]]
     message = {"run": run, "image": png(sheet(last))}
     if len(last) > 1:
         return message
-    return {**message, "large": enlargements(pipe, last[0]), "decided": decided(pipe, [frames[0] for frames in history], asked_for)}
+    return {
+        **message,
+        "large": enlargements(pipe, last[0]),
+        "decided": decided(pipe, [frames[0] for frames in history], asked_for),
+    }
 
 
 def enlargements(pipe: FacePipeline, face: np.ndarray) -> dict[str, str]:
@@ -201,8 +257,11 @@ def warm_up() -> None:
 
 def greet(request: gr.Request) -> tuple[Any, ...]:
     """The page opens -> badge, player, status, record, then the controls (see `restored`): from the address, or as they are."""
-    asked_for = {name: value for name, value in request.query_params.items()
-                 if not name.startswith("__") and name not in GRADIO_PARAMETERS}
+    asked_for = {
+        name: value
+        for name, value in request.query_params.items()
+        if not name.startswith("__") and name not in GRADIO_PARAMETERS
+    }
     try:
         first = opening()
     except FacetError as error:
@@ -212,7 +271,13 @@ def greet(request: gr.Request) -> tuple[Any, ...]:
         return badge(), first, status(engine.notice), FIRST, *[gr.skip() for _ in controls]
     if ignored:
         return badge(), first, status(f"Ignored in the link: {' '.join(ignored)}"), FIRST, *controls
-    return badge(), first, status(engine.notice) | {"go": "seed" in asked_for}, FIRST, *controls  # a whole link draws its face at once
+    return (
+        badge(),
+        first,
+        status(engine.notice) | {"go": "seed" in asked_for},
+        FIRST,
+        *controls,
+    )  # a whole link draws its face at once
 
 
 def restored(values: Any) -> tuple[Any, ...]:
@@ -221,8 +286,17 @@ def restored(values: Any) -> tuple[Any, ...]:
     found, ignored = record.read_record(values)
     words, present, absent = parted(found["prompt"])
     new_seed = not (isinstance(values, dict) and "seed" in values)
-    return (words, {"present": present, "absent": absent}, found["negative_prompt"], new_seed, found["seed"], found["steps"],
-            found["guidance"], found["sampler"], ignored)
+    return (
+        words,
+        {"present": present, "absent": absent},
+        found["negative_prompt"],
+        new_seed,
+        found["seed"],
+        found["steps"],
+        found["guidance"],
+        found["sampler"],
+        ignored,
+    )
 
 
 def restore(event: gr.EventData) -> tuple[Any, ...]:

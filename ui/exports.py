@@ -14,13 +14,14 @@ from gradio.utils import get_upload_folder
 from PIL import Image, PngImagePlugin
 
 from model.errors import FacetError, InputError
-from ui import engine, record
+from ui import record
 from ui.draw import COUNTS, status
 from ui.frames import file_of, read_face, read_picture, thinned
+from ui.server import engine
 
-MOST_FRAMES = 120   # of an animation; longer runs are thinned out evenly
-SIDE = 256          # pixels, at least, of an animation and of one picture of a film strip
-STRIP = 8           # pictures of a film strip
+MOST_FRAMES = 120  # of an animation; longer runs are thinned out evenly
+SIDE = 256  # pixels, at least, of an animation and of one picture of a film strip
+STRIP = 8  # pictures of a film strip
 MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
 
 
@@ -41,8 +42,14 @@ def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and `seeds`.
     Raises InputError.
     """
-    kinds: dict[str, tuple[Callable, str]] = {"png": (_png, "png"), "frame": (_frame, "png"), "webp": (_animation, "webp"),
-                                              "gif": (_animation, "gif"), "strip": (_film_strip, "png"), "zip": (_bundle, "zip")}
+    kinds: dict[str, tuple[Callable, str]] = {
+        "png": (_png, "png"),
+        "frame": (_frame, "png"),
+        "webp": (_animation, "webp"),
+        "gif": (_animation, "gif"),
+        "strip": (_film_strip, "png"),
+        "zip": (_bundle, "zip"),
+    }
     what = str(sent.get("what"))
     if what not in kinds:
         raise InputError(f"There is no export called {what[:40]!r}.")
@@ -85,7 +92,9 @@ def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> byte
     times = [MS] * (len(pictures) - 1) + [LAST_MS]
     buffer = io.BytesIO()
     options = {"quality": 85, "method": 2} if sent["what"] == "webp" else {"optimize": False}
-    pictures[0].save(buffer, sent["what"].upper(), save_all=True, append_images=pictures[1:], duration=times, loop=0, **options)
+    pictures[0].save(
+        buffer, sent["what"].upper(), save_all=True, append_images=pictures[1:], duration=times, loop=0, **options
+    )
     return buffer.getvalue()
 
 
@@ -126,7 +135,9 @@ def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
 def _sized(pixels: np.ndarray) -> np.ndarray:
     """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp square."""
     height, width = pixels.shape[:2]
-    side = width * -(-SIDE // width) if height == width <= SIDE else SIDE  # no frame of ours is larger, or wider than high
+    side = (
+        width * -(-SIDE // width) if height == width <= SIDE else SIDE
+    )  # no frame of ours is larger, or wider than high
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST))
 
 

@@ -16,13 +16,14 @@ from model.errors import InputError
 from model.pipeline import SIZE, Frame
 
 MESSAGES_PER_SECOND = 15  # the server never drops a message, so it must not send more than a browser can take
-DEADLINE = 120.0          # seconds one run may take
-LARGEST_UPLOAD = 4096     # pixels a side
+DEADLINE = 120.0  # seconds one run may take
+LARGEST_UPLOAD = 4096  # pixels a side
 HEAT = np.array([(0, 0, 0), (90, 20, 110), (225, 80, 40), (255, 205, 60), (255, 255, 220)])  # colours of 0, 1/4 ... 1
 
 
-def messages(steps: Iterator[Sequence[Frame]], about: dict[str, Any],
-             influence: bool = False) -> Iterator[tuple[dict[str, Any], list[Sequence[Frame]]]]:
+def messages(
+    steps: Iterator[Sequence[Frame]], about: dict[str, Any], influence: bool = False
+) -> Iterator[tuple[dict[str, Any], list[Sequence[Frame]]]]:
     """What the sampler yields (one Frame per face and step) as JSON-able messages, each with the frames that are in it.
 
     At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so none is
@@ -37,30 +38,47 @@ def messages(steps: Iterator[Sequence[Frame]], about: dict[str, Any],
             now, last = time.monotonic(), first.index == first.total
             late = now - start > DEADLINE and not last
             if last or late or now - sent >= 1 / MESSAGES_PER_SECOND:
-                yield {"step": first.index, "total": first.total, "noise_level": waiting[-1]["noise_level"], **about,
-                       "frames": waiting}, held
+                yield (
+                    {
+                        "step": first.index,
+                        "total": first.total,
+                        "noise_level": waiting[-1]["noise_level"],
+                        **about,
+                        "frames": waiting,
+                    },
+                    held,
+                )
                 sent, waiting, held = now, [], []
             if late:
-                raise InputError(f"Stopped at step {first.index} of {first.total}: a run may take {DEADLINE:.0f} seconds. "
-                                 "Use fewer steps.")
+                raise InputError(
+                    f"Stopped at step {first.index} of {first.total}: a run may take {DEADLINE:.0f} seconds. "
+                    "Use fewer steps."
+                )
 
 
 def _frame(frames: Sequence[Frame], influence: bool) -> dict[str, Any]:
-    shown = {"step": frames[0].index, "noise_level": round(frames[0].noise_level, 4),
-             "denoised": jpeg(sheet([frame.denoised for frame in frames])),
-             "noisy": jpeg(sheet([frame.noisy for frame in frames]))}
+    shown = {
+        "step": frames[0].index,
+        "noise_level": round(frames[0].noise_level, 4),
+        "denoised": jpeg(sheet([frame.denoised for frame in frames])),
+        "noisy": jpeg(sheet([frame.noisy for frame in frames])),
+    }
     return {**shown, "influence": jpeg(sheet([heat(frame) for frame in frames]))} if influence else shown
 
 
 def sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """N = 1, 4, 9 or 16 pictures (H, W, 3) as one square, row by row: (sqrt(N) H, sqrt(N) W, 3)."""
     columns = math.isqrt(len(pictures))
-    return np.concatenate([np.concatenate(pictures[row:row + columns], axis=1) for row in range(0, len(pictures), columns)])
+    return np.concatenate(
+        [np.concatenate(pictures[row : row + columns], axis=1) for row in range(0, len(pictures), columns)]
+    )
 
 
 def thinned(items: Sequence[Any], most: int) -> list[Any]:
     """At most `most` of the items, evenly spread, the first and the last among them."""
-    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int))]
+    return [
+        items[index] for index in np.unique(np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int))
+    ]
 
 
 def heat(frame: Frame) -> np.ndarray:
@@ -97,7 +115,9 @@ def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
                 raise InputError(f"The image is larger than {LARGEST_UPLOAD} pixels a side: shrink it first.")
             if getattr(image, "n_frames", 1) > 1:
                 raise InputError("The image is animated: send a single picture.")
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))  # a copy, since Pillow's own cannot be written to
+            return np.array(
+                ImageOps.exif_transpose(image).convert("RGB")
+            )  # a copy, since Pillow's own cannot be written to
     except InputError:
         raise
     except Exception:  # Pillow raises almost anything for a file made to confuse it

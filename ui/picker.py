@@ -19,25 +19,51 @@ PRESETS: dict[str, tuple[list[str], list[str]]] = {
     "Grandfather": (["Male", "Gray_Hair", "Eyeglasses", "Smiling"], ["Young"]),
     "Professor": (["Male", "Eyeglasses", "Receding_Hairline", "Wearing_Necktie"], ["No_Beard"]),
     "Rock singer": (["Male", "Black_Hair", "Wavy_Hair", "5_o_Clock_Shadow", "Young"], ["Smiling"]),
-    "Summer day": (["Blond_Hair", "Smiling", "Wearing_Hat", "Rosy_Cheeks", "Young"], ["Male"])}
+    "Summer day": (["Blond_Hair", "Smiling", "Wearing_Hat", "Rosy_Cheeks", "Young"], ["Male"]),
+}
 # What "Surprise me" leaves out for a man and for a woman, since CelebA holds next to no such faces.
-FEMININE = ["Heavy_Makeup", "Wearing_Lipstick", "Wearing_Earrings", "Wearing_Necklace", "Rosy_Cheeks", "Arched_Eyebrows"]
-MASCULINE = ["5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns", "Bald", "Wearing_Necktie", "Receding_Hairline", "Double_Chin"]
+FEMININE = [
+    "Heavy_Makeup",
+    "Wearing_Lipstick",
+    "Wearing_Earrings",
+    "Wearing_Necklace",
+    "Rosy_Cheeks",
+    "Arched_Eyebrows",
+]
+MASCULINE = [
+    "5_o_Clock_Shadow",
+    "Goatee",
+    "Mustache",
+    "Sideburns",
+    "Bald",
+    "Wearing_Necktie",
+    "Receding_Hairline",
+    "Double_Chin",
+]
 
 OPENING = "Photo of person "  # of the lecture's wording
 
 
 def picker() -> gr.HTML:
     """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's click."""
-    return component("picker", {"present": [], "absent": []}, html=_html(), conflicts=[sorted(pair) for pair in CONFLICTS],
-                     presets={name: {"present": present, "absent": absent} for name, (present, absent) in PRESETS.items()},
-                     feminine=FEMININE, masculine=MASCULINE)
+    return component(
+        "picker",
+        {"present": [], "absent": []},
+        html=_html(),
+        conflicts=[sorted(pair) for pair in CONFLICTS],
+        presets={name: {"present": present, "absent": absent} for name, (present, absent) in PRESETS.items()},
+        feminine=FEMININE,
+        masculine=MASCULINE,
+    )
 
 
 def _html() -> str:
     chips = "".join(f'<button type="button" data-preset="{name}">{name}</button>' for name in PRESETS)
-    fieldsets = "".join(f'<fieldset><legend>{html.escape(heading)}</legend><div class="attributes">'
-                        f'{"".join(map(_attribute, names))}</div></fieldset>' for heading, names in attributes.groups().items())
+    fieldsets = "".join(
+        f'<fieldset><legend>{html.escape(heading)}</legend><div class="attributes">'
+        f"{''.join(map(_attribute, names))}</div></fieldset>"
+        for heading, names in attributes.groups().items()
+    )
     return f"""<div class="picker">
   <div class="tools"><input type="search" placeholder="Find an attribute" aria-label="Find an attribute" autocomplete="off">
     <button type="button" class="clear" disabled>Clear</button></div>
@@ -47,10 +73,12 @@ def _html() -> str:
 
 def _attribute(name: str) -> str:
     label, denial = html.escape(attributes.label(name)), html.escape(attributes.lacking(name))
-    return (f'<div class="attribute" data-name="{name}" data-label="{label}" data-words="{html.escape(_words(name))}">'
-            f'<label><input type="checkbox"><span class="name">{label}</span><span class="said hidden-text"></span></label>'
-            f'<button type="button" aria-pressed="false" data-says="{denial}" aria-label="not: {denial}" title="{denial}">not</button>'
-            "</div>")
+    return (
+        f'<div class="attribute" data-name="{name}" data-label="{label}" data-words="{html.escape(_words(name))}">'
+        f'<label><input type="checkbox"><span class="name">{label}</span><span class="said hidden-text"></span></label>'
+        f'<button type="button" aria-pressed="false" data-says="{denial}" aria-label="not: {denial}" title="{denial}">not</button>'
+        "</div>"
+    )
 
 
 def _words(name: str) -> str:

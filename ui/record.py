@@ -8,14 +8,26 @@ from model.clip import LONGEST
 from model.errors import InputError
 from model.pipeline import DEFAULTS, check_settings
 
-KEY = "facet"        # of the text inside a PNG
+KEY = "facet"  # of the text inside a PNG
 
 
-def make(prompt: str, negative_prompt: str = "", seed: int = 0, steps: int = DEFAULTS.steps,
-         guidance: float = DEFAULTS.guidance, sampler: str = DEFAULTS.sampler) -> dict[str, Any]:
+def make(
+    prompt: str,
+    negative_prompt: str = "",
+    seed: int = 0,
+    steps: int = DEFAULTS.steps,
+    guidance: float = DEFAULTS.guidance,
+    sampler: str = DEFAULTS.sampler,
+) -> dict[str, Any]:
     """The record of these settings, which have been checked. Of a prompt that is far too long only the beginning is kept."""
-    return {"prompt": prompt[:LONGEST], "negative_prompt": negative_prompt[:LONGEST], "seed": seed, "steps": steps, "guidance": guidance,
-            "sampler": sampler}
+    return {
+        "prompt": prompt[:LONGEST],
+        "negative_prompt": negative_prompt[:LONGEST],
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "sampler": sampler,
+    }
 
 
 DEFAULT = make("")

@@ -10,14 +10,14 @@ from model import attributes
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
-from ui import engine
 from ui.decided import wanted
 from ui.draw import status
 from ui.frames import file_of, read_face
+from ui.server import engine
 
-BARS = 12      # attributes shown: the wanted ones, then those with the highest scores
-LABELS = 8     # that a visitor may type
-OTHERS = 12    # faces of the session to compare with
+BARS = 12  # attributes shown: the wanted ones, then those with the highest scores
+LABELS = 8  # that a visitor may type
+OTHERS = 12  # faces of the session to compare with
 
 
 def look(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
@@ -26,8 +26,11 @@ def look(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str, st
         sent = event._data if isinstance(event._data, dict) else {}
         pipe, face = engine.pipeline(), read_face(file_of(sent.get("image")))
         others = [read_face(file_of(image)) for image in _listed(sent.get("others"))[:OTHERS]]
-        return {"bars": bars(pipe, face, wanted(pipe, words, picks)), "labels": labels(pipe, face, _listed(sent.get("labels"))),
-                "alike": alike(pipe, face, others)}, gr.skip()
+        return {
+            "bars": bars(pipe, face, wanted(pipe, words, picks)),
+            "labels": labels(pipe, face, _listed(sent.get("labels"))),
+            "alike": alike(pipe, face, others),
+        }, gr.skip()
     except FacetError as error:
         return gr.skip(), status(str(error), "error")
 
@@ -39,8 +42,14 @@ def bars(pipe: FacePipeline, face: np.ndarray, asked: Mapping[str, bool]) -> lis
     """
     scores = dict(zip(ATTRIBUTES, pipe.attribute_scores(face[None])[0].tolist(), strict=True))
     names = [*asked, *(name for name in sorted(scores, key=scores.get, reverse=True) if name not in asked)][:BARS]
-    return [{"label": attributes.label(name), "score": round(scores[name], 3),
-             "wanted": {True: "yes", False: "no"}.get(asked.get(name), "")} for name in names]
+    return [
+        {
+            "label": attributes.label(name),
+            "score": round(scores[name], 3),
+            "wanted": {True: "yes", False: "no"}.get(asked.get(name), ""),
+        }
+        for name in names
+    ]
 
 
 def labels(pipe: FacePipeline, face: np.ndarray, typed: list[str]) -> list[dict[str, Any]]:

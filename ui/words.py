@@ -6,8 +6,8 @@ from typing import Any
 from model import attributes
 from model.attributes import CONFLICTS
 from model.errors import FacetError
-from ui import engine
 from ui.picker import chosen, combined, typed
+from ui.server import engine
 
 
 def understood(prompt: str) -> dict[str, Any]:
@@ -26,13 +26,23 @@ def read(words: str, picks: Any) -> dict[str, Any]:
         found = said if said and prompt == typed(words) else understood(prompt)  # read once where no box is ticked
     except FacetError as error:
         return {"prompt": "", "warning": str(error)}
-    chips = [{"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found["present"].items()]
-    chips += [{"label": attributes.lacking(name).capitalize(), "kind": "absent", "sure": sure}
-              for name, sure in found["absent"].items()]
-    return {"prompt": prompt, "chips": chips, "unknown": found["unknown"],
-            "cut": "The prompt is long: only its beginning is read." if found["cut"] else "",
-            "warning": disagreement(said, present, absent) if said else "",
-            "said": {"present": list(said["present"]), "absent": list(said["absent"])} if said else {"present": [], "absent": []}}
+    chips = [
+        {"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found["present"].items()
+    ]
+    chips += [
+        {"label": attributes.lacking(name).capitalize(), "kind": "absent", "sure": sure}
+        for name, sure in found["absent"].items()
+    ]
+    return {
+        "prompt": prompt,
+        "chips": chips,
+        "unknown": found["unknown"],
+        "cut": "The prompt is long: only its beginning is read." if found["cut"] else "",
+        "warning": disagreement(said, present, absent) if said else "",
+        "said": {"present": list(said["present"]), "absent": list(said["absent"])}
+        if said
+        else {"present": [], "absent": []},
+    }
 
 
 def disagreement(said: dict[str, Any], present: list[str], absent: list[str]) -> str:
@@ -43,6 +53,8 @@ def disagreement(said: dict[str, Any], present: list[str], absent: list[str]) ->
     for pair in CONFLICTS:
         for word, box in (sorted(pair), sorted(pair, reverse=True)):
             if word in said["present"] and box in present and box not in said["present"]:
-                return (f"Your words say {attributes.label(word).lower()}, the boxes {attributes.label(box).lower()}: "
-                        "no face has both.")
+                return (
+                    f"Your words say {attributes.label(word).lower()}, the boxes {attributes.label(box).lower()}: "
+                    "no face has both."
+                )
     return ""

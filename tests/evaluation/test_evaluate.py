@@ -1,0 +1,368 @@
+"""Evaluation: what is measured is what it says, the report keeps only what still holds, and the card agrees with it."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from model.attributes import ATTRIBUTES
+from model.errors import InputError
+from model.pipeline import FacePipeline
+from tests.conftest import ROOT
+from training.data import prompts
+from training.data.prepare import prepare_images
+from training.data.prompts import CAPTIONS
+from training.evaluation import adherence, card, evaluate, fidelity
+from training.evaluation.judge import Judge, JudgeConfig
+from training.evaluation.train_judge import measure as measure_judge
+
+SMILING, GLASSES = ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Eyeglasses")
+
+
+@pytest.fixture(scope="module")
+def judge(prepared, tmp_path_factory) -> Judge:
+    """A small judge with random filters and the drawn faces' statistics, from a file."""
+    torch.manual_seed(1)
+    judge = Judge(JudgeConfig(channels=(8, 8, 16), blocks=(1, 1, 1), places=4)).train()
+    for module in judge.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0  # one pass over the faces sets the statistics
+    judge(prepared.images.permute(0, 3, 1, 2).float() / 255)
+    measure_judge(judge.eval(), prepared)
+    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
+    judge.save(path, {"validation": {"balanced_accuracy": dict.fromkeys(ATTRIBUTES, 0.8)}})
+    return Judge.from_file(path)
+
+
+@pytest.fixture(scope="module")
+def photographs(judge, prepared, tmp_path_factory) -> fidelity.Photographs:
+    """The drawn faces with half of them held out, since four are too few to say much."""
+    half = replace(
+        prepared,
+        names=[f"{i % 2 * 20 or 1}.jpg" for i in range(len(prepared.names))],
+        squashed=torch.arange(len(prepared.names)) % 3 == 0,
+    )
+    return fidelity.Photographs.of(judge, half, tmp_path_factory.mktemp("cache"))
+
+
+# --- the fixed prompts ------------------------------------------------------------------------------------------------
+
+
+def test_hand_written_prompts_are_well_formed_and_none_is_a_caption():
+    found = prompts.read_prompts(prompts.UNDERSTANDING)
+    assert len(found) >= 150 and len({prompt for prompt, _ in found}) == len(found)
+    said = np.stack([stated for _, stated in found])
+    assert (said != 0).any(0).all() and (said == -1).sum() > 60  # every attribute occurs, and there are many denials
+
+
+@pytest.mark.parametrize("path, count", [(prompts.CAPTIONS, 900), (prompts.THREES, 640)])
+def test_drawn_prompts_state_and_deny_every_attribute(path, count):
+    found = prompts.read_prompts(path)
+    said = np.stack([stated for _, stated in found])
+    assert len(found) == count and (said == 1).any(0).all() and (said == -1).any(0).all()
+    if path == prompts.THREES:
+        assert (np.abs(said).sum(1) == 3).all()
+
+
+def test_prompts_survive_a_file(tmp_path):
+    stated = np.zeros(40, np.int8)
+    stated[[SMILING, GLASSES]] = 1, -1
+    written = [("a | b, no glasses", stated), ("", np.zeros(40, np.int8))]
+    prompts.write_prompts(tmp_path / "some.txt", written, "a remark")
+    read = prompts.read_prompts(tmp_path / "some.txt")
+    (tmp_path / "other.txt").write_text("a man | +Male -Happy\n")
+    with pytest.raises(InputError, match="other.txt states '-Happy'"):
+        prompts.read_prompts(tmp_path / "other.txt")
+    assert [text for text, _ in read] == ["a | b, no glasses", ""]
+    assert all((a == b).all() for (_, a), (_, b) in zip(written, read, strict=True))
+
+
+def test_drawn_prompts_are_true_of_a_validation_face(prepared):
+    everyone = replace(prepared, names=[f"{20 * i}.jpg" for i in range(60)] + prepared.names[60:])
+    rows = prepared.attributes[everyone.validation].numpy()
+    fits = lambda stated: ((stated == 0) | (rows == (stated == 1))).all(1).any()
+    assert not fits(np.ones(40))  # no face has everything
+    for found in (prompts.draw_captions(everyone, 30), prompts.draw_threes(everyone, 80)):
+        assert all(fits(stated) for _, stated in found)
+    first = [stated[i // 2] for i, (_, stated) in enumerate(prompts.draw_threes(everyone, 80))]
+    assert first == [-1, 1] * 40  # each attribute denied, then stated
+    with pytest.raises(InputError, match="5000 captions need"):
+        prompts.draw_captions(everyone, 5000)
+
+
+# --- adherence --------------------------------------------------------------------------------------------------------
+
+
+def test_adherence_tells_obeying_from_ignoring():
+    stated = np.stack([row for _, row in adherence.single_prompts()])
+    on_real = dict.fromkeys(ATTRIBUTES, 0.9)
+    perfect = adherence.adherence(stated == 1, stated, on_real)
+    assert perfect["balanced_accuracy"] == 1 and perfect["share_of_margin"] == 1.25 and len(perfect["attributes"]) == 40
+    always = adherence.adherence(np.ones((80, 40), bool), stated, on_real)  # the same face whatever the prompt
+    assert always["balanced_accuracy"] == 0.5 and always["share_of_margin"] == 0
+    assert adherence.adherence(stated == -1, stated, on_real)["share_of_margin"] == -1.25
+
+
+def test_adherence_is_balanced_and_counts_only_what_is_stated():
+    stated, seen = np.zeros((10, 40), np.int8), np.zeros((10, 40), bool)
+    stated[:8, SMILING], stated[8:, SMILING] = 1, -1  # eight asked to smile, two not to
+    seen[:6, SMILING] = True  # six of the eight do
+    seen[:, GLASSES], stated[:, GLASSES] = True, 1  # nothing denies glasses: no balance to be had
+    found = adherence.adherence(seen, stated, dict.fromkeys(ATTRIBUTES, 1.0))
+    assert found["attributes"] == {"Smiling": 0.875}
+    with pytest.raises(InputError, match="too few"):
+        adherence.adherence(seen[:8], stated[:8], dict.fromkeys(ATTRIBUTES, 1.0))
+
+
+def test_single_prompts_state_then_deny():
+    found = adherence.single_prompts()
+    text, stated = found[2 * GLASSES + 1]
+    assert text == "Photo of person no eyeglasses." and stated[GLASSES] == -1 and np.abs(stated).sum() == 1
+
+
+# --- real faces -------------------------------------------------------------------------------------------------------
+
+
+def test_damage_does_what_it_says():
+    faces = np.full((2, 64, 64, 3), 100, np.uint8)
+    assert fidelity.noisy(faces).std() == pytest.approx(12, abs=0.5)
+    assert (fidelity.blurred(faces) == 100).all()
+    faces[:, :, 32:] = 200
+    edge = fidelity.blurred(faces)[0, 32, :, 0].astype(float)
+    slope = np.diff(edge) / 100  # the blurred edge is the Gaussian's integral: its slope is the Gaussian
+    assert (slope * (np.arange(63) - 31) ** 2).sum() ** 0.5 == pytest.approx(1, abs=0.1)
+    textured = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    assert 10 < np.abs(fidelity.compressed(textured).astype(int) - textured).mean() < 80
+
+
+def test_distances_of_the_training_faces_themselves_are_0_and_damage_adds(judge, prepared):
+    training = prepared.images[~prepared.validation].numpy()
+    both = np.concatenate([training, training[:, :, ::-1]])  # as in the judge's statistics
+    found = fidelity.to_training(judge, [judge.look(both)])
+    noisy = fidelity.to_training(judge, [judge.look(fidelity.noisy(both))])
+    for name in ("pooled", "spatial"):
+        assert found[name]["mean"] < 0.01 * noisy[name]["mean"] and found[name]["spread"] is None
+
+
+def test_scale_has_a_floor_and_both_sources(judge, photographs):
+    found = fidelity.scale(judge, photographs, count=30, sets=2)
+    assert found["count"] == 30 and found["as they are"]["pooled"]["spread"] > 0
+    assert found["with noise of 12 grey levels"]["spatial"]["mean"] > found["as they are"]["spatial"]["mean"]
+    assert set(found["sources"]) == {"count", "both", "small squashed JPEGs", "full-size sources"}
+    assert found["sources"]["count"] == photographs.squashed.sum()  # the rarer kind
+
+
+def test_training_faces_pass_as_validation_faces_and_noise_does_not(judge, photographs):
+    noise = np.random.default_rng(0).integers(0, 256, photographs.faces.shape, dtype=np.uint8)
+    found = fidelity.beside_validation(photographs, [judge.look(noise)])
+    assert found["floor"]["recall"]["mean"] > 0.5 > found["generated"]["recall"]["mean"]
+    assert found["generated"]["kernel"]["mean"] > abs(found["floor"]["kernel"]["mean"])
+
+
+def test_copies_are_caught_mirrored_or_not(judge, photographs):
+    fresh = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+    copies = np.concatenate([photographs.training[:10], photographs.training[10:20, :, ::-1]])
+    nearest = fidelity.nearest_training(judge, photographs, copies)
+    others = fidelity.nearest_training(judge, photographs, fresh)
+    assert (
+        nearest["pixels"].max() < 0.5 < others["pixels"].min()
+        and nearest["pooled"].max() < 0.01 * others["pooled"].min()
+    )
+    assert fidelity.memorisation(judge, photographs, np.concatenate([fresh, copies]))["pixels"]["ratio"] < 0.2
+    assert fidelity.memorisation(judge, photographs, photographs.faces)["pooled"]["ratio"] == 1
+
+
+def test_diversity_sees_one_face_drawn_again_and_again(judge, photographs):
+    smiling = photographs.faces[photographs.attributes[:, SMILING]]
+    found = fidelity.diversity(judge, photographs, {"Smiling": smiling, "Eyeglasses": smiling[:1].repeat(5, axis=0)})
+    assert found["attributes"]["Smiling"] == 1 and found["attributes"]["Eyeglasses"] < 0.01
+    assert found["ratio"] == pytest.approx(0.5, abs=0.2)
+    assert fidelity.diversity(judge, photographs, {"Smiling": smiling[:1]}) == {}
+
+
+@pytest.mark.parametrize("target", ["velocity", "previous"])
+def test_loss_by_noise_is_the_training_loss(tiny_weights, prepared, target):
+    pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
+    pipe.unet.config = replace(pipe.unet.config, target=target)
+    found = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)
+    assert len(found["training"]) == len(found["validation"]) == 2 and found["t"] == [0.5, 1]
+    pipe.unet.forward = lambda x, t, condition: torch.zeros_like(
+        x
+    )  # then the loss is the wanted prediction's mean square
+    silent = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)
+    faces = (prepared.images[~prepared.validation].float() / 127.5 - 1).square().mean().item()
+    low, high = silent["training"]
+    if target == "velocity":  # signal^2 x noise^2 + sigma^2 x face^2, the signal's share first
+        assert low + high == pytest.approx(1 + faces, rel=0.1) and low > high
+    else:  # an image a little less noisy: nearly the face first, nearly noise at the end
+        assert faces < low < high < 1.1
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tmp_path, monkeypatch):
+    pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
+    monkeypatch.setattr(fidelity, "CHUNK", 2)
+    faces = fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=2)
+    alike = lambda others: np.abs(faces.astype(int) - others).max() <= 2
+    assert alike(pipe.generate(["a man", "a woman", "smiling"], [1, 2, 3], steps=2))
+    kept = set(tmp_path.iterdir())
+    assert len(kept) == 2
+    generate, asked = pipe.generate, []
+    monkeypatch.setattr(
+        pipe, "generate", lambda *given, **settings: asked.append(given) or generate(*given, **settings)
+    )
+    assert np.array_equal(fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=2), faces)
+    assert not asked
+    next(iter(kept)).unlink()
+    assert alike(fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=2))
+    assert len(asked) == 1  # only what was missing
+    fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=3)
+    assert len(asked) == 3
+    pipe.unet.info["hash"] = "another network"
+    fidelity.draw(pipe, ["a man", "a woman"], [1, 2], tmp_path, steps=2)
+    assert len(asked) == 4
+
+
+def test_fidelity_takes_other_samplers(tiny_weights, judge, tmp_path):
+    pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
+    few, many = (
+        fidelity.fidelity(pipe, judge, ["a man"] * 4, [1, 2], tmp_path, steps=steps, sampler="ddim") for steps in (1, 4)
+    )
+    assert few["pooled"]["mean"] > 0 and few["spatial"] != many["spatial"] and few["pooled"]["spread"] > 0
+
+
+def test_grid(tiny_weights, tmp_path):
+    evaluate.main(["--weights", str(tiny_weights), "--grid", str(tmp_path / "grid.png")])
+    with Image.open(tmp_path / "grid.png") as sheet:
+        assert sheet.size == (1024, 1024)
+        shown = np.asarray(sheet)[128:256, 256:384].astype(int)  # second prompt, third seed
+    with Image.open(tmp_path / "free-text.png") as sheet:
+        assert sheet.size == (4 * 3 * 128, len(evaluate.FREE_TEXT) // 4 * 128) and len(evaluate.FREE_TEXT) == 20
+    with Image.open(tmp_path / "unseen.png") as sheet:
+        assert sheet.size == (1024, 1024)
+        unseen = np.asarray(sheet)[128:256, 256:384].astype(int)
+    captions, _ = evaluate.prompts_of(CAPTIONS, evaluate.UNSEEN)
+    faces = FacePipeline.from_pretrained(tiny_weights).generate(
+        [evaluate.GRID_PROMPTS[1], captions[10]], [evaluate.GRID_SEEDS[2], fidelity.face_seeds(1, evaluate.UNSEEN)[10]]
+    )
+    for tile, face in zip((shown, unseen), faces):
+        twice = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.LANCZOS))
+        assert np.abs(tile - twice)[8:-8, 8:-8].max() <= 4  # away from its neighbours in the sheet
+
+
+# --- the report and the card ------------------------------------------------------------------------------------------
+
+
+def test_understanding_counts_what_is_read_right():
+    class Reader:
+        def stated(self, texts):
+            read = torch.zeros(len(texts), 40, 3)
+            read[:, :, 1] = 0.5  # unmentioned
+            read[0, SMILING, 2] = 1  # right
+            read[0, GLASSES, 0] = 1  # wrong
+            return read
+
+    written = [("a smile", np.eye(40, dtype=np.int8)[SMILING]), ("a man", np.eye(40, dtype=np.int8)[20])]
+    assert evaluate.understanding(Reader(), written) == {"prompts": 2, "precision": 0.5, "recall": 0.5}
+
+
+def test_the_whole_evaluation(tiny_weights, judge, archive, inception_weights, tmp_path, capsys):
+    """With photographs, then without: the second report keeps what still holds, and the card agrees with each."""
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    judge.save(weights / "judge.safetensors", {key: value for key, value in judge.info.items() if key != "hash"})
+    (weights / "README.md").write_text(f"# Card\n\n{card.BEGIN}\nold tables\n{card.END}\n\nThe rest.\n")
+    prepare_images(archive, tmp_path / "prepared")
+    options = ["--quick", "--weights", str(weights), "--cache", str(tmp_path / "cache")]
+
+    with pytest.raises(SystemExit, match="evaluate: Inception FID is a distance to photographs"):
+        evaluate.main([*options, "--inception", str(inception_weights)])
+    evaluate.main([*options, "--prepared", str(tmp_path / "prepared"), "--inception", str(inception_weights)])
+    report = json.loads((weights / "evaluation.json").read_text())
+    assert report["weights"]["unet"]["clip"] == report["weights"]["clip"]["hash"]
+    assert report["frechet"]["pooled"]["mean"] > 0 and set(report["adherence"]["single"]["attributes"]) == set(
+        ATTRIBUTES
+    )
+    assert {"scale", "inception_fid", *evaluate.NEED_PHOTOGRAPHS} <= report.keys() and report["inception_fid"][
+        "generated"
+    ] > 0
+    text = (weights / "README.md").read_text()
+    assert text == f"# Card\n\n{card.BEGIN}\n{card.card(report)}\n{card.END}\n\nThe rest.\n"
+    assert card.card(report) in capsys.readouterr().out
+
+    evaluate.main(options)
+    assert json.loads((weights / "evaluation.json").read_text()) == report
+
+    evaluate.main([*options, "--count", "13"])
+    other = json.loads((weights / "evaluation.json").read_text())
+    assert other["size"]["count"] == 13 and not {"scale", "inception_fid", *evaluate.NEED_PHOTOGRAPHS} & other.keys()
+    assert "Inception FID: not measured" in card.card(other) and card.card(other) in (weights / "README.md").read_text()
+
+
+def test_what_still_holds_is_kept():
+    before = {
+        "weights": {name: {"hash": name} for name in ("clip", "unet", "srresnet", "judge")},
+        "size": {"count": 9},
+        "settings": {"steps": 25},
+        "scale": 1,
+        "memorisation": 2,
+        "ddpm_100": 3,
+        "frechet": 4,
+    }
+    report = {key: before[key] for key in ("weights", "size", "settings")} | {"frechet": 5}
+    assert evaluate.keep(report, before) == before | {"frechet": 5}
+    trained = report | {"weights": before["weights"] | {"unet": {"hash": "later"}}}
+    assert evaluate.keep(trained, before) == trained | {"scale": 1}
+    for change in ({"size": {"count": 8}}, {"weights": before["weights"] | {"judge": {"hash": "another"}}}):
+        assert evaluate.keep(report | change, before) == report | change
+    assert evaluate.keep(report | {"settings": {"steps": 9}}, before).keys() == report.keys() | {"scale"}
+    old = {"settings": {"steps": 25}, "weights": {}}  # a report of an older kind
+    assert evaluate.keep(report, old) == report
+
+
+def test_goals_are_held_or_missed():
+    figure = lambda mean: {"pooled": {"mean": mean, "spread": None}, "spatial": {"mean": mean, "spread": None}}
+    report = {
+        "weights": {"unet": {"device": "cpu"}},
+        "frechet": figure(10.0),
+        "scale": {"at JPEG quality 20": figure(11.0)},
+        "adherence": {kind: {"share_of_margin": 0.8} for kind in card.KINDS},
+        "understanding": {"precision": 0.95, "recall": 0.85, "order": 0.95, "filler": 0.9},
+        "ddpm_100": {"defaults": figure(12.0), "ddpm_100": figure(10.0)},
+        "memorisation": {"pixels": {"ratio": 0.96}},
+    }
+    held = {what: held for what, _, _, held in card.goals(report)}
+    assert list(held.values()) == [True, True, True, False, True, True, False, True, False, False, False, True]
+    report["weights"]["unet"]["device"] = "cuda"  # where a GPU trained, half the distance is wanted
+    assert [held for what, _, _, held in card.goals(report)][:2] == [False, False]
+
+
+def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, tmp_path, monkeypatch):
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    monkeypatch.setattr(FacePipeline, "generate", None)
+    with pytest.raises(SystemExit, match="judge.safetensors is missing"):
+        evaluate.main(["--weights", str(weights)])
+    judge.save(weights / "judge.safetensors", judge.info)
+    with pytest.raises(SystemExit, match="serves for 2 to 900 faces, not 5000"):
+        evaluate.main(["--weights", str(weights), "--count", "5000"])
+    judge.save(weights / "judge.safetensors", {})
+    with pytest.raises(SystemExit, match="never measured on real faces"):
+        evaluate.main(["--weights", str(weights)])
+    with pytest.raises(SystemExit, match="make prepare"):
+        evaluate.main(["--weights", str(weights), "--prepared", str(tmp_path / "nowhere")])
+    (weights / "README.md").write_text(f"{card.END} the wrong way round {card.BEGIN}")
+    with pytest.raises(SystemExit, match="has no lines <!-- evaluate:begin -->"):
+        evaluate.main(["--weights", str(weights)])
+
+
+def test_the_committed_card_agrees_with_the_committed_report():
+    report = json.loads((ROOT / "weights" / "evaluation.json").read_text())
+    if "frechet" not in report:
+        pytest.skip("the committed report is older than these tables: run `make evaluate`")
+    assert card.card(report) in (ROOT / "weights" / "README.md").read_text(encoding="utf-8")

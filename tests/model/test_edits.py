@@ -1,0 +1,278 @@
+"""Several faces at once and ways between them: streams side by side, starts from a picture, strengths, guidances, walks."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.attributes import ATTRIBUTES
+from model.edits import along, middle_square, slerp, stated_and_denied
+from model.errors import InputError
+from model.pipeline import DEFAULTS, FacePipeline
+from model.sampler import SAMPLERS, time_grid
+from model.unet import UNet
+from tests.conftest import ROOT
+from tests.model.test_pipeline import close
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights):
+    return FacePipeline.from_pretrained(tiny_weights, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A face-like gradient, wider than high: (90, 120, 3) uint8."""
+    rows, columns = np.mgrid[:90, :120]
+    return np.stack([2 * rows, columns, 200 - rows], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_stream_many_is_many_streams(pipe, picture, sampler):
+    prompts, seeds = ["a man", "", "smiling"], [5, 6, 5]
+    for more in ({}, {"start_from": picture, "strength": 0.7, "negative_prompt": "bald", "guidance": 3}):
+        steps = list(pipe.stream_many(prompts, seeds, steps=5, sampler=sampler, **more))
+        alone = [list(pipe.stream(prompt, seed, 5, sampler, **more)) for prompt, seed in zip(prompts, seeds)]
+        assert len(steps) == len(alone[0]) and all(len(frames) == 3 for frames in steps)
+        for frames, others in zip(steps, zip(*alone)):
+            for frame, other in zip(frames, others):
+                assert (frame.index, frame.total, frame.noise_level) == (other.index, other.total, other.noise_level)
+                assert close(frame.noisy, other.noisy) and close(frame.denoised, other.denoised)
+                assert (frame.influence is None) == (other.influence is None)
+                assert frame.influence is None or close(frame.influence, other.influence)
+
+
+def test_influence_is_there_where_guidance_is(pipe):
+    low, high = DEFAULTS.guidance_interval
+    frames = list(pipe.stream("smiling", 3, steps=10, guidance=3))
+    for frame, t in zip(frames, time_grid(10, DEFAULTS.sampler)[:-1]):
+        assert (frame.influence is not None) == (low <= t <= high)
+        if frame.influence is not None:
+            assert frame.influence.shape == (64, 64) and frame.influence.dtype == np.uint8
+            assert frame.influence.max() == 255 > frame.influence.min()
+    assert any(frame.influence is None for frame in frames) and any(frame.influence is not None for frame in frames)
+    assert all(frame.influence is None for frame in pipe.stream("smiling", 3, steps=4, guidance=1))
+
+    def first(prompt, **more):
+        return next(frame.influence for frame in pipe.stream(prompt, 3, 4, **more) if frame.influence is not None)
+
+    assert not np.array_equal(first("smiling"), first("smiling", negative_prompt="bald"))
+    assert not first("").any()  # the empty prompt against itself: nowhere
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
+    images, forward = [], UNet.forward
+    monkeypatch.setattr(UNet, "forward", lambda self, x, *rest: images.append(len(x)) or forward(self, x, *rest))
+
+    def acts(times):
+        return [times[0] <= t <= times[1] for t in time_grid(12, sampler)[:-1].tolist()]
+
+    plain = [1 + perturbed for perturbed in acts(DEFAULTS.attention_interval)]
+    guided = [calls + prompted for calls, prompted in zip(plain, acts(DEFAULTS.guidance_interval))]
+    assert 12 < sum(plain) < sum(guided) < 36
+
+    def counted(draw):
+        images.clear()
+        list(draw())
+        return images
+
+    assert counted(lambda: pipe.stream("a man", 1, 12, sampler)) == guided
+    assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=1)) == plain
+    assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=0.5)) == [1 + calls for calls in plain]
+    assert counted(lambda: pipe.stream_many(["a man"] * 3, [1, 2, 3], 12, sampler)) == [3 * calls for calls in guided]
+    assert (
+        counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance_interval=(0, 1), attention_guidance=0))
+        == [2] * 12
+    )
+    assert (
+        counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance=1, attention_interval=(0, 1))) == [2] * 12
+    )
+    assert counted(lambda: pipe.guidances("a man", 1, [0, 1, 5], 12, sampler)) == [
+        2 * once + both for once, both in zip(plain, guided)
+    ]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_start_from_a_picture(pipe, picture, sampler):
+    def run(strength, seed=3, start_from=picture, steps=10):
+        return list(pipe.stream("a man", seed, steps, sampler, start_from=start_from, strength=strength))
+
+    below = (time_grid(10, sampler) < 0.6).sum().item()
+    frames = run(0.6)
+    assert [(frame.index, frame.total) for frame in frames] == [(i, below) for i in range(1, below + 1)] and below < 10
+    levels = [frame.noise_level for frame in frames]
+    assert levels == sorted(levels, reverse=True) and levels[-1] == 0
+    small = middle_square(picture, 64)
+    change = [np.abs(run(strength)[-1].denoised.astype(int) - small).mean() for strength in (0.01, 0.3, 0.9)]
+    assert change[0] < 8 and change == sorted(change)
+    assert not close(frames[-1].denoised, run(0.6, seed=4)[-1].denoised)
+    assert not close(frames[-1].denoised, run(0.6, start_from=255 - picture)[-1].denoised)
+    assert np.array_equal(
+        frames[-1].denoised, run(0.6, start_from=picture[:, 15:105])[-1].denoised
+    )  # the middle square
+    if sampler != "ddpm":  # nothing is left of the picture: the seed's own face
+        fresh, new = list(pipe.stream("a man", 3, 10, sampler))[-1].denoised, run(1)[-1].denoised
+        assert np.abs(fresh.astype(int) - new).mean() < 5 and len(run(1)) == 10
+
+
+def test_strengths_move_one_attribute(pipe):
+    values = (-2, -1, 0, 0.5, 2)
+    faces = pipe.strengths("a man", "Smiling", 3, values, steps=4)
+    assert faces.shape == (5, 64, 64, 3) and faces.dtype == np.uint8
+    assert close(faces[2], pipe.generate(["a man"], [3], 4)[0])
+    assert not np.array_equal(faces[1], faces[2]) and not np.array_equal(faces[3], faces[2])
+    assert pipe.strengths("", "Bald", 3, steps=1).shape == (5, 64, 64, 3)
+    assert not np.array_equal(faces, pipe.strengths("a man", "Eyeglasses", 3, values, steps=4))
+
+
+def test_the_prompt_with_an_attribute_and_without():
+    assert stated_and_denied("a man", "Smiling") == ("a man, smiling", "a man, not smiling")
+    assert stated_and_denied("Photo of person male. ", "Wearing_Hat") == (
+        "Photo of person male, wearing hat.",
+        "Photo of person male, not wearing hat.",
+    )
+    assert stated_and_denied(" ", "Male") == ("Photo of person male.", "Photo of person female.")
+    with pytest.raises(InputError, match="Wings"):
+        stated_and_denied("a man", "Wings")
+
+
+def test_the_condition_moves_along_its_direction():
+    prompt, stated, denied = torch.eye(3) * 0.6 + 0.4
+    prompt, stated, denied = (F.normalize(vector, dim=0) for vector in (prompt, stated, denied))
+    moved = along(prompt, stated, denied, torch.tensor([-2.0, -1, 0, 1, 2]))
+    assert torch.allclose(moved.norm(dim=1), torch.ones(5)) and torch.allclose(moved[2], prompt)
+    assert (moved @ (stated - denied)).diff().min() > 0.05
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_guidances_share_the_noise(pipe, sampler):
+    values = [0, 1, 2.5, 9]
+    faces = pipe.guidances("smiling", 7, values, steps=4, sampler=sampler, negative_prompt="bald")
+    for guidance, face in zip(values, faces, strict=True):
+        assert close(face, pipe.generate(["smiling"], [7], 4, sampler, guidance, ["bald"])[0])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_walk_leads_from_one_face_to_the_other(pipe, sampler):
+    faces = pipe.walk(("a man", "smiling"), (3, 4), 5, steps=4, sampler=sampler)
+    ends = pipe.generate(["a man", "smiling"], [3, 4], 4, sampler)
+    assert faces.shape == (5, 64, 64, 3) and close(faces[0], ends[0]) and close(faces[-1], ends[1])
+    apart = np.abs(faces.astype(int) - faces[0]).mean(axis=(1, 2, 3))
+    assert (np.diff(apart) > 0).all()  # away from the first, face by face
+    still = pipe.walk(("a man", "a man"), (3, 3), 3, steps=2, sampler=sampler)
+    assert close(still[0], still[1]) and close(still[0], still[2])
+
+
+def test_slerp_keeps_the_length():
+    first, last = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    way = slerp(first, last, torch.linspace(0, 1, 5))
+    assert way.shape == (5, 3, 16, 16) and way[0].equal(first) and way[-1].equal(last)
+    assert (
+        way.flatten(1).norm(dim=1) / first.norm() - 1
+    ).abs().max() < 0.1  # a straight line's middle would be 0.7 as long
+    assert torch.allclose(slerp(first, first, torch.tensor([0.3])), first)
+    right_angle = slerp(torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), torch.tensor([1 / 3]))
+    assert torch.allclose(right_angle, torch.tensor([[0.75**0.5, 0.5]]))
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+FACE = np.zeros((64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        *(
+            ({"start_from": FACE, "strength": value}, "strength")
+            for value in (0, -1, 1.1, float("nan"), "high", None, True)
+        ),
+        ({"strength": 0}, "strength"),
+        ({"start_from": FACE / 255}, "uint8"),
+        ({"start_from": FACE[None]}, "height, width"),
+        ({"start_from": "face.png"}, "uint8"),
+        ({"start_from": FACE[:0]}, "height, width"),
+        ({"start_from": FACE[..., :1]}, "3"),
+    ],
+)
+def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):
+    with pytest.raises(InputError, match=words) as error:
+        pipe.stream("a man", **wrong)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda pipe: pipe.stream_many([], []), "prompts"),
+        (lambda pipe: pipe.stream_many([""] * 17, [1] * 17), "1 to 16"),
+        (lambda pipe: pipe.stream_many(["", ""], [1]), "2 prompts and 1 seeds"),
+        (lambda pipe: pipe.stream_many("a", [1]), "list"),
+        (lambda pipe: pipe.stream_many([""], [-1]), "seed"),
+        (lambda pipe: pipe.stream_many([None], [1]), "prompt"),
+        (lambda pipe: pipe.strengths("a", "Wings", 1), "Wings"),
+        (lambda pipe: pipe.strengths("a", ["Bald"], 1), "attribute"),
+        (lambda pipe: pipe.strengths(None, "Bald", 1), "prompt"),
+        (lambda pipe: pipe.strengths("a", "Bald", 1.5), "seed"),
+        (lambda pipe: pipe.strengths("a", "Bald", 1, []), "1 to 64"),
+        (lambda pipe: pipe.strengths("a", "Bald", 1, [9]), "-5 to 5"),
+        (lambda pipe: pipe.strengths("a", "Bald", 1, ["1"]), "strength"),
+        (lambda pipe: pipe.strengths("a", "Bald", 1, 2), "list"),
+        (lambda pipe: pipe.guidances("a", 1, []), "guidances"),
+        (lambda pipe: pipe.guidances("a", 1, [1, 99]), "0 to 20"),
+        (lambda pipe: pipe.guidances("a", -1, [1]), "seed"),
+        (lambda pipe: pipe.guidances(3, 1, [1]), "prompt"),
+        (lambda pipe: pipe.guidances("a", 1, [1] * 65), "1 to 64"),
+        (lambda pipe: pipe.walk(("a",), (1, 2), 3), "exactly 2"),
+        (lambda pipe: pipe.walk(("a", "b"), (1, 2, 3), 3), "exactly 2"),
+        (lambda pipe: pipe.walk("ab", (1, 2), 3), "list"),
+        (lambda pipe: pipe.walk(("a", "b"), (1, 2), 1), "2 to 64"),
+        (lambda pipe: pipe.walk(("a", "b"), (1, 2), 65), "2 to 64"),
+        (lambda pipe: pipe.walk(("a", "b"), (1, "2"), 3), "seed"),
+        (lambda pipe: pipe.walk(("a", 3), (1, 2), 3), "prompt"),
+        (lambda pipe: pipe.walk(("a", "b"), (1, 2), 3, steps=0), "steps"),
+        (lambda pipe: pipe.generate(["a"], [1], guidance_interval=(0.9, 0.1)), "rise"),
+        (lambda pipe: pipe.generate(["a"], [1], guidance_interval=(0, 2)), "0 to 1"),
+        (lambda pipe: pipe.generate(["a"], [1], guidance_interval=0.5), "guidance interval"),
+        (lambda pipe: pipe.generate(["a"], [1], attention_interval=(0.9, 0.1)), "attention interval must rise"),
+        (lambda pipe: pipe.generate(["a"], [1], attention_guidance=-1), "attention guidance must be a number"),
+        (lambda pipe: pipe.generate("hi", [1, 2]), "list of texts"),
+        (lambda pipe: pipe.variations(FACE[None], [1]), "height, width"),
+        (lambda pipe: pipe.attribute_scores(FACE), "N, height"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_line(pipe, call, words):
+    with pytest.raises(InputError, match=words) as error:
+        call(pipe)
+    assert "\n" not in str(error.value)
+
+
+# --- the bundled weights ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+
+
+def test_bundled_weights_smile_more_and_more(bundled):
+    smiles = np.stack(
+        [bundled.strengths("a woman", "Smiling", seed, (-2, 0, 2), steps=6, sampler="unipc") for seed in range(4)]
+    )
+    scores = (
+        bundled.attribute_scores(smiles.reshape(-1, 64, 64, 3))[:, ATTRIBUTES.index("Smiling")]
+        .reshape(4, 3)
+        .mean(axis=0)
+    )
+    assert scores[0] < scores[1] < scores[2]
+
+
+def test_bundled_weights_need_few_steps(bundled):
+    """Eight steps of the best sampler lie near the exact solution, and so nearer than DDIM's."""
+    exact = bundled.generate(["a man"] * 2, [1, 2], 40, "unipc").astype(float)
+    unipc, ddim = (
+        np.square(bundled.generate(["a man"] * 2, [1, 2], 8, sampler) - exact).mean() for sampler in ("unipc", "ddim")
+    )
+    assert unipc < 150 and unipc < ddim / 2  # squared grey levels; evenly spaced times end above 1000

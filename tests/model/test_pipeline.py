@@ -1,0 +1,301 @@
+"""FacePipeline to its contract, on small random networks; the command line; and once on the bundled weights."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from model.__main__ import main
+from model.attributes import ATTRIBUTES
+from model.errors import FacetError, InputError, WeightsError
+from model.pipeline import DEFAULTS, FILES, FacePipeline, check_settings
+from model.sampler import SAMPLERS
+from model.unet import UNet
+from tests.conftest import ROOT, save_crisp, save_unet
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights):
+    return FacePipeline.from_pretrained(tiny_weights, device="cpu")
+
+
+def close(one, other, levels=2):
+    """Equal within two grey levels, as promised for another batch or machine."""
+    return np.abs(one.astype(int) - other.astype(int)).max() <= levels
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_stream_yields_every_step(pipe, sampler):
+    frames = list(pipe.stream("photo of person smiling", seed=7, steps=6, sampler=sampler))
+    assert [frame.index for frame in frames] == [1, 2, 3, 4, 5, 6] and all(frame.total == 6 for frame in frames)
+    levels = [frame.noise_level for frame in frames]
+    assert levels == sorted(levels, reverse=True) and levels[-1] == 0 and 0 < levels[0] <= 1
+    for frame in frames:
+        for picture in (frame.noisy, frame.denoised):
+            assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
+    assert np.array_equal(frames[-1].noisy, frames[-1].denoised)
+    assert not np.array_equal(frames[0].noisy, frames[-1].noisy)
+
+
+def test_same_seed_same_face_other_seed_or_prompt_another(pipe):
+    def last(prompt, seed, **settings):
+        return list(pipe.stream(prompt, seed, 4, **settings))[-1].denoised
+
+    face = last("a man", 3)
+    assert np.array_equal(face, last("a man", 3))
+    assert not close(face, last("a man", 4))
+    assert not np.array_equal(face, last("bald, smiling", 3))
+    assert not np.array_equal(face, last("a man", 3, negative_prompt="smiling, glasses"))
+    assert np.array_equal(last("a man", 3, guidance=0), last("a woman", 3, guidance=0))  # 0 ignores the prompt
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_face_does_not_depend_on_its_batch(pipe, sampler):
+    prompts, seeds = ["a man", "", "smiling", "a woman", "bald"], [5, 6, 7, 8, 5]
+    batch = pipe.generate(prompts, seeds, 4, sampler)
+    assert batch.shape == (5, 64, 64, 3)
+    assert close(batch, pipe.generate(prompts, seeds, 4, sampler, batch_size=2))
+    for prompt, seed, face in zip(prompts, seeds, batch):
+        assert close(face, list(pipe.stream(prompt, seed, 4, sampler))[-1].denoised)
+
+
+def test_interleaved_streams_do_not_mix(pipe):
+    """Two people use the app at once: each gets the face they would get alone."""
+    alone = [list(pipe.stream(prompt, seed, 5, "ddpm"))[-1].denoised for prompt, seed in (("a man", 1), ("a woman", 2))]
+    together = list(zip(pipe.stream("a man", 1, 5, "ddpm"), pipe.stream("a woman", 2, 5, "ddpm")))[-1]
+    assert all(np.array_equal(frame.denoised, face) for frame, face in zip(together, alone))
+
+
+def test_global_random_state_is_neither_used_nor_changed(pipe):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    face = pipe.generate(["a man"], [3], 3, "ddpm")
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert np.array_equal(face, pipe.generate(["a man"], [3], 3, "ddpm"))
+
+
+def test_defaults_are_one_place(pipe):
+    frames = list(pipe.stream("a man", 1))
+    assert len(frames) == DEFAULTS.steps
+    explicit = list(pipe.stream("a man", 1, DEFAULTS.steps, DEFAULTS.sampler, DEFAULTS.guidance))
+    assert np.array_equal(frames[-1].denoised, explicit[-1].denoised)
+
+
+def test_variations_follow_the_face(pipe):
+    dark, light = np.zeros((64, 64, 3), np.uint8), np.full((80, 80, 3), 255, np.uint8)
+    near = pipe.variations(dark, [1, 2], steps=3)
+    assert near.shape == (2, 64, 64, 3) and not close(near[0], near[1])
+    assert not np.array_equal(near, pipe.variations(light, [1, 2], steps=3))
+
+
+def test_upscale_scores_and_similarity(pipe):
+    faces = pipe.generate(["a man", "a woman"], [1, 2], 2)
+    assert pipe.upscale(faces).shape == (2, 512, 512, 3)
+    scores = pipe.attribute_scores(faces)
+    assert scores.shape == (2, len(ATTRIBUTES)) and (scores >= 0).all() and (scores <= 1).all()
+    similarity = pipe.similarity(faces)
+    assert np.allclose(np.diag(similarity), 1, atol=1e-5) and np.allclose(similarity, similarity.T)
+    with pytest.raises(InputError, match="uint8"):
+        pipe.attribute_scores(faces / 255)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "7"}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"seed": float("inf")}, "seed"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 10_000}, "steps"),
+        ({"steps": float("nan")}, "steps"),
+        ({"guidance": float("nan")}, "guidance"),
+        ({"guidance": -1}, "guidance"),
+        ({"guidance": 21}, "guidance"),
+        ({"guidance": "high"}, "guidance"),
+        ({"sampler": "euler"}, "sampler"),
+        ({"sampler": None}, "sampler"),
+        ({"sampler": ["ddim"]}, "sampler"),
+        ({"seed": 10**400}, "seed"),
+        ({"prompt": None}, "prompt"),
+        ({"negative_prompt": 3}, "negative prompt"),
+    ],
+)
+def test_bad_settings_are_refused_at_once_in_one_line(pipe, wrong, words):
+    with pytest.raises(InputError, match=words) as error:
+        pipe.stream(**{"prompt": "a man", **wrong})  # not even started
+    assert "\n" not in str(error.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.integers(), st.floats(), st.text(), st.none(), st.booleans()),
+    st.one_of(st.integers(), st.floats(), st.none()),
+    st.one_of(st.text(), st.lists(st.text())),
+    st.one_of(st.floats(), st.integers(), st.text()),
+)
+def test_settings_are_usable_or_refused(seed, steps, sampler, guidance):
+    try:
+        seed, steps, sampler, guidance = check_settings(seed, steps, sampler, guidance)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert 0 <= seed < 2**32 and 1 <= steps <= 1000 and sampler in (*SAMPLERS, "student") and 0 <= guidance <= 20
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=300))
+def test_any_prompt_makes_a_face(pipe, prompt):
+    assert pipe.generate([prompt], [1], 1).shape == (1, 64, 64, 3)
+
+
+def test_long_prompt_works_and_is_noted(pipe):
+    assert "77 tokens" in pipe.prompt_note("smiling 😀 улыбка " * 700)
+    assert pipe.prompt_note("a smiling man 😀") == ""
+    assert pipe.generate(["smiling 😀 улыбка " * 700], [1], 1).shape == (1, 64, 64, 3)
+
+
+def test_lengths_must_agree(pipe):
+    with pytest.raises(InputError, match="2 prompts, 1 seeds"):
+        pipe.generate(["a", "b"], [1])
+    assert pipe.generate([], []).shape == (0, 64, 64, 3)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_and_truncated_weights_are_named(tiny_weights, tmp_path, name):
+    shutil.copytree(tiny_weights, tmp_path / "weights")
+    path = tmp_path / "weights" / f"{name}.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=f"{name}.safetensors is damaged"):
+        FacePipeline.from_pretrained(tmp_path / "weights")
+    path.unlink()
+    with pytest.raises(WeightsError, match=f"{name}.safetensors is missing"):
+        FacePipeline.from_pretrained(tmp_path / "weights")
+
+
+@pytest.mark.parametrize("one, other", [("clip", "unet"), ("unet", "srresnet"), ("srresnet", "clip")])
+def test_swapped_weights_are_refused(tiny_weights, tmp_path, one, other):
+    shutil.copytree(tiny_weights, tmp_path / "weights")
+    shutil.copy(tiny_weights / f"{other}.safetensors", tmp_path / "weights" / f"{one}.safetensors")
+    with pytest.raises(WeightsError, match=f"{one}.safetensors"):
+        FacePipeline.from_pretrained(tmp_path / "weights")
+
+
+def test_a_unet_of_another_clip_is_refused(tiny_weights, tmp_path):
+    shutil.copytree(tiny_weights, tmp_path / "weights")
+    save_unet(
+        tmp_path / "weights" / "unet.safetensors", UNet.from_file(tiny_weights / "unet.safetensors"), "0123456789abcdef"
+    )
+    with pytest.raises(WeightsError, match="another CLIP"):
+        FacePipeline.from_pretrained(tmp_path / "weights")
+
+
+@pytest.mark.parametrize("source", ["no/such/folder", "owner/repo", "nowhere"])
+def test_a_source_that_is_neither_folder_nor_pinned_repo(source):
+    with pytest.raises(WeightsError, match="neither a folder"):
+        FacePipeline.from_pretrained(source)
+
+
+def test_an_unreachable_hub_is_one_line():
+    with pytest.raises(WeightsError, match="cannot be fetched") as error:
+        FacePipeline.from_pretrained("owner/repo@main")
+    assert "\n" not in str(error.value)
+
+
+# --- command line and bundled weights ---------------------------------------------------------------------------------
+
+
+def test_command_line_draws_a_face(tiny_weights, tmp_path):
+    out = tmp_path / "face.png"
+    command = [
+        sys.executable,
+        "-m",
+        "model",
+        "a smiling woman with glasses",
+        "--seed",
+        "7",
+        "--steps",
+        "3",
+        "--out",
+        str(out),
+        "--weights",
+        str(tiny_weights),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as picture:
+        assert picture.size == (512, 512) and picture.mode == "RGB"
+
+
+def test_command_line_enlarges_as_the_page_does(tiny_weights, tmp_path):
+    """Crisp where there is such a network, faithful when asked."""
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    save_crisp(weights)
+    pipe = FacePipeline.from_pretrained(weights, device="cpu")
+    small = pipe.generate(["a man"], [0], steps=1)
+    for arguments, crisp in (([], True), (["--faithful"], False)):
+        main(
+            [
+                "a man",
+                "--steps",
+                "1",
+                "--weights",
+                str(weights),
+                "--device",
+                "cpu",
+                "--out",
+                str(tmp_path / "face.png"),
+                *arguments,
+            ]
+        )
+        assert np.array_equal(Image.open(tmp_path / "face.png"), pipe.upscale(small, crisp)[0])
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--seed", "-4"], "seed"),
+        (["--steps", "0"], "steps"),
+        (["--guidance", "nan"], "guidance"),
+        (["--weights", "nowhere"], "neither a folder"),
+        (["--out", "face.nonsense"], "unknown file extension"),
+    ],
+)
+def test_command_line_errors_are_one_line(tiny_weights, tmp_path, arguments, words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=words) as error:
+        main(["a man", "--weights", str(tiny_weights), "--steps", "1", *arguments])
+    assert str(error.value).startswith("facet: ") and "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bundled_weights_draw_what_the_prompt_says():
+    """The committed weights: men and women, blond and dark, smiling and not are told apart by the bundled CLIP."""
+    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+    assert sum((ROOT / "weights" / f"{name}.safetensors").stat().st_size for name in FILES) <= 80e6
+    seeds = list(range(8))
+    for attribute, has, lacks in (
+        ("Male", "a man", "a woman"),
+        ("Blond_Hair", "blond hair", "black hair"),
+        ("Smiling", "smiling", "not smiling"),
+    ):
+        faces = pipe.generate([has] * 8 + [lacks] * 8, seeds * 2, steps=12)
+        scores = pipe.attribute_scores(faces)[:, ATTRIBUTES.index(attribute)]
+        right = (scores[:8, None] > scores[None, 8:]).mean()  # chance is one half
+        assert right > 0.75, f"{attribute}: {right:.2f}"
+    assert faces.std(axis=(1, 2, 3)).min() > 15  # no flat pictures
+    with pytest.raises(FacetError):
+        pipe.generate(["a man"], [-1])

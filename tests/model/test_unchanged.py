@@ -1,0 +1,50 @@
+"""The bundled weights draw the faces that they drew before: a change of the code that is not meant to change faces does not.
+
+    python -m tests.model.test_unchanged        after a change that is meant to, or with new weights: writes unchanged.png anew
+
+Faces differ by up to two grey levels from one kind of CPU to another.
+"""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.pipeline import FacePipeline
+from model.sampler import SAMPLERS
+from tests.conftest import ROOT
+
+FILE = ROOT / "tests" / "model" / "unchanged.png"
+PROMPT, STEPS = "a smiling woman with blond hair", 6
+
+
+def faces(pipe: FacePipeline) -> dict[str, np.ndarray]:
+    """What is drawn -> (64, 64, 3) uint8."""
+    found = {name: pipe.generate([PROMPT], [7], steps=STEPS, sampler=name)[0] for name in SAMPLERS}
+    found["student"] = pipe.generate([PROMPT], [7], sampler="student")[0]
+    found["negative prompt"] = pipe.generate([PROMPT], [7], steps=STEPS, negative_prompts=["a hat"])[0]
+    found["edit"] = pipe.strengths(PROMPT, "Eyeglasses", 7, [1.5], steps=STEPS)[0]
+    found["walk"] = pipe.walk([PROMPT, "an old man"], [7, 8], 3, steps=STEPS)[1]
+    *_, last = pipe.stream(PROMPT, 7, steps=STEPS, start_from=found["unipc"], strength=0.6)
+    found["from a picture"] = last.denoised
+    found["alike"] = pipe.variations(found["unipc"], [3], steps=STEPS)[0]
+    for crisp in (False, True):
+        found[f"enlarged, {'crisp' if crisp else 'faithful'}"] = pipe.upscale(found["unipc"][None], crisp)[0][224:288, 192:256]
+    return found
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, np.ndarray]:
+    return faces(FacePipeline.from_pretrained(ROOT / "weights", device="cpu"))
+
+
+def test_every_way_to_draw_gives_the_faces_it_gave(drawn):
+    sheet = np.asarray(Image.open(FILE).convert("RGB"))
+    assert sheet.shape == (64, 64 * len(drawn), 3)
+    for index, (name, face) in enumerate(drawn.items()):
+        known = sheet[:, 64 * index : 64 * (index + 1)].astype(int)
+        assert np.abs(known - face).max() <= 2, name
+
+
+if __name__ == "__main__":
+    found = faces(FacePipeline.from_pretrained(ROOT / "weights", device="cpu"))
+    Image.fromarray(np.concatenate(list(found.values()), axis=1)).save(FILE)

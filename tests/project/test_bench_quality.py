@@ -1,0 +1,60 @@
+"""Quality against network calls (benchmarks/quality.py): the calls are counted right, and the whole runs."""
+
+import json
+import shutil
+
+import pytest
+
+from benchmarks import quality
+from model.errors import InputError
+from model.pipeline import FacePipeline
+from model.sampler import SAMPLERS
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("steps", (1, 7, 25))
+def test_calls_are_those_that_the_network_gets(tiny_weights, sampler, steps):
+    pipe, seen = FacePipeline.from_pretrained(tiny_weights, "cpu"), []
+    pipe.unet.register_forward_hook(lambda network, inputs, output: seen.append(len(output)))
+    pipe.generate(["a man"], [0], steps=steps, sampler=sampler)
+    assert quality.calls(steps, sampler) == sum(seen)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_budget_is_used_as_far_as_it_goes(sampler):
+    for budget in quality.BUDGETS:
+        steps = quality.steps_within(budget, sampler)
+        assert quality.calls(steps, sampler) <= budget < quality.calls(steps + 1, sampler)
+    with pytest.raises(InputError, match="too few"):
+        quality.steps_within(0, sampler)
+
+
+def test_the_whole_benchmark(tiny_weights, tmp_path, capsys):
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    shutil.copy(ROOT / "weights" / "judge.safetensors", weights)
+    options = [
+        "--faces",
+        "4",
+        "--budgets",
+        "4",
+        "9",
+        "--samplers",
+        "unipc",
+        "ddpm",
+        "--weights",
+        str(weights),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path),
+    ]
+    quality.main(options)
+    found = json.loads((tmp_path / "quality.json").read_text())["found"]
+    assert set(found) == {quality.REFERENCE, "unipc 4", "unipc 9", "ddpm 4", "ddpm 9"}
+    assert all(row["pooled"] > 0 and row["spatial"] > 0 for row in found.values())
+    assert found["unipc 4"]["pooled"] != found["unipc 9"]["pooled"]
+    assert (tmp_path / "quality.png").read_bytes()[:4] == b"\x89PNG"
+    assert f"| 9 | {found['unipc 9']['steps']}, " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="quality: .* serves for"):
+        quality.main([*options, "--faces", "1"])

@@ -1,0 +1,59 @@
+"""Muon beside the singular value decomposition it stands for, beside torch's own, and at work."""
+
+import pytest
+import torch
+from torch import nn
+
+from model.unet import UNet
+from training.core import muon
+from training.core.muon import Muon, orthogonal
+from training.unet.train import RECIPES, optimizers_of
+
+
+@pytest.mark.parametrize("shape", [(16, 90), (90, 16), (24, 24)])
+def test_orthogonal_keeps_the_directions_and_levels_their_lengths(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    inside = u.T @ orthogonal(matrix) @ v.T  # diagonal, if the singular vectors are the same
+    lengths = inside.diagonal()
+    assert lengths.min() > 0.5 and lengths.max() < 1.3
+    assert (inside - lengths.diag()).abs().max() < 0.05
+    assert torch.isfinite(orthogonal(torch.zeros(shape))).all()
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has its own from 2.9 on")
+def test_steps_are_those_of_torch(monkeypatch):
+    """Which takes matrices alone and always computes in bfloat16."""
+    monkeypatch.setattr(muon, "amp_dtype", lambda device: torch.bfloat16)
+    generator = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(12, 20, generator=generator), torch.randn(5, 12, 20, generator=generator)
+    weights = [nn.Parameter(start.clone()) for _ in range(2)]
+    ours = Muon(weights[:1], lr=0.02, momentum=0.9, weight_decay=0.1)
+    theirs = torch.optim.Muon(weights[1:], lr=0.02, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for gradient in gradients:
+        for weight, optimizer in zip(weights, (ours, theirs)):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    assert (weights[0] - start).abs().max() > 0.03
+    assert torch.allclose(*weights, atol=1e-3)
+
+
+def test_a_convolution_steps_as_the_matrix_it_is():
+    generator = torch.Generator().manual_seed(0)
+    matrix = nn.Parameter(torch.randn(6, 27, generator=generator))
+    kernel = nn.Parameter(matrix.detach().view(6, 3, 3, 3).clone(memory_format=torch.channels_last))
+    matrix.grad = torch.randn(6, 27, generator=generator)
+    kernel.grad = matrix.grad.view(6, 3, 3, 3).clone(memory_format=torch.channels_last)
+    Muon([matrix, kernel], lr=0.1).step()
+    assert torch.allclose(kernel.detach().reshape(6, 27), matrix.detach(), atol=1e-6)
+
+
+def test_each_weight_of_the_u_net_has_one_optimizer():
+    network = UNet(RECIPES["tiny"].network)
+    adam, inner = optimizers_of(network, RECIPES["tiny"])
+    by_adam, by_muon = ({weight for group in each.param_groups for weight in group["params"]} for each in (adam, inner))
+    assert not by_adam & by_muon and by_adam | by_muon == set(network.parameters())
+    assert {network.input.weight, network.output[-1].weight} < by_adam and all(weight.ndim > 1 for weight in by_muon)
+    assert len(by_muon) > 10 and [type(each) for each in optimizers_of(network, RECIPES["lecture"])] == [
+        torch.optim.AdamW
+    ]

@@ -1,0 +1,249 @@
+"""The student: what it is taught, exact resume, learning, and what the pipeline and the page make of it."""
+
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import quality
+from model.clip import Clip
+from model.diffusion import to_original
+from model.errors import InputError, WeightsError
+from model.pipeline import DEFAULTS, FacePipeline, to_pixels
+from model.sampler import ddim
+from model.settings import STUDENT_STEPS, check_settings
+from model.unet import UNet
+from tests.conftest import StopAfter, random_unet, save_student, save_unet
+from training.evaluation.fidelity import draw
+from training.unet import student as train_student
+from training.unet.student import STUDENTS, TEACHER_STEPS, aim, draw_faces, moves, train, trajectory
+from training.unet.train import Data
+from ui import explore, record
+from ui.server import engine
+
+TINY, CPU = STUDENTS["tiny"], torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_weights):
+    return Clip.from_file(tiny_weights / "clip.safetensors")
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_weights):
+    return UNet.from_file(tiny_weights / "unet.safetensors")
+
+
+@pytest.fixture(scope="module")
+def asked(prepared, clip):
+    """Conditions and noise of three faces, and the empty text's condition."""
+    data = Data.of(prepared, ~prepared.validation, CPU)
+    return *draw_faces(0, 3, data, clip, TINY, 0), torch.nn.functional.pad(clip.encode_texts([""]), (0, 2))
+
+
+@pytest.fixture(scope="module")
+def taught(tiny_weights, tmp_path_factory):
+    """A pipeline on the tiny weights with a student."""
+    folder = shutil.copytree(tiny_weights, tmp_path_factory.mktemp("taught") / "weights")
+    save_student(folder)
+    return FacePipeline.from_pretrained(folder, "cpu")
+
+
+def test_a_step_along_the_aim_ends_where_the_teacher_did():
+    generator = torch.Generator().manual_seed(0)
+    x_t, x_s = torch.randn(2, 5, 3, 8, 8, generator=generator, dtype=torch.float64)
+    for t, s in ((0.99, 0.8), (0.5, 0.2), (0.1, 0.0)):
+        found = aim(x_t, x_s, *torch.tensor([t, s], dtype=torch.float64)[:, None].expand(2, 5))
+        (step,) = ddim(lambda x, time: found, x_t, torch.tensor([t, s], dtype=torch.float64), None)
+        assert torch.allclose(step.noisy, x_s, atol=1e-9)
+
+
+def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights, monkeypatch):
+    monkeypatch.setattr(train_student, "amp_dtype", lambda device: None)
+    pipe, seeds = FacePipeline.from_pretrained(tiny_weights, "cpu"), [4, 5]
+    condition, empty = pipe._condition(["a man", "smiling"]), pipe._empty
+    states, times = trajectory(teacher, condition, empty, pipe._drawing(seeds)())
+    assert states.shape == (STUDENT_STEPS + 1, 2, 3, 64, 64) and len(times) == STUDENT_STEPS + 1 and times[-1] == 0
+    drawn = pipe.generate(["a man", "smiling"], seeds, TEACHER_STEPS, "unipc")
+    assert np.abs(to_pixels(states[-1]).astype(int) - drawn).max() <= 1
+
+
+def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
+    condition, noise, empty = asked
+    states, times = trajectory(teacher, condition, empty, noise)
+    x_t, t, conditions, wanted = moves(states, times, condition, teacher.config)
+    assert len(x_t) == len(t) == len(conditions) == len(wanted) == 2 * 3 * STUDENT_STEPS
+    original = to_original(wanted, x_t, t.double(), teacher.config.target)
+    for index in range(STUDENT_STEPS):
+        rows = slice(6 * index, 6 * index + 6)
+        (step,) = ddim(lambda x, time: original[rows], x_t[rows], times[index : index + 2], None)
+        assert torch.allclose(step.noisy[:3], states[index + 1], atol=1e-3)
+        assert torch.allclose(step.noisy[3:], states[index + 1].flip(-1), atol=1e-3)
+        assert torch.equal(conditions[rows], condition.repeat(2, 1))
+
+
+def test_conditions_are_those_the_app_gives(prepared, clip):
+    data = Data.of(prepared, prepared.squashed | True, CPU)
+    data = replace(data, squashed=torch.ones_like(data.squashed))
+    condition, noise = draw_faces(3, 50, data, clip, TINY, 0)
+    assert (condition[:, -1] == 0).all() and 0 < (condition[:, -2] == 1).sum() < 25
+    assert abs(noise.std() - 1) < 0.01
+    again, other = draw_faces(3, 50, data, clip, TINY, 0), draw_faces(4, 50, data, clip, TINY, 0)
+    assert torch.equal(again[1], noise) and torch.equal(again[0], condition) and not torch.equal(other[1], noise)
+
+
+def test_resume_is_exact(prepared, clip, teacher, tmp_path):
+    whole = train(prepared, clip, teacher, TINY, tmp_path / "a", None)
+    train(prepared, clip, teacher, TINY, tmp_path / "b", None, stop=StopAfter(3))
+    torch.rand(7)  # whatever happened meanwhile must not matter
+    resumed = train(prepared, clip, teacher, TINY, tmp_path / "b", None)
+    assert all(
+        torch.equal(one, other) for one, other in zip(whole.state_dict().values(), resumed.state_dict().values())
+    )
+
+
+def test_it_learns_to_draw_as_its_teacher_does(prepared, clip, teacher, tmp_path):
+    """From other random weights than its teacher's."""
+    config, logs, start = (
+        replace(TINY, images=1600, learning_rate=1e-3, checkpoint_seconds=math.inf),
+        [],
+        tmp_path / "start.safetensors",
+    )
+    torch.manual_seed(9)
+    save_unet(start, random_unet(), clip.hash)
+    train(prepared, clip, teacher, config, tmp_path / "none", None, start_from=start, stop=StopAfter(0))
+    train(prepared, clip, teacher, config, tmp_path / "some", tmp_path / "student.safetensors", start_from=start)
+    for name in ("none", "some"):
+        logs.append((tmp_path / name / "log.jsonl").read_text().splitlines()[-1])
+    before, after = (float(line.split('"validation_loss": ')[1].rstrip("}")) for line in logs)
+    assert after < 0.7 * before
+    student = UNet.from_file(tmp_path / "student.safetensors")
+    assert student.info["teacher"] == teacher.info["hash"] and student.info["validation_loss"] == pytest.approx(
+        after, abs=1e-4
+    )
+
+
+def test_what_cannot_be_trained_on_is_refused(prepared, clip, teacher, tmp_path):
+    with pytest.raises(InputError, match="multiple of 8"):
+        train(prepared, clip, teacher, replace(TINY, batch=12), tmp_path, None)
+    with pytest.raises(InputError, match="prepare embed"):
+        train(replace(prepared, clip="another"), clip, teacher, TINY, tmp_path, None)
+
+
+def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, monkeypatch):
+    from training.data.prepare import embed, prepare_images
+
+    prepare_images(archive, tmp_path / "prepared", limit=30)
+    embed(tmp_path / "prepared", tiny_weights)
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    options = [
+        "--prepared",
+        str(tmp_path / "prepared"),
+        "--weights",
+        str(weights),
+        "--recipe",
+        "tiny",
+        "--device",
+        "cpu",
+    ]
+    train_student.main([*options, "--out", str(weights / "student.safetensors"), "--state-dir", str(tmp_path / "run")])
+    assert len(list(FacePipeline.from_pretrained(weights, "cpu").stream("a man", sampler="student"))) == STUDENT_STEPS
+    train_student.main(
+        [
+            *options,
+            "--out",
+            str(tmp_path / "next.safetensors"),
+            "--state-dir",
+            str(tmp_path / "next"),
+            "--start-from",
+            str(weights / "student.safetensors"),
+        ]
+    )  # an earlier student goes on
+    with pytest.raises(SystemExit, match="train_student: .*missing"):
+        train_student.main([*options, "--weights", str(tmp_path)])
+
+
+# --- in the pipeline ---------------------------------------------------------------------------------------------------
+
+
+def test_the_student_draws_in_its_four_steps(taught):
+    calls = []
+    hook = taught.student.register_forward_hook(lambda network, inputs, output: calls.append(len(output)))
+    frames = list(taught.stream("a man", 5, steps=100, sampler="student", guidance=7.0))
+    hook.remove()
+    assert (
+        calls == [1] * STUDENT_STEPS
+        and [frame.index for frame in frames] == [1, 2, 3, 4]
+        and frames[-1].noise_level == 0
+    )
+    assert all(frame.influence is None for frame in frames)
+    assert np.array_equal(frames[-1].denoised, taught.generate(["a man"], [5], sampler="student")[0])
+    assert not np.array_equal(frames[-1].denoised, taught.generate(["a man"], [5], 4, "ddim", 1.0)[0])
+    assert not np.array_equal(frames[-1].denoised, taught.generate(["a woman"], [5], sampler="student")[0])
+    assert taught.walk(["a man", "a woman"], [1, 2], 3, sampler="student").shape == (3, 64, 64, 3)
+    assert taught.variations(frames[-1].denoised, [1, 2], sampler="student").shape == (2, 64, 64, 3)
+    assert check_settings(1, 100, "student", 7) == (1, STUDENT_STEPS, "student", DEFAULTS.guidance)
+
+
+def test_what_the_student_cannot_do_is_refused_at_once(taught, tiny_weights):
+    face = np.zeros((64, 64, 3), np.uint8)
+    for wrong in ({"negative_prompt": "glasses"}, {"start_from": face}):
+        with pytest.raises(InputError, match="choose another sampler"):
+            taught.stream("a man", sampler="student", **wrong)
+    with pytest.raises(InputError, match="choose another sampler"):
+        taught.generate(["a man", "a man"], [1, 2], sampler="student", negative_prompts=["", "hat"])
+    with pytest.raises(InputError, match="built in"):
+        taught.guidances("a man", 1, [1, 2], sampler="student")
+    with pytest.raises(InputError, match="no student"):
+        FacePipeline.from_pretrained(tiny_weights, "cpu").stream("a man", sampler="student")
+
+
+def test_a_student_of_another_unet_is_refused(tiny_weights, tmp_path):
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights")
+    save_student(weights)
+    torch.manual_seed(9)
+    save_unet(weights / "unet.safetensors", random_unet(), UNet.from_file(weights / "unet.safetensors").info["clip"])
+    with pytest.raises(WeightsError, match="another U-Net .*train-student") as error:
+        FacePipeline.from_pretrained(weights, "cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_kept_faces_of_student_and_unet_are_not_confused(taught, tmp_path):
+    settings = {"steps": STUDENT_STEPS, "guidance": DEFAULTS.guidance}
+    faces = [
+        draw(taught, ["a man"], [1], tmp_path, sampler=sampler, **settings)
+        for sampler in ("student", "ddim", "student")
+    ]
+    assert np.array_equal(faces[0], faces[2]) and not np.array_equal(faces[0], faces[1])
+    assert quality.calls(STUDENT_STEPS, "student") == STUDENT_STEPS
+
+
+# --- on the page -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture()
+def page(app, taught, monkeypatch):
+    monkeypatch.setattr(engine, "pipeline", lambda: taught)
+    return app
+
+
+def test_live_mode_asks_the_student_where_it_can(page):
+    def settled(negative="", guidance=DEFAULTS.guidance, picture=None):
+        return page.redraw("a woman", None, negative, 1, False, 11, 100, guidance, "ddpm", picture, 0.6)[2]
+
+    assert (settled()["sampler"], settled()["steps"]) == ("student", STUDENT_STEPS)
+    assert settled("glasses")["sampler"] == settled(guidance=3.0)["sampler"] == "unipc"
+
+
+def test_a_guidance_sweep_of_a_face_of_the_student_is_drawn_by_another(page):
+    strip, line = explore.sweep(record.make("a man", sampler="student", steps=STUDENT_STEPS))
+    assert line["kind"] == "" and {cell["record"]["sampler"] for cell in strip["faces"]} == {"unipc"}
+    assert len({cell["image"] for cell in strip["faces"]}) == len(explore.GUIDANCES)
+
+
+def test_a_link_cannot_give_the_student_other_steps():
+    found, ignored = record.read_record({"sampler": "student", "steps": "100", "guidance": "9", "seed": "3"})
+    assert (found["steps"], found["guidance"], found["seed"], ignored) == (STUDENT_STEPS, DEFAULTS.guidance, 3, [])

@@ -1,0 +1,123 @@
+"""On the CPU one thread runs the networks for everybody, in turns by forwards."""
+
+import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import InputError
+from model.pipeline import FacePipeline
+from ui.how.inside import features
+from ui.server import engine
+
+FACE = np.full((1, 64, 64, 3), 128, np.uint8)
+
+
+def here(*_) -> int:
+    return threading.get_ident()
+
+
+def elsewhere(function, *inputs):
+    """What the function returns on a thread of its own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *inputs).result()
+
+
+@pytest.fixture
+def pipe(tiny_weights) -> FacePipeline:
+    pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
+    engine.share(pipe)
+    return pipe
+
+
+@pytest.fixture
+def ran(pipe):
+    """(network, thread) of each forward; for CLIP's towers "clip"."""
+    seen = []
+    for name in ("unet", "upscaler"):
+        next(getattr(pipe, name).children()).register_forward_hook(lambda *_, name=name: seen.append((name, here())))
+    for tower in (pipe.clip.towers.visual, pipe.clip.towers.text.transformer):
+        tower.register_forward_hook(lambda *_: seen.append(("clip", here())))
+    return seen
+
+
+def test_whoever_asks_the_same_thread_computes():
+    with ThreadPoolExecutor(4) as visitors:
+        threads = set(visitors.map(lambda _: engine.compute(here), range(20)))
+    assert len(threads) == 1 and threads.isdisjoint({here()})
+
+
+@pytest.mark.parametrize("inference", [True, False])
+def test_inference_mode_settings_and_errors_come_along(inference):
+    with torch.inference_mode(inference):
+        assert engine.compute(lambda: torch.ones(1).is_inference()) is inference
+    assert engine.compute(lambda one, *, two: (one, two), 1, two=2) == (1, 2)
+    with pytest.raises(InputError, match="no"):
+        engine.compute(lambda: (_ for _ in ()).throw(InputError("no")))
+
+
+@pytest.mark.parametrize(
+    "ask, networks",
+    [
+        (lambda pipe: pipe.generate(["a man"], [1], steps=2), {"clip", "unet"}),
+        (lambda pipe: list(pipe.stream("a man", steps=2)), {"clip", "unet"}),
+        (lambda pipe: pipe.walk(["a man", ""], [1, 2], count=3, steps=2), {"clip", "unet"}),
+        (lambda pipe: pipe.upscale(FACE), {"upscaler"}),
+        (lambda pipe: pipe.attribute_scores(FACE), {"clip"}),
+        (lambda pipe: pipe.label_scores(FACE, ["a hat"]), {"clip"}),
+        (lambda pipe: pipe.understood("a man"), {"clip"}),
+    ],
+)
+def test_every_network_runs_there(pipe, ran, ask, networks):
+    elsewhere(ask, pipe)
+    assert set(ran) == {(network, engine.compute(here)) for network in networks}
+
+
+def test_the_faces_are_the_same(tiny_weights, pipe):
+    alone = FacePipeline.from_pretrained(tiny_weights, "cpu")
+    for ask in (lambda pipe: pipe.generate(["a man"], [1], steps=3), lambda pipe: pipe.upscale(FACE)):
+        assert np.array_equal(ask(alone), elsewhere(ask, pipe))
+
+
+def test_a_copy_runs_there_with_its_own_hooks(pipe, ran):
+    first = next(name for name, _ in pipe.upscaler.named_children())
+    kept, _ = elsewhere(features, pipe.upscaler, [first], torch.zeros(1, 3, 8, 8))
+    assert kept[0].ndim == 3 and {thread for _, thread in ran} == {engine.compute(here)}
+    assert copy.deepcopy(pipe.unet).forward.args[0].__self__ is not pipe.unet
+
+
+def test_a_run_goes_on_beside_a_long_one(pipe, ran):
+    with ThreadPoolExecutor(1) as visitor:
+        begun = threading.Event()
+        pipe.unet.register_forward_pre_hook(lambda *_: begun.set())
+        walk = visitor.submit(pipe.walk, ["a man", ""], [1, 2], 24, 200)
+        begun.wait(10)
+        assert len(list(pipe.stream("a woman", steps=3))) == 3 and not walk.done()
+        assert walk.result().shape == (24, 64, 64, 3)
+
+
+def test_all_cores_are_the_computing_thread_s():
+    engine.one_core_each()
+    assert elsewhere(torch.get_num_threads) == 1
+    assert engine.compute(torch.get_num_threads) == torch.get_num_threads()  # this one had asked before
+
+
+def test_a_gpu_is_for_every_thread(monkeypatch, tmp_path):
+    loaded = SimpleNamespace()  # has no networks to move
+    monkeypatch.setattr(engine, "pick_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(engine.FacePipeline, "from_pretrained", lambda source: loaded)
+    monkeypatch.setenv("FACET_WEIGHTS", str(tmp_path))
+    assert engine.pipeline() is loaded
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU every thread computes itself")
+def test_the_app_computes_on_one_thread(app):
+    pipe, seen = app.pipeline(), []
+    hook = next(pipe.unet.children()).register_forward_hook(lambda *_: seen.append(here()))
+    elsewhere(lambda: pipe.generate([""], [1], steps=1))
+    hook.remove()
+    assert set(seen) == {engine.compute(here)}

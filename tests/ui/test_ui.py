@@ -1,0 +1,456 @@
+"""The rooms of ui/ as plain functions, without a server: records, picker, words, frames, exports, decisions, badge."""
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from model import attributes
+from model.attributes import ATTRIBUTES, CONFLICTS
+from model.errors import InputError
+from model.pipeline import DEFAULTS, FacePipeline, Frame
+from tests.conftest import ROOT
+from ui import badge, component, decided, explore, exports, frames, picker, record, sees, words
+from ui.server import engine
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights):
+    """The tiny pipeline, which the rooms get as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACET_WEIGHTS", str(tiny_weights))
+        yield engine.pipeline()
+
+
+def sent(**data) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def noise(seed: int, size: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def frame(index: int = 1, total: int = 1, influence: np.ndarray | None = None) -> Frame:
+    return Frame(index, total, 0.5, noise(index), noise(index + 100), influence)
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_comes_back_whole():
+    whole = record.make("an old man", "hat", 4294967295, 30, 3.5, "ddim")
+    assert record.read_record(whole) == (whole, [])
+    assert record.read_record(json.loads(record.as_text(whole))) == (whole, [])
+    assert record.read_record(None) == record.read_record("x") == (record.DEFAULT, [])
+    assert record.read_record({name: str(value) for name, value in whole.items()}) == (whole, [])  # as a link holds it
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"seed": "-1"}, "seed"),
+        ({"seed": "1e99"}, "seed"),
+        ({"seed": [3]}, "seed"),
+        ({"steps": "many"}, "steps"),
+        ({"guidance": "nan"}, "guidance"),
+        ({"sampler": "euler"}, "sampler"),
+        ({"sampler": None}, "sampler"),
+        ({"prompt": 7}, "prompt"),
+        ({"prompt": "x" * 3000}, "prompt"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_what_a_record_cannot_use_is_named_and_left_out(values, words):
+    found, ignored = record.read_record({"negative_prompt": "hat", **values})
+    assert found == {**record.DEFAULT, "negative_prompt": "hat"}
+    assert len(ignored) == 1 and words in ignored[0] and "\n" not in ignored[0]
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=20) | st.sampled_from(list(record.DEFAULT)),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()),
+    )
+)
+def test_any_record_is_read(values):
+    found, ignored = record.read_record(values)
+    assert list(found) == list(record.DEFAULT) and len(ignored) <= len(values)
+    assert record.read_record(found) == (found, [])
+
+
+# --- picker and words -------------------------------------------------------------------------------------------------
+
+
+def test_words_and_boxes_add_up():
+    assert picker.combined("", [], []) == "" and picker.combined(None, [], []) == ""
+    assert picker.combined("a woman", [], []) == "a woman"
+    assert picker.combined("", ["Smiling"], ["Eyeglasses"]) == "Photo of person smiling, no eyeglasses."
+    assert (
+        picker.combined(" ... ", ["Smiling"], []) == "Photo of person smiling."
+        and picker.combined("...", [], []) == "..."
+    )
+    assert picker.combined(" a woman. ", ["Smiling"], ["Eyeglasses"]) == "a woman, smiling, no eyeglasses."
+    with pytest.raises(InputError, match="contradict"):
+        picker.combined("free", ["Bald", "Bangs"], [])
+
+
+@given(st.sets(st.sampled_from(ATTRIBUTES), max_size=6), st.sets(st.sampled_from(ATTRIBUTES), max_size=6))
+def test_boxes_come_back_from_their_prompt(present, absent):
+    if attributes.conflict(present, absent):
+        return
+    prompt = picker.combined("", list(present), list(absent))
+    typed, found_present, found_absent = picker.parted(prompt)
+    assert typed == "" and (set(found_present), set(found_absent)) == (present, absent)
+
+
+def test_other_prompts_stay_words():
+    for prompt in ("a smiling woman", "a woman, smiling.", "Photo of person flying.", "Photo of person smiling, bald"):
+        assert picker.parted(prompt) == (prompt, [], [])
+
+
+@pytest.mark.parametrize(
+    "picks", [{"present": "Smiling"}, {"present": ["Flying"]}, {"absent": [3]}, {"present": [["Smiling"]]}]
+)
+def test_boxes_of_no_attribute_are_refused(picks):
+    with pytest.raises(InputError):
+        picker.chosen(picks)
+
+
+def test_presets_are_possible_faces():
+    for name, (present, absent) in picker.PRESETS.items():
+        assert attributes.conflict(present, absent) is None, name
+        assert set(present) | set(absent) <= set(ATTRIBUTES)
+    assert set(picker.FEMININE) | set(picker.MASCULINE) <= set(ATTRIBUTES)
+
+
+def test_the_picker_holds_every_attribute_and_its_other_names():
+    page = picker._html()
+    assert page.count('type="checkbox"') == len(ATTRIBUTES) == page.count('aria-pressed="false"')
+    assert all(f'data-name="{name}"' in page for name in ATTRIBUTES)
+    assert "spectacles" in picker._words("Eyeglasses") and "old" in picker._words("Young")
+
+
+def test_templates_hold_nothing_that_gradio_would_fill_in():
+    """gradio runs templates through Handlebars and as a JavaScript template string."""
+    templates = {path.name: path.read_text() for path in component.ASSETS.glob("*") if path.suffix in (".html", ".css")}
+    templates.pop("page.css")  # which is plain CSS
+    for name, text in {**templates, "picker": picker._html()}.items():
+        assert not [sign for sign in ("{{", "${", "`", "\\") if sign in text], name
+
+
+def test_what_the_page_reads_in_words(pipe):
+    assert words.read("", None) == {"prompt": ""}
+    found = words.read("a smiling woman", {"present": ["Wearing_Hat"], "absent": []})
+    assert found["prompt"] == "a smiling woman, wearing hat."
+    whole, typed = pipe.understood(found["prompt"]), pipe.understood("a smiling woman")
+    assert [chip["label"] for chip in found["chips"]] == [attributes.label(name) for name in whole.present] + [
+        attributes.lacking(name).capitalize() for name in whole.absent
+    ]
+    assert found["said"] == {"present": list(typed.present), "absent": list(typed.absent)}
+    assert "beginning" in words.read("smiling " * 500, None)["cut"]
+    assert "contradict" in words.read("", {"present": ["Bald", "Bangs"]})["warning"]
+
+
+@pytest.mark.parametrize("bad", [3, ["a"], {"a": 1}])
+def test_a_prompt_that_is_no_text(bad):
+    with pytest.raises(InputError, match="must be text"):
+        picker.combined(bad, [], [])
+
+
+def test_words_against_boxes_are_told():
+    said = {"present": {"Bald": 0.9}, "absent": {"Smiling": 0.8}}
+    assert "your words say one thing" in words.disagreement(said, ["Smiling"], [])
+    assert "your words say one thing" in words.disagreement(said, [], ["Bald"])
+    assert words.disagreement(said, ["Wavy_Hair"], []) == "Your words say bald, the boxes wavy hair: no face has both."
+    assert words.disagreement(said, ["Bald", "Male"], ["Smiling"]) == ""
+    for pair in CONFLICTS:
+        first, second = pair
+        assert words.disagreement({"present": {first: 1}, "absent": {}}, [second], [])
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+
+def test_sheets_lie_row_by_row():
+    faces = [np.full((64, 64, 3), value, np.uint8) for value in range(9)]
+    assert frames.sheet(faces)[::64, ::64, 0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert frames.sheet(faces[:1]).shape == (64, 64, 3)
+
+
+def test_influence_glows_over_a_grey_face():
+    quiet, loud = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    loud[10, 20] = 255
+    still, plain, lit = (frames.heat(frame(influence=influence)) for influence in (quiet, None, loud))
+    assert np.abs(still.astype(int) - plain).max() <= 1 and (plain[..., 0] == plain[..., 2]).all()
+    assert tuple(lit[10, 20]) == tuple(frames.HEAT[-1]) and (lit[11:] == still[11:]).all()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        3,
+        "",
+        "/etc/hostname",
+        str(ROOT / "assets" / "faces.png"),
+        "data:text/plain;base64,aGk=",
+        "data:image/png;base64,*",
+        "file:///etc/hostname",
+    ],
+)
+def test_a_browser_cannot_name_a_file_of_the_server(bad):
+    with pytest.raises(InputError, match="not an image"):
+        frames.read_face(frames.file_of(bad))
+
+
+def test_pictures_that_are_refused(tmp_path):
+    still, other = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "red")
+    for name in ("moving.png", "moving.webp"):
+        still.save(tmp_path / name, save_all=True, append_images=[other], duration=100)
+        with pytest.raises(InputError, match="animated"):
+            frames.read_picture(str(tmp_path / name))
+    Image.new("L", (5_000, 100)).save(tmp_path / "huge.png")
+    with pytest.raises(InputError, match="larger"):
+        frames.read_picture(str(tmp_path / "huge.png"))
+
+
+# --- decisions and what CLIP sees -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "seen, expected", [("0011", 2), ("1111", 0), ("1101", 3), ("1110", None), ("0000", None), ("1", 0)]
+)
+def test_decided_from_where_it_stays(seen, expected):
+    assert decided.decision([sign == "1" for sign in seen]) == expected
+
+
+def test_decisions_follow_the_scores(pipe):
+    history = [frame(index, 5) for index in range(1, 6)]
+    scores = pipe.attribute_scores(np.stack([one.denoised for one in history]))
+    for name in ("Male", "Smiling", "Blond_Hair"):
+        high = scores[:, ATTRIBUTES.index(name)] > 0.5
+        for should, as_wanted in ((True, high), (False, ~high)):
+            [found] = decided.decided(pipe, history, {name: should})
+            first = decided.decision(as_wanted)
+            assert found["step"] == (None if first is None else first + 1)
+    assert decided.decided(pipe, history, {}) == []
+    assert len(decided.decided(pipe, history, dict.fromkeys(ATTRIBUTES, True))) == decided.SHOWN
+
+
+def test_what_was_asked_for(pipe):
+    asked = decided.wanted(pipe, "a man", {"present": ["Bald"], "absent": ["Smiling"]})
+    said = pipe.understood("a man")
+    assert list(asked.items())[:2] == [("Bald", True), ("Smiling", False)]
+    assert set(asked) == {"Bald", "Smiling", *said.present, *said.absent}
+    assert decided.wanted(pipe, " ", None) == {}
+
+
+def test_what_clip_sees(pipe):
+    face = frames.png(noise(1))
+    found, _ = sees.look(
+        "",
+        {"present": ["Bald"], "absent": ["Smiling"]},
+        sent(image=face, labels=["a pop star", "a tired face"], others=[face, frames.png(noise(2))]),
+    )
+    assert [(bar["label"], bar["wanted"]) for bar in found["bars"][:2]] == [("Bald", "yes"), ("Smiling", "no")]
+    assert len(found["bars"]) == sees.BARS and all(0 <= bar["score"] <= 1 for bar in found["bars"])
+    rest = [bar["score"] for bar in found["bars"][2:]]
+    assert rest == sorted(rest, reverse=True)
+    assert [label["label"] for label in found["labels"]] == ["a pop star", "a tired face"]
+    assert found["alike"][0] == pytest.approx(1, abs=1e-3) and found["alike"][1] <= found["alike"][0]
+    for bad in (
+        {"image": "nonsense"},
+        {"image": face, "labels": ["x"] * 50},
+        {"image": face, "labels": "x"},
+        {"image": face, "others": [3]},
+        {"image": face, "others": 3},
+    ):
+        _, line = sees.look("", None, sent(**bad))
+        assert line["kind"] == "error" and "\n" not in line["text"]
+
+
+# --- one thing changed ------------------------------------------------------------------------------------------------
+
+NOW = record.make("a woman", "", 5, 3, 2.0, "ddim")
+
+
+def pixels(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_a_strip_has_the_face_itself_in_the_middle(pipe):
+    found, line = explore.strip(NOW, "Smiling")
+    assert line["kind"] == "" and [face["caption"] for face in found["faces"]] == ["-2", "-1", "as it is", "+1", "+2"]
+    faces = np.stack([pixels(face["image"]) for face in found["faces"]])
+    own = pipe.generate(["a woman"], [5], steps=3, sampler="ddim", guidance=2.0)[0]
+    assert np.array_equal(
+        faces, pipe.strengths("a woman", "Smiling", 5, explore.STRENGTHS, steps=3, sampler="ddim", guidance=2.0)
+    )
+    assert np.abs(faces[2].astype(int) - own).max() <= 2
+    assert [face["record"] for face in found["faces"]] == [
+        None,
+        None,
+        NOW,
+        None,
+        None,
+    ]  # the others no settings make again
+    assert explore.strip(None, "Smiling")[1]["kind"] == "error"
+    assert explore.strip(NOW, "Flying")[1]["kind"] == "error"
+    line = explore.strip({**NOW, "steps": explore.STEPS + 1}, "Smiling")[1]
+    assert line["kind"] == "error" and "101 steps" in line["text"]
+
+
+def test_a_sweep_can_be_made_again(pipe):
+    found, _ = explore.sweep(NOW)
+    for face in found["faces"]:
+        again, ignored = record.read_record(face["record"])
+        assert not ignored
+        prompt, seed = again.pop("prompt"), again.pop("seed")
+        [drawn] = pipe.generate([prompt], [seed], negative_prompts=[again.pop("negative_prompt")], **again)
+        assert np.abs(pixels(face["image"]).astype(int) - drawn).max() <= 2
+
+
+def test_a_walk_goes_to_what_was_asked(pipe):
+    found, _ = explore.walk(NOW, "an old man", "")
+    assert found["kind"] == "walk" and len(found["faces"]) == explore.WALK and "old man" in found["title"]
+    assert "from the face on screen to seed" in explore.walk(NOW, "", "")[0]["title"].lower()
+    assert "seed 9" in explore.walk(NOW, "", "9")[0]["title"]
+    assert explore.walk(NOW, "", "1.5")[1]["kind"] == "error"
+
+
+def test_faces_alike(pipe):
+    found, line = explore.alike(NOW, sent(image=frames.png(noise(3))))
+    assert line["kind"] == "" and len(found["faces"]) == explore.ALIKE
+    assert len({face["image"] for face in found["faces"]}) == explore.ALIKE
+    assert explore.alike(NOW, sent(image="/etc/hostname"))[1]["kind"] == "error"
+
+
+# --- exports ----------------------------------------------------------------------------------------------------------
+
+
+def wish(what: str, count: int = 1, steps: int = 5, **more) -> dict:
+    side = 64 * int(count**0.5)
+    return {
+        "what": what,
+        "image": frames.png(noise(0, side)),
+        "frames": [frames.jpeg(noise(index, side)) for index in range(steps)],
+        "record": NOW,
+        "settings": True,
+        "step": 3,
+        "count": count,
+        "seeds": list(range(5, 5 + count)),
+        **more,
+    }
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def test_a_picture_carries_its_settings_or_not(pipe):
+    name, data = exports.make(wish("png"))
+    assert name == "facet-5.png" and opened(data).size == (512, 512)
+    assert record.read_record(json.loads(opened(data).text["facet"])) == (NOW, [])
+    bare = opened(exports.make(wish("png", settings=False))[1])
+    assert not bare.text and np.array_equal(bare, opened(data))
+    assert opened(exports.make(wish("frame"))[1]).size == (64, 64)
+    assert exports.make(wish("png", count=4))[1][:4] == b"\x89PNG"
+
+
+def test_an_export_is_a_file_for_the_browser(pipe):
+    file, line = exports.export(sent(**wish("frame")))
+    assert line == {"text": "Saved as facet-5-step-3.png.", "kind": ""} and Path(file).name == "facet-5-step-3.png"
+    assert opened(Path(file).read_bytes()).size == (64, 64)
+
+
+def test_animations_hold_every_step_and_rest_on_the_last(pipe):
+    for what in ("webp", "gif"):
+        name, data = exports.make(wish(what))
+        image = opened(data)
+        assert name == f"facet-5.{what}" and image.n_frames == 5 and image.size == (256, 256)
+    assert opened(exports.make(wish("webp", steps=300))[1]).n_frames == exports.MOST_FRAMES
+    walk = {"what": "webp", "image": None, "frames": wish("webp")["frames"], "record": None}  # as the walk is sent
+    assert exports.make(walk)[0] == "facet-face.webp"
+
+
+def test_pixels_stay_sharp_squares_and_large_pictures_become_small(pipe):
+    sheet = noise(1, 192)  # nine faces
+    saved = np.asarray(opened(exports.make(wish("png", count=9, image=frames.png(sheet)))[1]))
+    assert np.array_equal(saved, sheet.repeat(2, 0).repeat(2, 1))
+    assert opened(exports.make(wish("webp", frames=[frames.png(sheet)] * 2))[1]).size == (384, 384)
+    for size in ((2000, 2000), (40, 500)):
+        assert opened(exports.make(wish("webp", frames=[frames.png(np.zeros((*size, 3), np.uint8))] * 2))[1]).size == (
+            256,
+            256,
+        )
+
+
+def test_film_strip(pipe):
+    assert opened(exports.make(wish("strip"))[1]).size == (5 * 256, 256)
+    assert opened(exports.make(wish("strip", steps=40))[1]).size == (8 * 256, 256)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_all_in_one_archive(pipe, count):
+    archive = zipfile.ZipFile(io.BytesIO(exports.make(wish("zip", count=count))[1]))
+    faces = {1: {"face-64.png", "face-512.png"}, 4: {f"face-{seed}.png" for seed in (5, 6, 7, 8)}}[count]
+    assert set(archive.namelist()) == {"settings.json", "steps.webp", "steps.png", *faces}
+    assert json.loads(archive.read("settings.json")) == NOW and archive.testzip() is None
+    if count == 4:
+        assert json.loads(opened(archive.read("face-7.png")).text["facet"])["seed"] == 7
+    bare = zipfile.ZipFile(io.BytesIO(exports.make(wish("zip", count=count, settings=False))[1]))
+    assert set(bare.namelist()) == {"steps.webp", "steps.png", *faces} and not any(
+        opened(bare.read(name)).text for name in faces
+    )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"what": "exe"},
+        {"what": ["png"]},
+        {"image": None},
+        {"image": "/etc/hostname"},
+        {"count": 5},
+        {"count": [1]},
+        {"what": "webp", "frames": []},
+        {"what": "gif", "frames": ["x"]},
+        {"what": "frame", "step": "3/../x"},
+        {"what": "zip", "count": 4, "seeds": [1]},
+        {"what": "zip", "count": 9, "image": frames.png(noise(0, 64)), "seeds": [0] * 9},
+    ],
+)
+def test_exports_that_are_refused_in_one_line(pipe, bad):
+    file, line = exports.export(sent(**{**wish("png"), **bad}))
+    assert line["kind"] == "error" and line["text"] and "\n" not in line["text"]
+
+
+# --- the badge --------------------------------------------------------------------------------------------------------
+
+
+def test_the_badge_says_what_the_weights_say():
+    info = {"images": 310000, "seconds": 5400, "device": "cpu"}
+    assert "310,000 images in 1.5 hours on a CPU" in badge.line(info, {})
+    info["hash"] = "5" * 16
+    report = {
+        "memorisation": {"pixels": {"generated_median": 41.2, "validation_median": 39.8}},
+        "weights": {"unet": {"hash": "5" * 16}},
+    }
+    assert "41 grey levels" in badge.line(info, report) and "40" in badge.line(info, report)
+    assert "grey levels" not in badge.line({**info, "hash": "6" * 16}, report)  # that was measured of other weights
+    assert badge.line({}, {}) == "" and "<script" not in badge.line({**info, "device": "<script>"}, {})
+
+
+def test_the_settings_of_a_record_are_the_pipelines(pipe):
+    assert isinstance(pipe, FacePipeline)
+    assert {name: record.DEFAULT[name] for name in ("steps", "sampler", "guidance")} == {
+        name: getattr(DEFAULTS, name) for name in ("steps", "sampler", "guidance")
+    }

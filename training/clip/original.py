@@ -1,0 +1,65 @@
+"""An original CLIP in the small one's place: its towers as they are, with a head that reads attributes.
+
+    python -m training.clip.train --clip ViT-B-32-quickgelu --pretrained openai
+
+Only the head is trained here, and the bias that turns a cosine into the odds that a face fits a text, which softmax-trained
+models lack. Everything after (embed, train-unet, the app) takes the file as it takes the bundled one.
+"""
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from model.attributes import ATTRIBUTES
+from model.clip import Clip
+from model.device import pick_device
+from training.clip.quality import satisfies, validate
+from training.core.loop import commit
+from training.data.captions import caption
+from training.data.prepare import Prepared
+
+FACES = 1024  # faces whose fit with captions sets the bias
+BATCH = 128  # captions a step
+LEARNING_RATE = 1e-3
+
+
+def fit(name: str, pretrained: str, prepared: Prepared, out: Path, steps: int = 1500, device: str = "auto") -> Clip:
+    """Fetch, fit the head for `steps` steps, write `out`. Raises InputError if open_clip cannot give the model."""
+    device = pick_device(device)
+    clip = Clip.from_open_clip(name, pretrained).to(device).requires_grad_(False)
+    clip.head.requires_grad_(True)
+    rows, rng = (~prepared.validation).nonzero().squeeze(1), Random(0)
+    attributes, frequency = prepared.attributes[rows], prepared.attributes[rows].float().mean(0).numpy()
+    optimizer = torch.optim.Adam(clip.head.parameters(), lr=LEARNING_RATE)
+    for _ in range(steps):
+        picks = [rng.randrange(len(rows)) for _ in range(BATCH)]
+        pairs = [caption(attributes[i].numpy(), frequency, rng) for i in picks]
+        stated = torch.from_numpy(np.stack([stated for _, stated in pairs])).to(device)
+        features = clip.encode_texts([text for text, _ in pairs]).clone()
+        loss = F.cross_entropy(clip.read(features).flatten(0, 1), (stated.long() + 1).flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    faces = clip.encode_images(prepared.images[rows[:FACES]])
+    odds = clip.towers.logit_scale.exp() * faces @ features.T
+    share = satisfies(attributes[:FACES], stated.cpu()).float().mean().item()  # of the pairs that fit
+    bias = -odds.quantile(1 - min(max(share, 0.01), 0.99)).item()  # so that as many count as fitting
+    clip.towers.logit_bias = torch.nn.Parameter(torch.tensor(bias, device=device), requires_grad=False)
+    clip.save(
+        out,
+        {
+            "kind": "clip",
+            "images": 0,
+            "pretrained": pretrained,
+            "device": device.type,
+            "data": prepared.hash,
+            "commit": commit(),
+            "attributes": list(ATTRIBUTES),
+            "validation": validate(clip, prepared),
+            "licence": "that of the original weights; the head: non-commercial research use",
+        },
+    )
+    return clip

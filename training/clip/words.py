@@ -1,0 +1,188 @@
+"""Train the text side of CLIP further, while its image side keeps still.
+
+    python -m training.clip.words --start-from runs/clip/clip.safetensors --prepared runs/prepared --out runs/words/clip.safetensors
+
+The faces' embeddings are finished (`python -m training.data.prepare embed`), so a step costs no image network, and texts, of
+which there are far more kinds than faces, get several times as many steps. Also the way to teach a finished CLIP new words: add
+them to model/wording.toml and run this; afterwards training/unet/transfer.py carries the U-Net over. The loss is train_clip's.
+"""
+
+import argparse
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attributes import ATTRIBUTES
+from model.clip import FIRST_KNOWN, UNKNOWN, Clip
+from model.device import pick_device
+from model.errors import FacetError, InputError
+from training.clip.quality import satisfies, validate
+from training.clip.train import known_tokens
+from training.core.loop import (
+    EMA,
+    Budget,
+    Log,
+    Progress,
+    Stop,
+    amp_dtype,
+    commit,
+    decay_groups,
+    descend,
+    rank_and_world,
+    run_steps,
+    seeded,
+    several_processes,
+)
+from training.data.captions import caption, statements
+from training.data.prepare import Prepared, load_prepared
+
+TABLE = "towers.text.token_embedding.weight"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; budgets are counted in captions."""
+
+    captions: int = 2_000_000  # the learning rate falls to 0 over these
+    batch: int = 128  # captions a step, besides the bare statements
+    faces: int = 512  # faces a step that all texts are compared with
+    learning_rate: float = 7e-4
+    weight_decay: float = 0.05
+    half_life: int = 20_000  # captions, of the running average of the weights
+    vocabulary: int = 100_000  # captions drawn to find the tokens that captions use
+    seed: int = 2
+
+
+RECIPES = {
+    "default": TrainConfig(),
+    "tiny": TrainConfig(captions=256, batch=16, faces=32, half_life=32, vocabulary=2000),
+}
+
+
+def with_tokens(clip: Clip, vocabulary: Tensor) -> Clip:
+    """The same CLIP over another token table, (K,) sorted ids; a token it did not know starts as the unknown one did."""
+    wider = Clip(replace(clip.config, tokens=len(vocabulary)), vocabulary)
+    state, row = clip.state_dict(), {token: FIRST_KNOWN + i for i, token in enumerate(clip.vocabulary.tolist())}
+    rows = list(range(FIRST_KNOWN)) + [row.get(token, UNKNOWN) for token in vocabulary.tolist()]
+    wider.load_state_dict(state | {TABLE: state[TABLE][rows], "vocabulary": vocabulary})
+    return wider
+
+
+def train(
+    prepared: Prepared,
+    start: Clip,
+    config: TrainConfig,
+    run: Path,
+    out: Path | None,
+    max_minutes: float,
+    device: str = "auto",
+    stop: Stop | None = None,
+) -> Clip:
+    """Train until the captions or the minutes are spent or `stop` is requested. Returns the averaged network.
+
+    Raises InputError if the prepared faces have no embeddings of this CLIP, FacetError if the loss is not a number.
+    """
+    if prepared.image_embeddings is None or prepared.clip != start.hash:
+        raise InputError(
+            "the prepared faces have no embeddings of this CLIP: run `python -m training.data.prepare embed`."
+        )
+    rank, world = rank_and_world(config.batch)
+    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
+    rows = (~prepared.validation).nonzero().squeeze(1)
+    attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
+    frequency = attributes.float().mean(0).numpy()
+    torch.manual_seed(config.seed)
+    clip = with_tokens(start, known_tokens(attributes.numpy(), config.vocabulary)).to(device).train()
+    clip.towers.visual.requires_grad_(False).eval()
+    learning = [p for p in clip.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(decay_groups(learning, config.weight_decay), betas=(0.9, 0.98))
+    ema, done, dtype = EMA(clip, config.half_life), Progress(), amp_dtype(device)
+
+    def learn(step: int) -> dict[str, float]:
+        rng = seeded(config.seed, rank, step)
+        picks = torch.randint(len(rows), (config.faces,))
+        pairs = [caption(row, frequency, rng) for row in attributes[picks[:share]].numpy()]
+        singles, what = statements(rng)
+        stated = torch.from_numpy(np.concatenate([np.stack([stated for _, stated in pairs]), what])).to(device)
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            texts = torch.cat(
+                [clip.text_features(clip.tokens(part)) for part in ([text for text, _ in pairs], singles)]
+            )
+            logits, read = clip.logits(faces[picks].to(device), texts), clip.read(texts)
+        fits = satisfies(attributes[picks].to(device), stated)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), fits.float()) + F.cross_entropy(
+            read.float().flatten(0, 1), (stated.long() + 1).flatten()
+        )
+        descend(optimizer, learning, loss)
+        ema.update(clip, config.batch)
+        return {"loss": loss.item()}
+
+    def save(finished: bool):
+        seen, figures = done.step * config.batch, validate(ema.network, prepared)
+        log.write(images=seen, seconds=done.seconds, **figures)
+        if out:
+            before = start.info.get("words", {})  # an earlier training of the words counts as well
+            ema.network.save(
+                out,
+                {name: value for name, value in start.info.items() if name != "hash"}
+                | {
+                    "words": {
+                        "captions": before.get("captions", 0) + seen,
+                        "seconds": before.get("seconds", 0) + round(done.seconds),
+                        "commit": commit(),
+                        "recipe": asdict(config),
+                    },
+                    "attributes": list(ATTRIBUTES),
+                    "validation": figures,
+                },
+            )
+
+    run_steps(
+        done,
+        Budget(config.captions, config.batch, max_minutes, config.learning_rate),
+        [optimizer],
+        learn,
+        save,
+        log,
+        device,
+        stop,
+    )
+    return ema.network
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.clip.words", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--start-from", type=Path, default=Path("weights/clip.safetensors"), help="the CLIP to go on from"
+    )
+    parser.add_argument(
+        "--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote, embedded by it"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/words/clip.safetensors"))
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/words"), help="where the log goes")
+    parser.add_argument("--recipe", choices=RECIPES, default="default")
+    parser.add_argument("--max-minutes", type=float, default=15.0)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    try:
+        with several_processes(), Stop() as stop:
+            train(
+                load_prepared(options.prepared),
+                Clip.from_file(options.start_from),
+                RECIPES[options.recipe],
+                options.state_dir,
+                options.out,
+                options.max_minutes,
+                options.device,
+                stop,
+            )
+    except FacetError as error:
+        raise SystemExit(f"train_words: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

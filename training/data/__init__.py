@@ -1,0 +1,1 @@
+"""From pictures and labels to what the networks are trained on."""

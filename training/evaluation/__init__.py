@@ -1,0 +1,1 @@
+"""Measuring what the networks can do; nothing here trains what it measures."""

@@ -1,0 +1,255 @@
+"""The tables of the model card, made from evaluation.json and put between two markers, so that both always agree."""
+
+from pathlib import Path
+
+from model.errors import InputError
+
+BEGIN, END = "<!-- evaluate:begin -->", "<!-- evaluate:end -->"
+KINDS = {"single": "one attribute", "three": "three attributes", "caption": "whole captions"}
+SPACES = {"pooled": "pooled features", "pixels": "root mean square, grey levels"}
+WANTED_SHARE = {"single": 0.90, "three": 0.75, "caption": 0.90}
+
+
+def check_card(path: Path) -> None:
+    """Raises InputError if there is a card without a place for the tables: before hours of measuring, not after."""
+    if path.is_file() and END not in path.read_text(encoding="utf-8").partition(BEGIN)[2]:
+        raise InputError(f"{path} has no lines {BEGIN} and {END}: the tables go between them.")
+
+
+def write_card(path: Path, tables: str) -> None:
+    """Put the tables between the markers of the card, if there is a card."""
+    if path.is_file():
+        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+        path.write_text(f"{before}{BEGIN}\n{tables}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def card(report: dict) -> str:
+    """A report of training/evaluation/evaluate.py as Markdown. What was not measured is left out."""
+    size, settings = report["size"], ", ".join(f"{name} {value}" for name, value in report["settings"].items())
+    sets = f"{size['sets']} sets" if size["sets"] > 1 else "One set"
+    parts = [
+        f"{sets} of {size['count']} faces from captions of validation faces, at the defaults ({settings}).",
+        *(make(report) for make in (goals_table, distances_table, distances_note, adherence_table, attributes_table)),
+    ]
+    optional = {"memorisation": copies_table, "diversity": diversity_note, "loss_by_noise": loss_table}
+    parts += [make(report[key]) for key, make in optional.items() if report.get(key)]
+    parts += [clip_note(report), inception_note(report.get("inception_fid"))]
+    return "\n\n".join(parts)
+
+
+def goals(report: dict) -> list[tuple[str, float, str, bool]]:
+    """What was to be reached: (what, measured, wanted, whether it is)."""
+    found = []
+    if "scale" in report:
+        on_gpu = report["weights"]["unet"].get("device") == "cuda"
+        words = "half of that of real faces at JPEG quality 20" if on_gpu else "real faces at JPEG quality 20"
+        for name in ("pooled", "spatial"):
+            wanted = report["scale"]["at JPEG quality 20"][name]["mean"] * (0.5 if on_gpu else 1)
+            value = report["frechet"][name]["mean"]
+            found.append((f"Fréchet distance, {name}", value, f"at most {wanted:.2f} ({words})", value <= wanted))
+    if "beside_validation" in report:
+        value = report["beside_validation"]["generated"]["recall"]["mean"]
+        found.append(("recall", value, "at least 0.70", value >= 0.7))
+    if "clip_on_faces" in report:
+        faces = report["clip_on_faces"]
+        found.append(
+            (
+                "CLIP's zero-shot margin, of the judge's",
+                faces["share_of_margin"],
+                "at least 0.85",
+                faces["share_of_margin"] >= 0.85,
+            )
+        )
+        found.append(
+            ("CLIP's retrieval, precision at 10", faces["retrieval"], "at least 0.60", faces["retrieval"] >= 0.6)
+        )
+    for name in ("precision", "recall", "order", "filler"):
+        value = report["understanding"][name]
+        found.append((f"CLIP's understanding of words, {name}", value, "at least 0.90", value >= 0.9))
+    for kind, wanted in WANTED_SHARE.items():
+        value = report["adherence"][kind]["share_of_margin"]
+        found.append(
+            (f"adherence, {KINDS[kind]}", value, f"at least {wanted:.2f} of the judge's margin", value >= wanted)
+        )
+    if "ddpm_100" in report:
+        for name in ("pooled", "spatial"):
+            defaults, ddpm = (report["ddpm_100"][sampling][name]["mean"] for sampling in ("defaults", "ddpm_100"))
+            found.append(
+                (
+                    f"Fréchet distance, {name}: the defaults' / that of 100 steps of DDPM",
+                    defaults / ddpm,
+                    "at most 1.10",
+                    defaults <= 1.1 * ddpm,
+                )
+            )
+    for space, figures in report.get("memorisation", {}).items():
+        found.append(
+            (
+                f"no copies: lowest percentile of generated / of validation, {SPACES[space]}",
+                figures["ratio"],
+                "at least 0.95",
+                figures["ratio"] >= 0.95,
+            )
+        )
+    return found
+
+
+def goals_table(report: dict) -> str:
+    rows = [(what, f"{value:.3g}", wanted, "yes" if held else "no") for what, value, wanted, held in goals(report)]
+    return _table(("goal", "measured", "wanted", "reached"), rows)
+
+
+def distances_table(report: dict) -> str:
+    """Generated faces, the floor and the scale, a row each."""
+    beside, scale = report.get("beside_validation", {}), report.get("scale", {})
+    faces = [("**generated**", report["frechet"], beside.get("generated", {}))]
+    faces += [
+        (f"real, {name}", found, beside.get("floor", {}) if name == "as they are" else {})
+        for name, found in scale.items()
+        if name not in ("count", "sources")
+    ]
+    rows = [
+        (
+            name,
+            _cell(distances["pooled"]),
+            _cell(distances["spatial"]),
+            _cell(others.get("kernel"), 1000),
+            _cell(others.get("precision")),
+            _cell(others.get("recall")),
+        )
+        for name, distances, others in faces
+    ]
+    return _table(("faces", "Fréchet, pooled", "Fréchet, spatial", "kernel x 1000", "precision", "recall"), rows)
+
+
+def distances_note(report: dict) -> str:
+    """What the table of distances means, and how far apart the two kinds of sources are."""
+    scale = report.get("scale", {})
+    note = ("Mean ± standard deviation over the sets. " if report["size"]["sets"] > 1 else "") + (
+        "Fréchet distances are to all training faces, in features of the frozen "
+        f"judge ({report['weights']['judge']['hash']}); the other three are beside as many validation faces."
+    )
+    if scale:
+        note += (
+            f" Real faces are {scale['count']} validation faces a set, which no network was trained on; only the floor's kernel "
+            "distance, precision and recall are of training faces, since they are beside the validation faces."
+        )
+    if "sources" in scale:
+        told = ", ".join(
+            f"{name} {found['pooled']['mean']:.2f} / {found['spatial']['mean']:.2f}"
+            for name, found in scale["sources"].items()
+            if name != "count"
+        )
+        note += (
+            f" By source, {scale['sources']['count']} real faces each, pooled / spatial: {told}. "
+            "Faces are drawn with the look of full-size sources."
+        )
+    return note
+
+
+def adherence_table(report: dict) -> str:
+    rows = [
+        (
+            KINDS[kind],
+            figures["faces"],
+            f"{figures['balanced_accuracy']:.3f}",
+            f"{figures['judge_on_real']:.3f}",
+            _cell({"mean": figures["share_of_margin"], "spread": figures.get("spread")}),
+        )
+        for kind, figures in report["adherence"].items()
+    ]
+    return _table(
+        ("prompts", "faces", "balanced accuracy", "the judge's on real faces", "share of its margin over 0.5"), rows
+    )
+
+
+def attributes_table(report: dict) -> str:
+    real = report["weights"]["judge"]["validation"]["balanced_accuracy"]
+    found = sorted(report["adherence"]["single"]["attributes"].items(), key=lambda item: -item[1])
+    table = _table(
+        ("attribute", "generated", "real"), [(name, f"{value:.2f}", f"{real[name]:.2f}") for name, value in found]
+    )
+    return (
+        "<details><summary>Balanced accuracy of every attribute, on faces generated from it alone and on real faces"
+        f"</summary>\n\n{table}\n\n</details>"
+    )
+
+
+def copies_table(found: dict) -> str:
+    rows = [
+        [SPACES[space]]
+        + [
+            f"{figures[f'{kind}_{name}']:.3g}"
+            for kind in ("generated", "validation")
+            for name in ("first_percentile", "median")
+        ]
+        for space, figures in found.items()
+    ]
+    return _table(
+        (
+            "distance to the nearest training face or its mirror image",
+            "generated, 1st percentile",
+            "median",
+            "validation, 1st percentile",
+            "median",
+        ),
+        rows,
+    )
+
+
+def diversity_note(found: dict) -> str:
+    least = sorted(found["attributes"].items(), key=lambda item: item[1])[:3]
+    return (
+        f"Faces of one prompt spread {found['ratio']:.2f} times as far as real faces that share its attribute (mean distance of "
+        f"two, pooled features); least for {', '.join(f'{name} ({ratio:.2f})' for name, ratio in least)}."
+    )
+
+
+def clip_note(report: dict) -> str:
+    """What CLIP understands of words and sees in faces."""
+    words, faces = report["understanding"], report.get("clip_on_faces", {})
+    note = (
+        f"**CLIP.** Of {words['prompts']} prompts written by hand without sight of the table of words, its head reads the attributes "
+        f"with precision {words['precision']:.2f} and recall {words['recall']:.2f} (of {words['first_prompts']['prompts']} earlier "
+        f"ones, whose misses led to new words: {words['first_prompts']['precision']:.2f} and "
+        f"{words['first_prompts']['recall']:.2f}). The mean cosine of a list of three attributes to its reverse is "
+        f'{words["order"]:.2f}, to itself amid words that say nothing {words["filler"]:.2f}; "x, no y" and "no x, y" are both '
+        f"read right for {words['scope']:.0%} of the pairs."
+    )
+    if faces:
+        note += (
+            f" On validation faces, prompts alone classify the 40 attributes with a balanced accuracy of {faces['zero_shot']:.3f}, "
+            f"{faces['share_of_margin']:.0%} of the margin over 0.5 of the judge ({faces['judge']:.3f}), which was trained on the "
+            f"labels. Of the ten faces among 1,000 that fit a caption of three attributes best, {faces['retrieval']:.0%} are right."
+        )
+    return note
+
+
+def inception_note(found: dict | None) -> str:
+    if not found:
+        return (
+            "Inception FID: not measured (`make evaluate` with `ARGS=--inception` does; its weights are not bundled)."
+        )
+    return (
+        f"Inception FID to the {found['photographs']:,} training faces: {found['generated']:.1f} for {found['faces']:,} generated faces, "
+        f"{found['real']:.1f} for as many validation faces (it grows as the count falls; the literature's is of 50,000)."
+    )
+
+
+def loss_table(found: dict) -> str:
+    rows = [(f"loss, {name} faces", *(f"{loss:.3f}" for loss in found[name])) for name in ("training", "validation")]
+    return _table(("noise level, t up to", *(f"{t:g}" for t in found["t"])), rows)
+
+
+def _table(heading, rows) -> str:
+    """Markdown: a heading and rows of as many cells."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+
+
+def _cell(figure: dict | None, times: float = 1) -> str:
+    """`12.34 ± 0.45`; the spread is left out where there is one set only. Empty for None."""
+    if not figure:
+        return ""
+    spread = f" ± {times * figure['spread']:.2f}" if figure["spread"] is not None else ""
+    return f"{times * figure['mean']:.2f}{spread}"

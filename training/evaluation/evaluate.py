@@ -1,0 +1,296 @@
+"""What the committed weights can do, measured at the shipped defaults.
+
+    python -m training.evaluation.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
+    python -m training.evaluation.evaluate --prepared runs/prepared        and what does: a few more; --ddpm another half an hour
+    python -m training.evaluation.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
+    python -m training.evaluation.evaluate --grid assets/faces.png         only the README's grid of faces; free-text.png and unseen.png beside it
+
+The judge (training/evaluation/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it carries the
+statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in files
+(training/data/prompts.py): captions of validation faces, each attribute alone, and sets of three attributes.
+
+Writes evaluation.json beside the weights and the tables between the markers of the model card there (training/evaluation/card.py).
+Faces are kept in runs/evaluate/, so a second run, or one after an interruption, goes on where it was.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from model.attributes import ATTRIBUTES
+from model.clip import Clip
+from model.errors import FacetError, InputError, WeightsError
+from model.pipeline import DEFAULTS, FacePipeline
+from training.clip.quality import steadiness, understanding, validate
+from training.core.loop import contact_sheet
+from training.data.prepare import Prepared, load_prepared
+from training.data.prompts import CAPTIONS, FIRST, THREES, UNDERSTANDING, read_prompts
+from training.evaluation.adherence import adherence, single_prompts
+from training.evaluation.card import card, check_card, write_card
+from training.evaluation.fidelity import (
+    CACHE,
+    Photographs,
+    beside_validation,
+    diversity,
+    draw,
+    face_seeds,
+    fidelity,
+    loss_by_noise,
+    memorisation,
+    scale,
+    summary,
+    to_training,
+)
+from training.evaluation.inception import inception, inception_fid
+from training.evaluation.judge import Judge
+
+GRID_PROMPTS = (
+    "a smiling woman with blond hair",
+    "a man with a beard",
+    "a young woman with brown hair and bangs",
+    "an old man with gray hair",
+    "a smiling man with black hair",
+    "a woman with black hair, not smiling",
+    "a man wearing glasses",
+    "",
+)
+GRID_SEEDS = tuple(range(1, 9))
+FREE_TEXT = (
+    "a cheerful grandmother with white hair and glasses",
+    "dude in a baseball cap",
+    "blonde lady, red lipstick, big smile",
+    "he is bald and has a goatee",
+    "a serious businessman in a tie",
+    "young woman with a fringe, no earrings",
+    "man with stubble and bushy eyebrows",
+    "smilng girl with curly brown hair",
+    "an old man, no hat, grey beard",
+    "she wears sunglasses and a necklace",
+    "chubby guy with a double chin",
+    "pale woman with jet-black straight hair",
+    "a gentleman with a moustache, in the rain",
+    "rosy cheeks, blond, laughing",
+    "someone with a receding hairline",
+    "glasses, no beard, not smiling",
+    "a bearded fellow without glasses",
+    "heavy makeup and high cheekbones",
+    "a man who isn't young",
+    "astronaut riding a horse",
+)
+FREE_SEEDS = (1, 2, 3)
+UNSEEN = 64  # captions of validation faces, one face of each
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many faces to look at. Distances depend on the count, so only equal sizes compare."""
+
+    count: int = 900  # faces of a set, one per caption
+    sets: int = 3  # sets, with a seed each
+    each: int = 20  # faces for, and against, each single attribute
+    threes: int = 640  # faces of three attributes
+    loss: int = 256  # faces of each kind for the loss by noise level
+
+
+SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
+NEED_PHOTOGRAPHS = ("beside_validation", "clip_on_faces", "memorisation", "diversity", "loss_by_noise")
+
+
+def measure(
+    pipe: FacePipeline,
+    judge: Judge,
+    size: Size,
+    prepared: Prepared | None = None,
+    ddpm: bool = False,
+    cache: Path = CACHE,
+    fid_network: nn.Module | None = None,
+) -> dict:
+    """Everything that is to be known about these weights, as JSON's types.
+
+    :param prepared: real faces, for the floor and scale of the distances and for what stands in NEED_PHOTOGRAPHS.
+    :param ddpm:     also draw the first set by 100 steps of DDPM, which takes eight times as long as a set.
+    :param fid_network: Inception, for its FID where there are real faces (see training/evaluation/inception.py).
+    """
+    on_real = known_accuracy(judge)
+    captions, stated = prompts_of(CAPTIONS, size.count)
+    threes, stated_by_three = prompts_of(THREES, size.threes)
+    singles = [prompt for prompt in single_prompts() for _ in range(size.each)]
+
+    sets = [draw(pipe, captions, face_seeds(seed, size.count), cache) for seed in range(1, size.sets + 1)]
+    single_faces = draw(pipe, [text for text, _ in singles], face_seeds(0, size.each) * (2 * len(ATTRIBUTES)), cache)
+    three_faces = draw(pipe, threes, face_seeds(0, size.threes), cache)
+    looks = [judge.look(faces) for faces in sets]
+
+    caption_sets = [adherence(look["logits"] > 0, stated, on_real) for look in looks]
+    by_caption = adherence(
+        np.concatenate([look["logits"] > 0 for look in looks]), np.tile(stated, (size.sets, 1)), on_real
+    )
+    report = {
+        "settings": asdict(DEFAULTS),
+        "size": asdict(size),
+        "weights": {
+            name: {key: value for key, value in part.info.items() if key != "attributes"}
+            for name, part in (("clip", pipe.clip), ("unet", pipe.unet), ("srresnet", pipe.upscaler), ("judge", judge))
+        },
+        "frechet": to_training(judge, looks),
+        "adherence": {
+            "single": adherence(judge.look(single_faces)["logits"] > 0, np.stack([row for _, row in singles]), on_real),
+            "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
+            "caption": by_caption | {"spread": summary([found["share_of_margin"] for found in caption_sets])["spread"]},
+        },
+        "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING))
+        | steadiness(pipe.clip, stated_by_three)
+        | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))},
+    }
+    if ddpm:
+        report["ddpm_100"] = {
+            "defaults": to_training(judge, looks[:1]),
+            "ddpm_100": fidelity(pipe, judge, captions, [1], cache, steps=100, sampler="ddpm"),
+        }
+    if prepared:
+        photographs = Photographs.of(judge, prepared, cache)
+        stating = {name: single_faces[2 * i * size.each :][: size.each] for i, name in enumerate(ATTRIBUTES)}
+        report |= {
+            "scale": scale(judge, photographs, size.count, size.sets),
+            "beside_validation": beside_validation(photographs, looks),
+            "memorisation": memorisation(judge, photographs, np.concatenate(sets)),
+            "diversity": diversity(judge, photographs, stating),
+            "clip_on_faces": clip_on_faces(pipe.clip, judge, prepared),
+            "loss_by_noise": loss_by_noise(pipe, prepared, size.loss),
+        }
+        if fid_network:
+            report["inception_fid"] = inception_fid(
+                fid_network, np.concatenate(sets), photographs.faces, photographs.training
+            )
+    return json.loads(json.dumps(report))  # a tuple among the settings comes back from the file as a list
+
+
+def known_accuracy(judge: Judge) -> dict[str, float]:
+    """Attribute -> the judge's balanced accuracy on real validation faces, where they had faces of both kinds."""
+    rates = judge.info.get("validation", {}).get("balanced_accuracy", {})
+    known = {name: rate for name, rate in rates.items() if np.isfinite(rate)}
+    if not known:
+        raise WeightsError("the judge was never measured on real faces: train it again with validation faces at hand.")
+    return known
+
+
+def prompts_of(path: Path, count: int) -> tuple[list[str], np.ndarray]:
+    """The first `count` prompts of a file, and what they state: (count, 40)."""
+    prompts = read_prompts(path)
+    if not 1 < count <= len(prompts):
+        raise InputError(f"{path.name} serves for 2 to {len(prompts)} faces, not {count}.")
+    return [text for text, _ in prompts[:count]], np.stack([row for _, row in prompts[:count]])
+
+
+def clip_on_faces(clip: Clip, judge: Judge, prepared: Prepared) -> dict[str, float]:
+    """CLIP on validation faces (see clip_quality.validate), and how near prompts alone come to the judge, which had the labels."""
+    figures, real = validate(clip, prepared), float(np.mean(list(known_accuracy(judge).values())))
+    return {name: round(value, 4) for name, value in figures.items()} | {
+        "judge": round(real, 4),
+        "share_of_margin": round((figures["zero_shot"] - 0.5) / (real - 0.5), 4),
+    }
+
+
+def keep(report: dict, before: dict) -> dict:
+    """Take over from an earlier report what this run did not measure again and what still holds.
+
+    The scale holds for the same judge and size; the rest for the same CLIP, U-Net and settings as well.
+    """
+
+    def same(*networks: str) -> bool:
+        return before.get("size") == report["size"] and all(
+            before["weights"].get(name, {}).get("hash") == report["weights"][name]["hash"] for name in networks
+        )
+
+    kept = ("scale",) if same("judge") else ()
+    if same("judge", "clip", "unet") and before["settings"] == report["settings"]:
+        kept += ("ddpm_100", "inception_fid", *NEED_PHOTOGRAPHS)
+    return {key: before[key] for key in kept if key in before} | report
+
+
+def every_seed(prompts: Sequence[str], seeds: Sequence[int]) -> tuple[list[str], list[int]]:
+    """Every prompt with every seed, the seeds of a prompt in a row: what to give to `generate`."""
+    return [prompt for prompt in prompts for _ in seeds], list(seeds) * len(prompts)
+
+
+def grid(pipe: FacePipeline, path: Path, prompts: Sequence[str], seeds: Sequence[int], columns: int) -> None:
+    """A PNG of a face for each prompt and seed (equally many) at the defaults, row by row."""
+    sheet = contact_sheet(pipe.generate(prompts, seeds), columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.evaluation.evaluate", description=__doc__.split("\n")[0])
+    parser.add_argument("--weights", type=Path, default=Path("weights"))
+    parser.add_argument("--judge", type=Path, help="the judge's file, if it is not among the weights")
+    parser.add_argument("--prepared", type=Path, help="what training.data.prepare wrote, for what needs photographs")
+    parser.add_argument("--ddpm", action="store_true", help="compare with 100 steps of DDPM (long)")
+    parser.add_argument(
+        "--inception",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="with --prepared, Inception FID too: by the weights in FILE, else fetched",
+    )
+    parser.add_argument("--quick", action="store_true", help="a few faces, to see that everything runs")
+    for name in ("count", "sets", "each", "threes"):
+        parser.add_argument(f"--{name}", type=int, help=f"{getattr(Size(), name)} unless told (see Size)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
+    parser.add_argument(
+        "--grid", type=Path, help="only write the grid of faces to this PNG, and free-text.png and unseen.png beside it"
+    )
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}
+    try:
+        pipe = FacePipeline.from_pretrained(options.weights, options.device)
+        if options.grid:
+            grid(pipe, options.grid, *every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))
+            grid(
+                pipe,
+                options.grid.with_name("free-text.png"),
+                *every_seed(FREE_TEXT, FREE_SEEDS),
+                columns=4 * len(FREE_SEEDS),
+            )
+            grid(
+                pipe,
+                options.grid.with_name("unseen.png"),
+                prompts_of(CAPTIONS, UNSEEN)[0],
+                face_seeds(1, UNSEEN),
+                columns=8,
+            )
+            return
+        check_card(options.weights / "README.md")
+        judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)
+        prepared = load_prepared(options.prepared) if options.prepared else None
+        if options.inception is not None and not prepared:
+            raise InputError("Inception FID is a distance to photographs: name them by --prepared (DATA=... for make).")
+        file = Path(options.inception) if options.inception else None
+        fid_network = None if options.inception is None else inception(file, pipe.device)
+        report = measure(
+            pipe,
+            judge,
+            replace(SIZES["quick" if options.quick else "full"], **given),
+            prepared,
+            options.ddpm,
+            options.cache,
+            fid_network,
+        )
+    except FacetError as error:
+        raise SystemExit(f"evaluate: {error}") from error
+    path = options.weights / "evaluation.json"
+    report = keep(report, json.loads(path.read_text())) if path.is_file() else report
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    write_card(options.weights / "README.md", card(report))
+    print(card(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""Generated faces beside real ones, in the eyes of the frozen judge (training/evaluation/judge.py).
+
+Drawing is what takes time, so `draw` keeps every hundred faces on disk: an evaluation that was stopped goes on. What the
+judge reports of a set of faces (`Judge.look`) is called its looks here: arrays "pooled", "spatial" and "logits".
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.transforms.functional import gaussian_blur
+from tqdm import tqdm
+
+import model
+from model.attributes import ATTRIBUTES
+from model.diffusion import training_pair
+from model.pipeline import DEFAULTS, FacePipeline
+from model.settings import STUDENT
+from training.data.captions import caption
+from training.data.prepare import Prepared
+from training.evaluation.distances import frechet_from_samples, kernel_distance, nearest, precision_recall, spread
+from training.evaluation.judge import FEATURES, Judge
+from training.unet.train import to_network
+
+CACHE = Path("runs/evaluate")
+CHUNK = 96  # faces in one file of the cache
+CODE = (
+    "pipeline.py",
+    "sampler.py",
+    "diffusion.py",
+    "unet.py",
+    "clip.py",
+)  # what makes a face besides weights and settings
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def draw(
+    pipe: FacePipeline, prompts: Sequence[str], seeds: Sequence[int], cache: Path = CACHE, **settings
+) -> np.ndarray:
+    """`pipe.generate`, with a cache on disk under the hash of weights, code, settings, prompts and seeds."""
+    code = hashlib.sha256(b"".join((Path(model.__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
+    network = pipe.student if settings.get("sampler") == STUDENT else pipe.unet
+    maker = [pipe.clip.hash, network.info["hash"], code, {**asdict(DEFAULTS), **settings}]
+    cache.mkdir(parents=True, exist_ok=True)
+    faces = []
+    for start in tqdm(range(0, len(prompts), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):
+        part = list(prompts[start : start + CHUNK]), list(seeds[start : start + CHUNK])
+        path = cache / f"{hashlib.sha256(json.dumps([maker, part]).encode()).hexdigest()[:24]}.npy"
+        if not path.is_file():
+            temporary = path.with_suffix(".tmp")
+            with temporary.open("wb") as file:
+                np.save(file, pipe.generate(*part, **settings))
+            os.replace(temporary, path)
+        faces.append(np.load(path))
+    return np.concatenate(faces)
+
+
+def face_seeds(seed: int, count: int) -> list[int]:
+    """The seeds of the faces of one set."""
+    return list(range(100_000 * seed, 100_000 * seed + count))
+
+
+# --- distances that need no photographs -------------------------------------------------------------------------------
+
+
+def fidelity(
+    pipe: FacePipeline, judge: Judge, captions: Sequence[str], seeds: Sequence[int], cache: Path = CACHE, **settings
+) -> dict[str, dict]:
+    """Fréchet distances of generated faces, under any steps, sampler or guidance; one set of faces per seed.
+
+    Returns "pooled" and "spatial", each a `summary` over the sets.
+    """
+    sets = [draw(pipe, captions, face_seeds(seed, len(captions)), cache, **settings) for seed in seeds]
+    return to_training(judge, [judge.look(faces) for faces in sets])
+
+
+def to_training(judge: Judge, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
+    """Fréchet distances of sets of faces to all training faces: "pooled" and "spatial", each a `summary` over the sets."""
+    found = {}
+    for name in FEATURES:
+        mean, covariance = (getattr(judge, f"{name}_{part}").cpu().numpy() for part in ("mean", "covariance"))
+        found[name] = summary([frechet_from_samples(look[name], mean, covariance) for look in looks])
+    return found
+
+
+def summary(values: Sequence[float]) -> dict:
+    """Mean over the sets, and their standard deviation as "spread" (None for a single set)."""
+    values = np.asarray(values, np.float64)
+    return {"mean": digits(values.mean()), "spread": digits(values.std(ddof=1)) if len(values) > 1 else None}
+
+
+def digits(value: float) -> float:
+    """Five significant digits are enough for a report."""
+    return float(f"{value:.5g}")
+
+
+# --- photographs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Real faces and the judge's looks at them."""
+
+    training: np.ndarray  # (N, 64, 64, 3) uint8
+    training_pooled: np.ndarray  # (N, 256)
+    faces: np.ndarray  # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
+    # U-Net and the judge's statistics know faces and mirror images alike
+    looks: dict[str, np.ndarray]
+    attributes: np.ndarray  # (M, 40) bool
+    squashed: np.ndarray  # (M,) bool, from a small squashed JPEG
+    data: str  # the prepared set's hash
+
+    @classmethod
+    def of(cls, judge: Judge, prepared: Prepared, cache: Path = CACHE) -> "Photographs":
+        held_out = prepared.validation
+        training, faces = prepared.images[~held_out].numpy(), prepared.images[held_out].numpy()
+        faces[::2] = faces[::2, :, ::-1].copy()
+        path = cache / f"training-{prepared.hash}-{judge.info.get('hash', '')}.npy"
+        if not path.is_file():
+            cache.mkdir(parents=True, exist_ok=True)
+            np.save(path, judge.look(training)["pooled"])
+        return cls(
+            training,
+            np.load(path),
+            faces,
+            judge.look(faces),
+            prepared.attributes[held_out].numpy(),
+            prepared.squashed[held_out].numpy(),
+            prepared.hash,
+        )
+
+
+def blurred(faces: np.ndarray) -> np.ndarray:
+    """By a Gaussian with a standard deviation of 1 px."""
+    return gaussian_blur(torch.as_tensor(faces).permute(0, 3, 1, 2), 9, 1.0).permute(0, 2, 3, 1).numpy()
+
+
+def compressed(faces: np.ndarray) -> np.ndarray:
+    """Through JPEG at quality 20."""
+
+    def through(face: np.ndarray) -> np.ndarray:
+        file = io.BytesIO()
+        Image.fromarray(face).save(file, "JPEG", quality=20)
+        return np.asarray(Image.open(file))
+
+    return np.stack([through(face) for face in faces])
+
+
+def noisy(faces: np.ndarray) -> np.ndarray:
+    """With Gaussian noise of 12 grey levels."""
+    noise = np.random.default_rng(12).normal(0, 12, faces.shape)
+    return (faces + noise).round().clip(0, 255).astype(np.uint8)
+
+
+SCALE = {"blurred by 1 px": blurred, "at JPEG quality 20": compressed, "with noise of 12 grey levels": noisy}
+
+
+def scale(judge: Judge, photographs: Photographs, count: int, sets: int) -> dict:
+    """What the distances mean: those of validation faces as they are (the floor), damaged, and of each kind of source.
+
+    As many faces in a set as generated ones (`count`, or all there are). The kinds are compared at a count of their own,
+    that of the rarer kind, with their own floor.
+    """
+
+    def at(looks: dict[str, np.ndarray], rows: np.ndarray, count: int) -> dict:
+        picks = [np.random.default_rng(seed).permutation(rows)[:count] for seed in range(sets)]
+        return to_training(judge, [{name: looks[name][pick] for name in FEATURES} for pick in picks])
+
+    everyone, looks = np.arange(len(photographs.faces)), photographs.looks
+    found = {"count": min(count, len(everyone)), "as they are": at(looks, everyone, count)}
+    found |= {name: at(judge.look(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()}
+    kinds = {
+        "small squashed JPEGs": np.flatnonzero(photographs.squashed),
+        "full-size sources": np.flatnonzero(~photographs.squashed),
+    }
+    fewest = min(count, *map(len, kinds.values()))
+    if fewest > 1:
+        found["sources"] = {"count": fewest, "both": at(looks, everyone, fewest)}
+        found["sources"] |= {name: at(looks, rows, fewest) for name, rows in kinds.items()}
+    return found
+
+
+def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
+    """Kernel distance, precision and recall of each generated set against as many validation faces.
+
+    "floor" holds the same for training faces in the generated ones' place.
+    """
+    found = {"generated": [], "floor": []}
+    for seed, look in enumerate(looks):
+        rng = np.random.default_rng(seed)
+        real = rng.permutation(photographs.looks["pooled"])[: len(look["pooled"])]
+        others = {
+            "generated": look["pooled"][: len(real)],
+            "floor": rng.permutation(photographs.training_pooled)[: len(real)],
+        }
+        for name, features in others.items():
+            found[name].append((kernel_distance(features, real), *precision_recall(real, features)))
+    return {
+        name: {part: summary(column) for part, column in zip(("kernel", "precision", "recall"), zip(*rows))}
+        for name, rows in found.items()
+    }
+
+
+# --- copies and sameness ----------------------------------------------------------------------------------------------
+
+
+def memorisation(judge: Judge, photographs: Photographs, generated: np.ndarray) -> dict[str, dict]:
+    """Distance to the nearest training face, of generated and of validation faces, in the judge's eyes and in grey levels.
+
+    A copy would be far nearer than any validation face is: so the lowest percentiles are compared. Every face is looked up
+    as it is and mirrored.
+    """
+    found = {}
+    of_generated, of_validation = (
+        nearest_training(judge, photographs, faces) for faces in (generated, photographs.faces)
+    )
+    for space in of_generated:
+        made, real = of_generated[space], of_validation[space]
+        found[space] = {
+            f"{kind}_{name}": digits(np.percentile(values, percentile))
+            for kind, values in (("generated", made), ("validation", real))
+            for name, percentile in (("first_percentile", 1), ("median", 50))
+        }
+        found[space]["ratio"] = digits(np.percentile(made, 1) / np.percentile(real, 1))
+    return found
+
+
+def nearest_training(judge: Judge, photographs: Photographs, faces: np.ndarray) -> dict[str, np.ndarray]:
+    """(N, 64, 64, 3) uint8 -> "pooled" (N,), distance in the pooled features; "pixels" (N,), root mean square in grey levels."""
+    both = np.concatenate([faces, faces[:, :, ::-1]])
+    found = {
+        "pooled": nearest(judge.look(both)["pooled"], photographs.training_pooled),
+        "pixels": nearest(both, photographs.training) / np.prod(faces.shape[1:]) ** 0.5,
+    }
+    return {space: distances.reshape(2, -1).min(0) for space, distances in found.items()}
+
+
+def diversity(judge: Judge, photographs: Photographs, faces: dict[str, np.ndarray], most: int = 200) -> dict:
+    """Spread (mean distance of two faces, pooled features) within one prompt, beside real faces that share its attribute.
+
+    :param faces: attribute -> faces drawn from one prompt that states it.
+    :return:      mean spread of both, and the ratio per attribute: 1 is as different as real faces are, 0 all the same.
+                  Attributes with fewer than two faces of either kind are left out; {} if that leaves none.
+    """
+    spreads = {}
+    for name, drawn in faces.items():
+        real = photographs.looks["pooled"][photographs.attributes[:, ATTRIBUTES.index(name)]][:most]
+        if min(len(drawn), len(real)) > 1:
+            spreads[name] = spread(judge.look(drawn)["pooled"]), spread(real)
+    if not spreads:
+        return {}
+    generated, validation = np.mean(list(spreads.values()), axis=0)
+    return {
+        "generated": digits(generated),
+        "validation": digits(validation),
+        "ratio": digits(generated / validation),
+        "attributes": {name: digits(made / real) for name, (made, real) in spreads.items()},
+    }
+
+
+# --- loss -------------------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int = 10) -> dict[str, list[float]]:
+    """MSE of the U-Net's prediction in equal slices of t, on `count` training and as many validation faces.
+
+    Each face under a fresh caption, the same noise for both sets. A gap between the two is what was learnt by heart.
+    """
+    steps, target = pipe.unet.config.steps, pipe.unet.config.target
+    frequency = prepared.attributes[~prepared.validation].float().mean(0).clamp(min=1e-3).numpy()
+    found = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}  # the upper end of each slice
+    for name, members in (("training", ~prepared.validation), ("validation", prepared.validation)):
+        rows = members.nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]
+        captions = [
+            caption(prepared.attributes[row].numpy(), frequency, Random(i))[0] for i, row in enumerate(rows.tolist())
+        ]
+        flags = F.pad(prepared.squashed[rows][:, None].float(), (1, 0)).to(
+            pipe.device
+        )  # texts, not images; the known source
+        condition = torch.cat([pipe.clip.encode_texts(captions).to(pipe.device), flags], dim=1)
+        original = to_network(prepared.images[rows])
+        found[name] = []
+        for i in tqdm(range(bins), desc=f"loss, {name}"):
+            noise = torch.randn(2, count, *original.shape[1:], generator=torch.Generator().manual_seed(i))[
+                :, : len(rows)
+            ]
+            within = (torch.arange(len(rows)) + 0.5) / len(rows)
+            t = (((i + within) / bins * steps).floor() + 1) / steps  # on the grid, which the target "previous" needs
+            x_t, wanted = training_pair(original, t, noise[0], target, noise[1], steps)
+            parts = zip(*(part.to(pipe.device).split(64) for part in (x_t, t, condition, wanted)))
+            losses = [F.mse_loss(pipe.unet(x, time, c), w, reduction="sum").item() for x, time, c, w in parts]
+            found[name].append(digits(sum(losses) / wanted.numel()))
+    return found

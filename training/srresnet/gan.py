@@ -1,0 +1,317 @@
+"""Sharpen SRResNet by adversarial training: SRGAN, Ledig et al. 2017, section 2.2 and figure 4.
+
+    python -m training.srresnet.gan --data data --start-from weights/srresnet.safetensors --max-minutes 60
+    python -m training.srresnet.gan --blend 0.5 --start-from weights/srresnet.safetensors --out weights/srresnet_crisp.safetensors
+    torchrun --nproc-per-node 2 -m training.srresnet.gan ...        several GPUs or machines
+
+Goes on from a network trained by training/srresnet/train.py and writes a second one, srresnet_crisp.safetensors. A run that ends
+for whatever reason goes on where it stopped when the same command is given again. `--blend` mixes the finished network's weights
+with those it started from (Wang et al. 2018, ESRGAN, section 3.4): 0 is the start, 1 is all crisp.
+"""
+
+import argparse
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.device import pick_device
+from model.errors import FacetError, InputError
+from model.srresnet import SRResNet
+from training.core.loop import (
+    EMA,
+    Log,
+    Progress,
+    Stop,
+    amp_dtype,
+    descend,
+    keep,
+    rank_and_world,
+    resume,
+    run_steps,
+    several_processes,
+)
+from training.evaluation.judge import Judge
+from training.srresnet.data import (
+    GENERAL_FOLDERS,
+    STUDIO,
+    DataConfig,
+    Source,
+    draw_batch,
+    generator_of,
+    load_training_images,
+)
+from training.srresnet.perceptual import Perceptual
+from training.srresnet.quality import FIDELITY, load_held_out, score_people
+from training.srresnet.train import budget_of, story
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    # Only sources at the network's own scale: detail can be told true from false only at full size.
+    data: DataConfig = DataConfig(
+        (replace(STUDIO, share=0.85), Source(GENERAL_FOLDERS, 8, 0.15, turned=True)), patch=16
+    )
+    width: int = 32  # channels of the discriminator's first layer; the paper has 64
+    batch: int = 4  # patches per step, all processes together
+    learning_rate: float = 1e-4  # the paper's, for both networks; rises over `warmup`, then falls to zero
+    warmup: float = 0.02  # share of the budget
+    pixel: float = 1.0  # weight of the mean absolute error in [-1, 1] units,
+    perceptual: float = 1.0  # of the distance in the judge's features (training/srresnet/perceptual.py),
+    adversarial: float = 0.002  # and of the discriminator's word; the paper has 0.001
+    ema_half_life: int = 1_500  # images (patches)
+    images: int = 10_000_000  # budget in patches; the run ends at this or at max_minutes, whichever comes first
+    max_minutes: float = 60  # budget in minutes of training, over all resumes; pauses do not count
+    checkpoint_seconds: float = 600  # between validations, each of which saves everything
+    validation_images: int = 4  # held-out photos per validation
+    seed: int = 0
+
+
+RECIPES = {
+    "default": TrainConfig(),
+    "tiny": TrainConfig(
+        DataConfig((replace(STUDIO, sides=(512,)),), patch=8, touched=0.0),
+        width=4,
+        batch=2,
+        images=6,
+        max_minutes=1e6,
+        checkpoint_seconds=0,
+        validation_images=1,
+    ),
+}
+
+
+class Discriminator(nn.Module):
+    """Patches (N, 3, side, side) in [-1, 1] -> (N,) logits that they are true, Ledig et al. 2017, figure 4.
+
+    Eight 3x3 convolutions, every second one halving the side, each doubling the width after a halving; two dense layers.
+    """
+
+    def __init__(self, side: int, width: int):
+        super().__init__()
+        layers, channels = [nn.Conv2d(3, width, 3, padding=1), nn.LeakyReLU(0.2)], width
+        for outputs, stride in ((1, 2), (2, 1), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)):
+            layers += [
+                nn.Conv2d(channels, outputs * width, 3, stride, 1),
+                nn.BatchNorm2d(outputs * width),
+                nn.LeakyReLU(0.2),
+            ]
+            channels = outputs * width
+        self.convolutions = nn.Sequential(*layers)
+        self.dense = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * (side // 16) ** 2, 16 * width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(16 * width, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.convolutions(x)).flatten()
+
+
+@dataclass
+class Players:
+    """The two networks and what they learn with."""
+
+    generator: SRResNet
+    discriminator: Discriminator
+    optimizers: list[torch.optim.Optimizer] = field(init=False)  # the generator's, the discriminator's
+
+    def __post_init__(self):
+        self.optimizers = [
+            torch.optim.Adam(network.parameters(), fused=True) for network in (self.generator, self.discriminator)
+        ]
+
+    def state_dict(self) -> dict:
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def load_state_dict(self, state: dict):
+        self.generator.load_state_dict(state["generator"]), self.discriminator.load_state_dict(state["discriminator"])
+        for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(found)
+
+
+def train_step(
+    players: Players, perceptual: Perceptual, small: Tensor, true: Tensor, config: TrainConfig
+) -> dict[str, float]:
+    """One step of the generator, then one of the discriminator; returns the losses. Raises FacetError if one is no number.
+
+    The game is the relativistic one, Jolicoeur-Martineau 2019, section 4.1: is the true patch more real than the drawn one
+    of the same scene? Pairs of one scene differ in their detail alone, and no side can win by saturating, which keeps it
+    stable in small batches.
+    """
+    device, dtype = small.device, amp_dtype(small.device)
+    small, true = (x.to(memory_format=torch.channels_last).float() / 127.5 - 1 for x in (small, true))
+    amp = torch.autocast(device.type, dtype, enabled=dtype is not None)
+    of_generator, of_discriminator = players.optimizers
+    players.discriminator.requires_grad_(False)
+    with amp:
+        drawn = players.generator(small)
+        gap = players.discriminator(drawn).float() - players.discriminator(true).float()  # (N,)
+        losses = {
+            "pixel": F.l1_loss(drawn, true),
+            "perceptual": perceptual(drawn, true).mean(),
+            "adversarial": F.softplus(-gap).mean(),
+        }
+    descend(
+        of_generator, players.generator.parameters(), sum(getattr(config, name) * loss for name, loss in losses.items())
+    )
+    players.discriminator.requires_grad_(True)
+    with amp:
+        gap = players.discriminator(true).float() - players.discriminator(drawn.detach()).float()
+        losses["discriminator"] = F.softplus(-gap).mean()
+    descend(of_discriminator, players.discriminator.parameters(), losses["discriminator"])
+    return {name: loss.item() for name, loss in losses.items()}
+
+
+def train(
+    data: Path,
+    start_from: Path,
+    judge: Path,
+    out: Path,
+    run: Path,
+    config: TrainConfig,
+    device: torch.device,
+    stop: Stop | None = None,
+    touched: Path | None = None,
+) -> None:
+    """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
+
+    Resumes from `run/state.pt` if it is there. start_from: an x8 network; touched: see training/srresnet/data.py. Raises
+    InputError for a network or patches of the wrong size.
+    """
+    rank, world = rank_and_world(config.batch)
+    photos, data_hash = load_training_images(data, config.data, touched)
+    start = SRResNet.from_file(start_from, device)
+    side = config.data.patch * start.config.scale
+    if start.config.scale != 8 or side % 32:
+        raise InputError(
+            f"{start_from} must enlarge by 8, and a patch be a multiple of 4 px: here {start.config.scale} and "
+            f"{config.data.patch}."
+        )
+    torch.manual_seed(config.seed)
+    network = SRResNet(start.config).to(device, memory_format=torch.channels_last)
+    network.start_from(start)
+    players = Players(network, Discriminator(side, config.width).to(device, memory_format=torch.channels_last))
+    perceptual = Perceptual(Judge.from_file(judge, device))
+    ema = EMA(network, config.ema_half_life)
+    done = Progress(before={name: start.info.get(name, 0) for name in ("images", "seconds")})
+    parts = {"players": players, "ema": ema}
+    identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash, "start": start.info["hash"]}
+    resume(run / "state.pt", identity, parts, done)
+
+    def save(finished: bool):
+        keep(run / "state.pt", identity, parts, done)
+        images = done.step * config.batch
+        true, inputs = load_held_out(data, touched if config.data.touched else None, config.validation_images)
+        measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
+        scores = score_people(
+            {"faithful": start, "crisp": ema.network}, true, inputs, measures, run / f"grid-{images:08d}.png"
+        )
+        info = story(8, device, data_hash, done, config.batch)
+        info |= {"start": start.info["hash"], "scores": scores["crisp"], "recipe": asdict(config)}
+        checkpoint.save(out, ema.network.state_dict(), asdict(network.config), info)
+        log.write(
+            images=images,
+            seconds=done.seconds,
+            **{f"{kind}_{measure}": value for kind, row in scores["crisp"].items() for measure, value in row.items()},
+        )
+
+    def learn(step: int) -> dict[str, float]:
+        network.train()
+        small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
+        losses = train_step(players, perceptual, small.to(device), true.to(device), config)
+        ema.update(network, config.batch)
+        return losses
+
+    log = Log(run / "log.jsonl")
+    run_steps(done, budget_of(config), players.optimizers, learn, save, log, device, stop)
+
+
+def blend(start_from: Path, crisp: Path, share: float, out: Path) -> None:
+    """Write the network whose weights lie `share` of the way from one to the other. Raises InputError, WeightsError."""
+    if not 0 <= share <= 1:
+        raise InputError(f"the blend must be from 0 to 1, not {share:g}.")
+    start, end = SRResNet.from_file(start_from), SRResNet.from_file(crisp)
+    if start.config != end.config or end.info.get("start") != start.info["hash"]:
+        raise InputError(f"{crisp} did not start from {start_from}: only such two can be mixed.")
+    mixed = {
+        name: value.lerp(end.state_dict()[name], share) if value.is_floating_point() else value
+        for name, value in start.state_dict().items()
+    }
+    checkpoint.save(out, mixed, asdict(end.config), {**end.info, "blend": share})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.srresnet.gan",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with faces_hq/ and sr/")
+    parser.add_argument(
+        "--start-from", type=Path, default=Path("weights/srresnet.safetensors"), help="the faithful network"
+    )
+    parser.add_argument(
+        "--judge", type=Path, default=Path("weights/judge.safetensors"), help="whose features measure distance"
+    )
+    parser.add_argument(
+        "--touched",
+        type=Path,
+        default=Path("runs/srresnet/touched.safetensors"),
+        help="faces that went through the U-Net, made by training.srresnet.round_trip",
+    )
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/srgan"), help="folder for state, log and grids")
+    parser.add_argument(
+        "--out", type=Path, help="the weights file to write; srresnet_crisp.safetensors in --state-dir if left out"
+    )
+    parser.add_argument("--recipe", choices=RECIPES, default="default")
+    parser.add_argument(
+        "--adversarial", type=float, help="weight of the discriminator's word, instead of the recipe's: more is crisper"
+    )
+    parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
+    parser.add_argument(
+        "--blend",
+        type=float,
+        metavar="SHARE",
+        help="train nothing: mix srresnet_crisp.safetensors of --state-dir with --start-from, into --out",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    args = parser.parse_args(arguments)
+    config, trained = RECIPES[args.recipe], args.state_dir / "srresnet_crisp.safetensors"
+    config = replace(
+        config,
+        adversarial=config.adversarial if args.adversarial is None else args.adversarial,
+        max_minutes=config.max_minutes if args.max_minutes is None else args.max_minutes,
+    )
+    try:
+        if args.blend is not None:
+            if args.out is None or args.out.resolve() == trained.resolve():
+                raise InputError("--blend needs another file as --out: what it mixes must stay.")
+            blend(args.start_from, trained, args.blend, args.out)
+            return
+        with several_processes(), Stop() as stop:
+            train(
+                args.data,
+                args.start_from,
+                args.judge,
+                args.out or trained,
+                args.state_dir,
+                config,
+                pick_device(args.device),
+                stop,
+                args.touched,
+            )
+    except FacetError as error:
+        raise SystemExit(f"train_srgan: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

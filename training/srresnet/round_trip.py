@@ -1,0 +1,93 @@
+"""Faces that went through the U-Net: real small faces, noised a little and denoised, for SRResNet to learn from.
+
+    python -m training.srresnet.round_trip --data data --weights weights --out runs/srresnet/touched.safetensors
+
+They look as the app's own faces do, and the true large face is known. Made once, since the U-Net is too slow to run in a
+training. Held-out people are in the file too, to be measured on; training leaves them out.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from model import checkpoint
+from model.diffusion import add_noise
+from model.errors import FacetError
+from model.memory import frugal
+from model.pipeline import DEFAULTS, SIZE, FacePipeline, to_pixels
+from model.sampler import SAMPLERS, face_noise, guided, time_grid
+from training.srresnet.data import image_files, read_image, shrink
+from training.unet.train import to_network
+
+PLACES = {
+    "faces_hq": 8,
+    "faces_256": 4,
+}  # folder -> px of the true face per px of input, as in training/srresnet/data.py
+TIMES = (0.06, 0.12, 0.18, 0.24)  # to noise to: beyond, features move, and the true face is another
+
+
+@torch.inference_mode()
+def touch(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int]) -> Tensor:
+    """Noise faces to a time and denoise them with the app's sampler: (N, 3, 64, 64) uint8 -> the same.
+
+    Each under its own CLIP image embedding, unguided: guidance would change what the face is.
+    """
+    pixels = faces.permute(0, 2, 3, 1)
+    embeddings = pipe.clip.encode_images(pixels.numpy()).to(pipe.device)
+    conditions = torch.cat([embeddings, embeddings.new_tensor([[1.0, 0.0]]).expand(len(faces), 2)], dim=1)
+    config = pipe.unet.config
+    denoise = guided(partial(frugal, pipe.unet), conditions, conditions, 1.0, config.target, config.steps)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw() -> Tensor:
+        return face_noise(generators, faces.shape[1:], pipe.device).contiguous(memory_format=torch.channels_last)
+
+    times = time_grid(DEFAULTS.steps, DEFAULTS.sampler, time)
+    x = add_noise(to_network(pixels).to(pipe.device), draw(), times[:1].expand(len(faces)))
+    for step in SAMPLERS[DEFAULTS.sampler](denoise, x, times, draw):
+        pass
+    return torch.from_numpy(to_pixels(step.denoised)).permute(0, 3, 1, 2).contiguous()
+
+
+def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] = TIMES, batch: int = 32) -> int:
+    """Write a touched version of every face of PLACES for each of `times`; returns how many there are. Raises FacetError
+    without faces."""
+    files = [path for folder in PLACES for path in image_files(data / folder)]
+    if not files:
+        raise FacetError(f"{data} holds none of the folders {', '.join(PLACES)}; see --data.")
+    faces = torch.cat(
+        [shrink(read_image(path, SIZE * scale)[None], scale) for path in files for scale in [PLACES[path.parent.name]]]
+    )  # (N, 3, 64, 64)
+    touched = []
+    for version, time in enumerate(times):
+        for start in tqdm(range(0, len(faces), batch), desc=f"noised to t = {time:g}", unit=f" x {batch} faces"):
+            part = faces[start : start + batch]
+            touched.append(touch(pipe, part, time, [version * len(faces) + start + i for i in range(len(part))]))
+    names = [f"{path.parent.name}/{path.name}" for path in files] * len(times)
+    checkpoint.write(
+        out, {"small": torch.cat(touched)}, {"files": json.dumps(names), "unet": str(pipe.unet.info.get("hash"))}
+    )
+    return len(names)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with faces_hq/ and faces_256/")
+    parser.add_argument("--weights", default="weights", help="the CLIP and U-Net to use")
+    parser.add_argument("--out", type=Path, default=Path("runs/srresnet/touched.safetensors"))
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    args = parser.parse_args()
+    try:
+        count = prepare(args.data, FacePipeline.from_pretrained(args.weights, args.device), args.out)
+    except FacetError as error:
+        raise SystemExit(f"sr_touched: {error}") from error
+    print(f"{count} faces in {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""Train SRResNet: x4 on general photographs as in the literature, x8 (64 -> 512 px) on faces.
+
+    python -m training.srresnet.train --recipe x4 --data data --state-dir runs/srresnet-x4 --max-minutes 120
+    python -m training.srresnet.train --data data --start-from weights/srresnet_x4.safetensors --max-minutes 120
+    python -m training.srresnet.train --data data --evaluate weights/srresnet.safetensors
+    torchrun --nproc-per-node 2 -m training.srresnet.train ...        several GPUs or machines
+
+The faces recipe needs the file of training/srresnet/round_trip.py; training/srresnet/gan.py goes on from its result. A run that ends for
+whatever reason goes on where it stopped when the same command is given again. All randomness of a step follows from (seed,
+process, step), so a resumed run repeats an unbroken one exactly (as long as the budget in images, not the clock, sets the
+learning rate).
+"""
+
+import argparse
+import json
+import platform
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model import checkpoint
+from model.device import pick_device
+from model.errors import FacetError, InputError
+from model.srresnet import SRResNet, SRResNetConfig, upscale
+from training.core.loop import (
+    EMA,
+    Budget,
+    Log,
+    Progress,
+    Stop,
+    amp_dtype,
+    commit,
+    descend,
+    keep,
+    rank_and_world,
+    resume,
+    run_steps,
+    several_processes,
+)
+from training.evaluation.judge import Judge
+from training.srresnet.data import GENERAL, DataConfig, draw_batch, generator_of, load_training_images, shrink
+from training.srresnet.perceptual import Perceptual
+from training.srresnet.quality import FIDELITY, load_held_out, people_table, score_people, score_set
+
+LICENCE = "non-commercial research; see weights/README.md"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    network: SRResNetConfig = field(default_factory=SRResNetConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    batch: int = 6  # patches per step, all processes together; small, since here quality follows the number of steps
+    learning_rate: float = 5e-4  # Adam's peak; rises over `warmup`, then falls to zero at the end of the budget
+    warmup: float = 0.02  # share of the budget
+    ema_half_life: int = 1_500  # images (patches)
+    images: int = 10_000_000  # budget in patches; the run ends at this or at max_minutes, whichever comes first
+    max_minutes: float = 120  # budget in minutes of training, over all resumes; pauses do not count
+    test_set: str = ""  # validate on this folder of the literature, at the network's scale; "" is held-out people
+    checkpoint_seconds: float = 300  # between validations, each of which saves everything
+    validation_images: int = 12  # held-out photos per validation; all of them at the end
+    seed: int = 0
+
+
+TINY = TrainConfig(
+    SRResNetConfig(channels=8, blocks=2),
+    DataConfig(patch=8, touched=0.0),
+    batch=2,
+    images=12,
+    max_minutes=1e6,
+    checkpoint_seconds=0,
+    validation_images=1,
+)
+RECIPES = {
+    "default": TrainConfig(),
+    "x4": TrainConfig(
+        SRResNetConfig(stages=2), DataConfig(GENERAL, touched=0.0, degraded=0.0), batch=8, test_set="sr/Set5"
+    ),
+    "tiny": TINY,
+    "tiny-x4": replace(
+        TINY,
+        network=SRResNetConfig(channels=8, blocks=2, stages=2),
+        test_set="sr/Set5",
+        data=DataConfig(GENERAL, patch=8, touched=0.0, degraded=0.0),
+    ),
+}
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def loss_function(network: SRResNet, small: Tensor, true: Tensor) -> Tensor:
+    """Mean error in [-1, 1] units. L1 is less blurred than the paper's MSE and, as EDSR found, ends at a PSNR no lower.
+    Where the true patch is smaller than the output (scale 4 for x8), the output is reduced to its size."""
+    large = network(small.float() / 127.5 - 1)
+    if large.shape != true.shape:
+        large = shrink(large, large.shape[-1] // true.shape[-1])
+    return F.l1_loss(large, true.float() / 127.5 - 1)
+
+
+def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tensor, true: Tensor) -> float:
+    """One optimizer step; returns the loss. Raises FacetError if it is not a number."""
+    device = small.device
+    dtype = amp_dtype(device)
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        loss = loss_function(network, small.to(memory_format=torch.channels_last), true)
+    descend(optimizer, network.parameters(), loss)
+    return loss.item()
+
+
+def train(
+    data: Path,
+    out: Path,
+    run: Path,
+    config: TrainConfig,
+    device: torch.device,
+    stop: Stop | None = None,
+    start_from: Path | None = None,
+    touched: Path | None = None,
+) -> None:
+    """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
+
+    Resumes from `run/state.pt` if it is there, else starts from the weights `start_from` (of any scale), if given.
+    touched: the file of training/srresnet/round_trip.py, which a config with a share for it needs.
+    """
+    rank, world = rank_and_world(config.batch)
+    photos, data_hash = load_training_images(data, config.data, touched)
+    torch.manual_seed(config.seed)
+    network = SRResNet(config.network).to(device, memory_format=torch.channels_last)
+    done = Progress()
+    if start_from:
+        other = SRResNet.from_file(start_from, device)
+        network.start_from(other)
+        done.before = {name: other.info.get(name, 0) for name in done.before}
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.99), fused=True)
+    ema = EMA(network, config.ema_half_life)
+    parts = {"network": network, "optimizer": optimizer, "ema": ema}
+    identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash}  # a run may be given more time
+    resume(run / "state.pt", identity, parts, done)
+
+    def save(finished: bool):
+        """State first, then the averaged network as the weights file, with what validation says of it."""
+        keep(run / "state.pt", identity, parts, done)
+        images = done.step * config.batch
+        most = None if finished else config.validation_images
+        scores = validate(ema.network, data, config, touched, run / f"grid-{images:08d}.png", most)
+        info = story(network.config.scale, device, data_hash, done, config.batch)
+        info |= {"psnr": scores, "recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
+        checkpoint.save(out, ema.network.state_dict(), asdict(config.network), info)
+        log.write(
+            images=images,
+            seconds=done.seconds,
+            **{f"{name}_{kind}": db for name, row in scores.items() for kind, db in row.items()},
+        )
+
+    def learn(step: int) -> dict[str, float]:
+        network.train()
+        small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
+        loss = train_step(network, optimizer, small.to(device), true.to(device))
+        ema.update(network, config.batch)
+        return {"loss": loss}
+
+    log = Log(run / "log.jsonl")
+    run_steps(done, budget_of(config), [optimizer], learn, save, log, device, stop)
+
+
+def budget_of(config) -> Budget:
+    """What a TrainConfig, here or of training/srresnet/gan.py, says of how long and how fast to learn."""
+    return Budget(
+        config.images,
+        config.batch,
+        config.max_minutes,
+        config.learning_rate,
+        config.warmup,
+        save_seconds=config.checkpoint_seconds,
+    )
+
+
+def validate(
+    network: SRResNet, data: Path, config: TrainConfig, touched: Path | None, grid: Path, most: int | None
+) -> dict:
+    """PSNR in dB: {"srresnet": {"clean": .., "degraded": ..}, "bicubic": .., ..}, or of the config's test set, in Y."""
+    if config.test_set:
+        scale, folder = network.config.scale, data / config.test_set
+        methods = {"srresnet": lambda small: upscale(network, small[None])[0], "bicubic": None}
+        return {
+            name: {folder.name: round(score_set(folder, scale, method)["psnr"], 3)} for name, method in methods.items()
+        }
+    used = touched if config.data.touched else None
+    scores = score_people({"srresnet": network}, *load_held_out(data, used, most), {"PSNR": FIDELITY["PSNR"]}, grid)
+    return {name: {kind: round(value["PSNR"], 3) for kind, value in row.items()} for name, row in scores.items()}
+
+
+def story(scale: int, device: torch.device, data_hash: str, done: Progress, batch: int) -> dict:
+    """What every weights file says of itself."""
+    return {
+        "kind": "srresnet",
+        "scale": scale,
+        "commit": commit(),
+        "images": done.before["images"] + done.step * batch,
+        "seconds": done.before["seconds"] + round(done.seconds),
+        "device": device_name(device),
+        "data": data_hash,
+        "licence": LICENCE,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {str(amp_dtype(device) or torch.float32).removeprefix('torch.')}"
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def evaluate(
+    paths: list[Path], data: Path, judge: Path, touched: Path | None, device: torch.device, out: Path | None
+) -> None:
+    """Print the table of held-out people for weights files, each under its name; write it as JSON and a grid to `out`."""
+    true, inputs = load_held_out(data, touched)
+    networks = {str(path.with_suffix("")): SRResNet.from_file(path, device) for path in paths}
+    if wrong := [name for name, network in networks.items() if network.config.scale != 8]:
+        raise InputError(f"{wrong[0]} does not enlarge by 8: the faces are 64 px and 512 px.")
+    measures = FIDELITY | {"perceptual": Perceptual(Judge.from_file(judge, device)).of_pixels}
+    scores = score_people(networks, true, inputs, measures, out and out / "people.png")
+    print(f"{len(true)} photos of held-out people, 64 -> 512 px\n\n{people_table(scores)}")
+    if out:
+        (out / "people.json").write_text(json.dumps({"photos": len(true), "scores": scores}, indent=1) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.srresnet.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="folder with faces_hq/, faces_256/, portraits/, sr/"
+    )
+    parser.add_argument(
+        "--state-dir", type=Path, default=Path("runs/srresnet"), help="folder for state, log and sample grids"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="the weights file to write; srresnet.safetensors in --state-dir if left out"
+    )
+    parser.add_argument("--recipe", choices=RECIPES, default="default")
+    parser.add_argument("--norm", choices=("none", "batch", "instance"), help="instead of the recipe's")
+    parser.add_argument("--patch", type=int, help="side of an input patch in px, instead of the recipe's")
+    parser.add_argument("--batch", type=int, help="patches per step, instead of the recipe's")
+    parser.add_argument(
+        "--start-from", type=Path, help="weights of any scale to start from, where there is no state to resume"
+    )
+    parser.add_argument(
+        "--touched",
+        type=Path,
+        default=Path("runs/srresnet/touched.safetensors"),
+        help="faces that went through the U-Net, made by training.srresnet.round_trip",
+    )
+    parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--evaluate",
+        type=Path,
+        nargs="+",
+        metavar="WEIGHTS",
+        help="print the table of held-out people and end; it goes into --state-dir as people.json and people.png",
+    )
+    parser.add_argument(
+        "--judge", type=Path, default=Path("weights/judge.safetensors"), help="whose features measure distance"
+    )
+    args = parser.parse_args(arguments)
+    config = RECIPES[args.recipe]
+    config = replace(
+        config,
+        network=replace(config.network, norm=args.norm or config.network.norm),
+        batch=args.batch or config.batch,
+        data=replace(config.data, patch=args.patch or config.data.patch),
+        max_minutes=config.max_minutes if args.max_minutes is None else args.max_minutes,
+    )
+    try:
+        if args.evaluate:
+            touched = args.touched if args.touched.is_file() else None
+            evaluate(args.evaluate, args.data, args.judge, touched, pick_device(args.device), args.state_dir)
+            return
+        with several_processes(), Stop() as stop:
+            train(
+                args.data,
+                args.out or args.state_dir / "srresnet.safetensors",
+                args.state_dir,
+                config,
+                pick_device(args.device),
+                stop,
+                args.start_from,
+                args.touched,
+            )
+    except FacetError as error:
+        raise SystemExit(f"train_srresnet: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

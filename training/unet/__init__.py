@@ -1,0 +1,1 @@
+"""Training the U-Net and its student."""

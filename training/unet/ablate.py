@@ -1,0 +1,113 @@
+"""Recipes side by side: short U-Net trainings of equal time, each from the same start, and what each reaches.
+
+    python -m training.unet.ablate --minutes 5 batch=16 batch=32 learning_rate=1e-3 batch=32,learning_rate=1e-3
+
+    python -m training.unet.ablate --minutes 15 --faces 500 --start-from weights/unet.safetensors default learning_rate=1e-3
+
+Each word changes fields of train_unet.TrainConfig ("default" changes none). Prints a row for each: images a second and the loss on
+validation faces, the same faces, times and noise for all; with --faces also what the frozen judge says of as many faces drawn at the
+defaults from the same captions and seeds (see training/evaluation/evaluate.py): a loss does not tell how good a face looks.
+"""
+
+import argparse
+import json
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+
+from model.clip import Clip
+from model.errors import FacetError, InputError
+from model.pipeline import FacePipeline
+from model.unet import UNet
+from training.data.prepare import load_prepared
+from training.data.prompts import CAPTIONS
+from training.evaluation.adherence import adherence
+from training.evaluation.evaluate import known_accuracy, prompts_of
+from training.evaluation.fidelity import Photographs, beside_validation, draw, face_seeds, to_training
+from training.evaluation.judge import Judge
+from training.unet.train import RECIPES, TrainConfig, train
+
+
+def changed(config: TrainConfig, word: str) -> TrainConfig:
+    """`"batch=32,learning_rate=1e-3"` applied to a recipe. Raises InputError for what is no number or no field of numbers."""
+    numbers = {field.name: type(getattr(config, field.name)) for field in fields(config)}
+    for change in word.split(",") if word != "default" else []:
+        name, _, value = change.partition("=")
+        if numbers.get(name) not in (int, float):
+            raise InputError(f"{name!r} is no number of the recipe.")
+        try:
+            config = replace(config, **{name: numbers[name](value)})
+        except ValueError as error:
+            raise InputError(f"{change!r}: {value!r} is no {numbers[name].__name__}.") from error
+    return config
+
+
+def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> str:
+    """Cells of the table: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
+    captions, stated = prompts_of(CAPTIONS, count)
+    look = judge.look(draw(pipe, captions, face_seeds(1, count), cache))
+    distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
+    share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
+    return f"{distances['pooled']['mean']:.2f} | {distances['spatial']['mean']:.1f} | {beside['recall']['mean']:.2f} | {share:.2f} |"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.unet.ablate", description=__doc__.split("\n")[0])
+    parser.add_argument("changes", nargs="+", help='as "batch=32,learning_rate=1e-3", or "default"')
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each")
+    parser.add_argument("--faces", type=int, default=0, help="for the judge to look at; none without it")
+    parser.add_argument("--recipe", choices=RECIPES, default="default", help="what is changed")
+    parser.add_argument("--start-from", type=Path, help="a U-Net that all start from; random weights without it")
+    parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("weights"), help="folder with CLIP, and for --faces all other networks"
+    )
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/compare"), help="a folder for each is made in it")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    try:
+        recipes = {
+            word: changed(RECIPES[options.recipe], word) for word in options.changes
+        }  # told before hours are spent
+        prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
+        if options.faces:
+            prompts_of(CAPTIONS, options.faces)
+            pipe, judge = (
+                FacePipeline.from_pretrained(options.weights, options.device),
+                Judge.from_file(options.weights / "judge.safetensors"),
+            )
+            photographs = Photographs.of(judge, prepared, options.state_dir)
+        rows = [
+            "| recipe | images | images/s | validation loss |"
+            + " Fréchet, pooled | spatial | recall | adherence |" * bool(options.faces)
+        ]
+        rows.append("| --- " * (rows[0].count("|") - 1) + "|")
+        for word, config in recipes.items():
+            run = options.state_dir / word
+            if (run / "state.pt").exists():  # it may have begun from other weights
+                raise InputError(f"{run} holds an earlier comparison: delete it or choose another --state-dir.")
+            train(
+                prepared,
+                clip,
+                replace(config, checkpoint_seconds=math.inf),
+                run,
+                run / "unet.safetensors",
+                options.minutes,
+                options.device,
+                options.start_from,
+            )
+            last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+            rows.append(
+                f"| {word} | {last['images']:,} | {last['images'] / last['seconds']:.1f} | {last['validation_loss']:.5f} |"
+            )
+            if options.faces:
+                pipe.unet = UNet.from_file(run / "unet.safetensors", pipe.device)
+                rows[-1] += f" {judged(pipe, judge, photographs, options.faces, options.state_dir)}"
+            print(rows[-1], flush=True)
+        print("\n".join(rows))
+    except FacetError as error:
+        raise SystemExit(f"compare: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Guidance, section 5 of the tab "How it works": what the network says under two handicaps, and the faces that come of avoiding it."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from model.diffusion import to_original
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS
+from model.unet import FLAGS
+from ui.how.diffusion import Recipe, noised
+from ui.how.html import colour, tile, tiles
+
+STEP = 85  # timestep of the answers: the prompt still decides much, and the face can be seen already
+STEPS = 12  # of the reverse diffusion, for faces that only illustrate
+
+
+@torch.inference_mode()
+def answers(pipe: FacePipeline, recipe: Recipe) -> torch.Tensor:
+    """Predicted x_0 of the record's face at timestep STEP: by the whole network, without the prompt, without self-attention.
+    (3, 3, 64, 64) on the CPU."""
+    state, config = noised(pipe, recipe, STEP), pipe.unet.config
+    condition = F.pad(pipe.clip.encode_texts([recipe.prompt, "", recipe.prompt]), (0, FLAGS)).to(pipe.device)
+    x_t, t = state.x_t.to(pipe.device).expand(3, -1, -1, -1), state.t.expand(3)
+    prediction = pipe.unet(x_t, t.to(x_t), condition, torch.tensor([False, False, True], device=pipe.device))
+    return to_original(prediction, x_t, t, config.target, config.steps).cpu()
+
+
+@lru_cache(maxsize=8)
+def faces(pipe: FacePipeline, prompt: str, seed: int, guidance: float) -> list[np.ndarray]:
+    """From the same noise: without guidance, with the one by the prompt, with the one by self-attention, with both."""
+    return [
+        pipe.generate([prompt], [seed], STEPS, guidance=by_prompt, attention_guidance=by_attention)[0]
+        for by_attention in (0.0, DEFAULTS.attention_guidance)
+        for by_prompt in (1.0, guidance)
+    ]
+
+
+def draw(pipe: FacePipeline, recipe: Recipe) -> str:
+    """Both rows of pictures. A record without guidance is shown with the default's."""
+    guidance = recipe.guidance if recipe.guidance > 1 else DEFAULTS.guidance
+    whole, promptless, blind = answers(pipe, recipe)
+    neither, by_prompt, by_attention, both = faces(pipe, recipe.prompt, recipe.seed, guidance)
+    return tiles(
+        tile(colour(whole), "The whole network", "what a step goes on from"),
+        tile(colour(promptless), "Without the prompt", "it leads away from this"),
+        tile(colour(blind), "Without self-attention", "it leads away from this"),
+        title=f"Three answers to the same noisy face, at timestep {STEP}",
+    ) + tiles(
+        tile(neither, "No guidance", "the first answer alone"),
+        tile(by_prompt, "By the prompt", f"guidance {guidance:g}"),
+        tile(by_attention, "By self-attention", f"strength {DEFAULTS.attention_guidance:g}"),
+        tile(both, "Both", "as your faces are drawn"),
+        title=f"The face they lead to, from the same noise in {STEPS} steps",
+        kind="four",
+    )
