@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page
 
-from benchmarks.browser import chromium, setting
-from benchmarks.server import ROOT, running
+from benchmarks.harness.browser import chromium, setting
+from benchmarks.harness.server import ROOT, running
 from model.pipeline import DEFAULTS, FacePipeline
 
 RUNS, LONG_RUNS = 7, 3

@@ -23,7 +23,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks.server import Server, running
+from benchmarks.harness.server import Server, running
 from model.settings import DEFAULTS
 
 FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]

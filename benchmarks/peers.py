@@ -42,7 +42,7 @@ class Contender:
 
 
 def facet() -> Contender:
-    from benchmarks.server import ROOT
+    from benchmarks.harness.server import ROOT
     from model.pipeline import DEFAULTS, FacePipeline
 
     pipe = FacePipeline.from_pretrained(ROOT / "weights", "cpu")

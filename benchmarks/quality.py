@@ -14,7 +14,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks.server import ROOT
+from benchmarks.harness.server import ROOT
 from model.errors import FacetError, InputError
 from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS, time_grid

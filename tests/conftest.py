@@ -5,21 +5,23 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from playwright.sync_api import Browser
 
+from benchmarks.harness.browser import chromium
 from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
-from tests.chromium import browser  # noqa: F401
-from tests.server import deployed  # noqa: F401
+from tests.deployed import deployed  # noqa: F401
 from training.clip.train import known_tokens
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.unet.train import TINY
@@ -164,3 +166,14 @@ def app(tiny_weights):
         app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
         yield app
         app.demo.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of tests/install_chromium.sh. Without one a test is skipped, but fails where CI is set."""
+    with ExitStack() as stack:
+        try:
+            chrome = stack.enter_context(chromium())
+        except FileNotFoundError as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        yield chrome

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
-from benchmarks.server import running
+from benchmarks.harness.server import running
 from tests.conftest import ROOT
-from tests.server import contents
+from tests.deployed import contents
 from ui.server.guard import LARGEST_BODY
 
 

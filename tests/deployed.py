@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.server import ROOT, Server, running
+from benchmarks.harness.server import ROOT, Server, running
 
 
 def dockerfile() -> list[tuple[str, str]]:
