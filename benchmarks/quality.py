@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
         judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
         found = measure(pipe, judge, options.faces, options.budgets, options.samplers, options.cache)
     except FacetError as error:
-        raise SystemExit(f"quality: {error}") from error
+        raise SystemExit(f"benchmarks.quality: {error}") from error
     about = {"date": date.today().isoformat(), "unet": pipe.unet.info["hash"], "faces": options.faces}
     (options.out / "quality.json").write_text(json.dumps({**about, "found": found}, indent=1) + "\n")
     plot(found, options.samplers, options.out / "quality.png")

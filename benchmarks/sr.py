@@ -89,7 +89,7 @@ def main() -> None:
         found = {"machine": f"{platform.machine()}, {platform.system()}", "from_64_to_512": speed(args.app)}
         found["x4"] = literature(args.data, args.weights)
     except FacetError as error:
-        raise SystemExit(f"bench-sr: {error}") from error
+        raise SystemExit(f"benchmarks.sr: {error}") from error
     print(table(found["x4"]))
     print(json.dumps(found, indent=1))
 

@@ -21,7 +21,7 @@ from model.clip import ClipConfig
 from tests.conftest import SMALL_CLIP
 from training.clip import train as train_clip
 from training.clip import words as train_words
-from training.core.loop import save_state
+from training.core.state import save_state
 from training.data.prepare import main as prepare_main
 from training.evaluation import train_judge as train_classifier
 from training.unet import train as train_unet

@@ -23,8 +23,8 @@ from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401
 from training.clip.train import known_tokens
-from training.data.prepare import embed, load_prepared, prepare_images
-from training.unet.train import TINY
+from training.data.prepare import Prepared, embed, load_prepared, prepare_images
+from training.unet.recipes import TINY
 
 ROOT = Path(__file__).parent.parent
 SMALL_CLIP = {
@@ -147,12 +147,18 @@ def unets_of_moments(folder: Path, clip_hash: str, moments: Sequence[int]) -> li
 
 
 @pytest.fixture(scope="session")
-def prepared(archive, tiny_weights, tmp_path_factory):
-    """The drawn archive, prepared and embedded by the tiny CLIP."""
+def prepared_folder(archive, tiny_weights, tmp_path_factory) -> Path:
+    """The drawn archive, prepared and embedded by the tiny CLIP. Not to be written to."""
     out = tmp_path_factory.mktemp("prepared")
     prepare_images(archive, out)
     embed(out, tiny_weights)
-    return load_prepared(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def prepared(prepared_folder) -> Prepared:
+    """The same, read."""
+    return load_prepared(prepared_folder)
 
 
 @pytest.fixture(scope="module")

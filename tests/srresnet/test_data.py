@@ -17,8 +17,8 @@ from training.srresnet.data import (
     Photos,
     Source,
     degrade,
-    draw_batch,
-    draw_pair,
+    sample_batch,
+    sample_pair,
     generator_of,
     image_files,
     is_held_out,
@@ -87,11 +87,11 @@ def test_batches_have_the_input_size_at_either_scale(data):  # noqa: F811
     photos, _ = load_training_images(data, TINY)
     sides = set()
     for step in range(30):
-        small, true = draw_batch(photos, TINY, 2, generator_of(0, step))
+        small, true = sample_batch(photos, TINY, 2, generator_of(0, step))
         assert small.shape == (2, 3, 8, 8) and small.dtype == true.dtype == torch.uint8
         sides.add(true.shape[-1])
     assert sides == {32, 64}  # scales 4 and 8
-    again = [draw_batch(photos, TINY, 2, generator_of(0, rank, 7)) for rank in (0, 0, 1)]
+    again = [sample_batch(photos, TINY, 2, generator_of(0, rank, 7)) for rank in (0, 0, 1)]
     assert torch.equal(again[0][1], again[1][1])
     assert again[0][1].shape != again[2][1].shape or not torch.equal(again[0][1], again[2][1])
 
@@ -111,7 +111,7 @@ def test_an_input_patch_is_cut_from_the_whole_input():
     }
     seen = set()
     for step in range(60):
-        small, large = draw_pair(photos, config, generator_of(step))
+        small, large = sample_pair(photos, config, generator_of(step))
         seen.add(tuple(small.flatten().tolist()))
         assert psnr(shrink(large[None], 4)[0].permute(1, 2, 0).numpy(), small.permute(1, 2, 0).numpy(), 1) > 30
     assert seen == expected and len(seen) == 8
@@ -177,7 +177,7 @@ def test_touched_inputs_are_drawn_with_their_true_patch(data, touched):  # noqa:
         clean = shrink(photo.true[None], found.source.scale)
         fitting = Photos(found.source, [], [Photo(photo.true, clean)])
         for step in range(10):
-            small, true = draw_pair(fitting, config, generator_of(step))
+            small, true = sample_pair(fitting, config, generator_of(step))
             assert (
                 psnr(
                     shrink(true[None], found.source.scale)[0].permute(1, 2, 0).numpy(),

@@ -9,7 +9,7 @@ from model.errors import InputError
 from tests.conftest import ROOT
 from training.data.prepare import embed, prepare_images
 from training.unet import ablate as compare
-from training.unet.train import RECIPES
+from training.unet.recipes import RECIPES
 
 
 def test_words_change_the_recipe():

@@ -19,8 +19,8 @@ from model.unet import UNet
 from tests.conftest import StopAfter, random_unet, save_student, save_unet
 from training.evaluation.fidelity import draw
 from training.unet import student as train_student
-from training.unet.student import STUDENTS, TEACHER_STEPS, aim, draw_faces, moves, train, trajectory
-from training.unet.train import Data
+from training.unet.batches import Data
+from training.unet.student import STUDENTS, TEACHER_STEPS, aim, moves, sample_inputs, train, trajectory
 from ui import explore, record
 from ui.server import engine
 
@@ -41,7 +41,7 @@ def teacher(tiny_weights):
 def asked(prepared, clip):
     """Conditions and noise of three faces, and the empty text's condition."""
     data = Data.of(prepared, ~prepared.validation, CPU)
-    return *draw_faces(0, 3, data, clip, TINY, 0), torch.nn.functional.pad(clip.encode_texts([""]), (0, 2))
+    return *sample_inputs(0, 3, data, clip, TINY, 0), torch.nn.functional.pad(clip.encode_texts([""]), (0, 2))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,10 @@ def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
 def test_conditions_are_those_the_app_gives(prepared, clip):
     data = Data.of(prepared, prepared.squashed | True, CPU)
     data = replace(data, squashed=torch.ones_like(data.squashed))
-    condition, noise = draw_faces(3, 50, data, clip, TINY, 0)
+    condition, noise = sample_inputs(3, 50, data, clip, TINY, 0)
     assert (condition[:, -1] == 0).all() and 0 < (condition[:, -2] == 1).sum() < 25
     assert abs(noise.std() - 1) < 0.01
-    again, other = draw_faces(3, 50, data, clip, TINY, 0), draw_faces(4, 50, data, clip, TINY, 0)
+    again, other = sample_inputs(3, 50, data, clip, TINY, 0), sample_inputs(4, 50, data, clip, TINY, 0)
     assert torch.equal(again[1], noise) and torch.equal(again[0], condition) and not torch.equal(other[1], noise)
 
 
@@ -162,7 +162,7 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
             str(weights / "student.safetensors"),
         ]
     )  # an earlier student goes on
-    with pytest.raises(SystemExit, match="train_student: .*missing"):
+    with pytest.raises(SystemExit, match="training.unet.student: .*missing"):
         train_student.main([*options, "--weights", str(tmp_path)])
 
 

@@ -34,7 +34,7 @@ from tests.children import (  # noqa: F401
     save_weights,
 )
 from tests.conftest import ROOT, make_archive
-from training.core.loop import save_state
+from training.core.state import save_state
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.data.prepare import main as prepare_main
 from ui.server import engine

@@ -17,7 +17,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.device import pick_device
 from training.clip.quality import satisfies, validate
-from training.core.loop import commit
+from training.core.log import commit
 from training.data.captions import caption
 from training.data.prepare import Prepared
 

@@ -24,25 +24,18 @@ from model.device import pick_device
 from model.errors import FacetError
 from training.clip.original import fit
 from training.clip.quality import satisfies, validate
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    decay_groups,
-    descend,
-    keep,
-    load_state,
-    rank_and_world,
-    resume,
-    run_steps,
-    seeded,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import decay_groups, descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.seeds import seeded
+from training.core.state import check_writable, keep, load_state, resume
+from training.core.stop import Stop
 from training.data.captions import all_words, caption, statements
+from training.data.checks import check_faces
 from training.data.prepare import Prepared, load_prepared
 
 
@@ -122,6 +115,11 @@ def train(
     Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the clock).
     Raises InputError if that is another recipe's, FacetError if the loss is not a number.
     """
+    budget = Budget(
+        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+    )
+    check_faces(prepared)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
@@ -182,10 +180,7 @@ def train(
                 },
             )
 
-    budget = Budget(
-        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
-    )
-    run_steps(done, budget, [optimizer], learn, save, log, device, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
     return ema.network
 
 
@@ -219,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
                 stop=stop,
             )
     except FacetError as error:
-        raise SystemExit(f"train_clip: {error}") from error
+        raise SystemExit(f"training.clip.train: {error}") from error
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
             points[str(images)] = {kind: distances[kind]["mean"] for kind in FEATURES}
             print(f"{images:,} images", points[str(images)], flush=True)
     except FacetError as error:
-        raise SystemExit(f"curve: {error}") from error
+        raise SystemExit(f"training.evaluation.curve: {error}") from error
     points = dict(sorted(points.items(), key=lambda item: int(item[0])))
     file.write_text(json.dumps({"faces": options.faces, "points": points}, indent=1) + "\n")
     plot(points, options.out / "curve.png")

@@ -26,9 +26,9 @@ from torch import nn
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.errors import FacetError, InputError, WeightsError
+from model.images import contact_sheet
 from model.pipeline import DEFAULTS, FacePipeline
 from training.clip.quality import steadiness, understanding, validate
-from training.core.loop import contact_sheet
 from training.data.prepare import Prepared, load_prepared
 from training.data.prompts import CAPTIONS, FIRST, THREES, UNDERSTANDING, read_prompts
 from training.evaluation.adherence import adherence, single_prompts
@@ -284,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
             fid_network,
         )
     except FacetError as error:
-        raise SystemExit(f"evaluate: {error}") from error
+        raise SystemExit(f"training.evaluation.evaluate: {error}") from error
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report
     path.write_text(json.dumps(report, indent=1) + "\n")

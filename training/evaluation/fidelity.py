@@ -23,13 +23,13 @@ from tqdm import tqdm
 import model
 from model.attributes import ATTRIBUTES
 from model.diffusion import training_pair
+from model.images import to_network
 from model.pipeline import DEFAULTS, FacePipeline
 from model.settings import STUDENT
 from training.data.captions import caption
 from training.data.prepare import Prepared
 from training.evaluation.distances import frechet_from_samples, kernel_distance, nearest, precision_recall, spread
 from training.evaluation.judge import FEATURES, Judge
-from training.unet.train import to_network
 
 CACHE = Path("runs/evaluate")
 CHUNK = 96  # faces in one file of the cache

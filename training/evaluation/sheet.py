@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from model.errors import FacetError, InputError
+from model.images import contact_sheet
 from model.pipeline import SIZE, FacePipeline
 from model.unet import UNet
-from training.core.loop import contact_sheet
 
 PROMPT, SEED = "a smiling woman with blond hair", 2
 COLUMNS = 8  # tiles in a row of the sheet
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
             for images, pipe in moments(FacePipeline.from_pretrained(options.weights), options.unets)
         }
     except FacetError as error:
-        raise SystemExit(f"learning: {error}") from error
+        raise SystemExit(f"training.evaluation.sheet: {error}") from error
     images = sorted(faces)
     sheet(np.stack([faces[count] for count in images])).save(options.out / "learning.webp", quality=92)
     about = {"prompt": options.prompt, "seed": options.seed, "images": images, "note": options.note}

@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
             write_sheets(pair, args.out / name, random.SystemRandom())
             print(f"{args.count} pairs in {args.out / name}; look into key.json only afterwards")
     except FacetError as error:
-        raise SystemExit(f"sr_pairs: {error}") from error
+        raise SystemExit(f"training.srresnet.blind_pairs: {error}") from error
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model.errors import FacetError, InputError
-from training.core.loop import mixed_seed
+from training.core.seeds import mixed_seed
 
 MARGIN = 2  # input px around a patch that the bicubic kernel reaches into, drawn with it and cut off
 
@@ -171,17 +171,17 @@ def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
     return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).contiguous()
 
 
-def draw_batch(
+def sample_batch(
     photos: list[Photos], config: DataConfig, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """`count` input patches (B, 3, patch, patch) and true patches (B, 3, scale patch, scale patch), uint8, from one source."""
     shares = torch.tensor([found.source.share for found in photos])
     chosen = photos[int(torch.multinomial(shares, 1, generator=generator))]
-    small, true = zip(*(draw_pair(chosen, config, generator) for _ in range(count)))
+    small, true = zip(*(sample_pair(chosen, config, generator) for _ in range(count)))
     return torch.stack(small), torch.stack(true)
 
 
-def draw_pair(photos: Photos, config: DataConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def sample_pair(photos: Photos, config: DataConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """An input patch (3, patch, patch) and the true one (3, scale patch, scale patch), uint8, from a photo drawn at random."""
 
     def integer(below: int) -> int:

@@ -21,28 +21,24 @@ from model import checkpoint
 from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet
-from training.core.loop import (
-    EMA,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    descend,
-    keep,
-    rank_and_world,
-    resume,
-    run_steps,
-    several_processes,
-)
+from training.core.budget import Progress
+from training.core.ema import EMA
+from training.core.log import Log
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.state import check_writable, keep, resume
+from training.core.stop import Stop
 from training.evaluation.judge import Judge
 from training.srresnet.data import (
     GENERAL_FOLDERS,
     STUDIO,
     DataConfig,
     Source,
-    draw_batch,
     generator_of,
     load_training_images,
+    sample_batch,
 )
 from training.srresnet.perceptual import Perceptual
 from training.srresnet.quality import FIDELITY, load_held_out, score_people
@@ -187,6 +183,8 @@ def train(
     Resumes from `run/state.pt` if it is there. start_from: an x8 network; touched: see training/srresnet/data.py. Raises
     InputError for a network or patches of the wrong size.
     """
+    budget = budget_of(config)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     photos, data_hash = load_training_images(data, config.data, touched)
     start = SRResNet.from_file(start_from, device)
@@ -226,13 +224,13 @@ def train(
 
     def learn(step: int) -> dict[str, float]:
         network.train()
-        small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
+        small, true = sample_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
         losses = train_step(players, perceptual, small.to(device), true.to(device), config)
         ema.update(network, config.batch)
         return losses
 
     log = Log(run / "log.jsonl")
-    run_steps(done, budget_of(config), players.optimizers, learn, save, log, device, stop)
+    run_steps(Steps(players.optimizers, learn, save), done, budget, log, stop)
 
 
 def blend(start_from: Path, crisp: Path, share: float, out: Path) -> None:
@@ -310,7 +308,7 @@ def main(arguments: list[str] | None = None) -> None:
                 args.touched,
             )
     except FacetError as error:
-        raise SystemExit(f"train_srgan: {error}") from error
+        raise SystemExit(f"training.srresnet.gan: {error}") from error
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from model import checkpoint
 from model.diffusion import add_noise
 from model.errors import FacetError
+from model.images import to_network
 from model.memory import frugal
 from model.pipeline import DEFAULTS, SIZE, FacePipeline, to_pixels
 from model.sampler import SAMPLERS, face_noise, guided, time_grid
 from training.srresnet.data import image_files, read_image, shrink
-from training.unet.train import to_network
 
 PLACES = {
     "faces_hq": 8,
@@ -85,7 +85,7 @@ def main() -> None:
     try:
         count = prepare(args.data, FacePipeline.from_pretrained(args.weights, args.device), args.out)
     except FacetError as error:
-        raise SystemExit(f"sr_touched: {error}") from error
+        raise SystemExit(f"training.srresnet.round_trip: {error}") from error
     print(f"{count} faces in {args.out}")
 
 

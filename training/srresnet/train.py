@@ -25,23 +25,17 @@ from model import checkpoint
 from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, SRResNetConfig, upscale
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    descend,
-    keep,
-    rank_and_world,
-    resume,
-    run_steps,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.state import check_writable, keep, resume
+from training.core.stop import Stop
 from training.evaluation.judge import Judge
-from training.srresnet.data import GENERAL, DataConfig, draw_batch, generator_of, load_training_images, shrink
+from training.srresnet.data import GENERAL, DataConfig, generator_of, load_training_images, sample_batch, shrink
 from training.srresnet.perceptual import Perceptual
 from training.srresnet.quality import FIDELITY, load_held_out, people_table, score_people, score_set
 
@@ -125,6 +119,8 @@ def train(
     Resumes from `run/state.pt` if it is there, else starts from the weights `start_from` (of any scale), if given.
     touched: the file of training/srresnet/round_trip.py, which a config with a share for it needs.
     """
+    budget = budget_of(config)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     photos, data_hash = load_training_images(data, config.data, touched)
     torch.manual_seed(config.seed)
@@ -157,13 +153,13 @@ def train(
 
     def learn(step: int) -> dict[str, float]:
         network.train()
-        small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
+        small, true = sample_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
         loss = train_step(network, optimizer, small.to(device), true.to(device))
         ema.update(network, config.batch)
         return {"loss": loss}
 
     log = Log(run / "log.jsonl")
-    run_steps(done, budget_of(config), [optimizer], learn, save, log, device, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
 
 
 def budget_of(config) -> Budget:
@@ -297,7 +293,7 @@ def main(arguments: list[str] | None = None) -> None:
                 args.touched,
             )
     except FacetError as error:
-        raise SystemExit(f"train_srresnet: {error}") from error
+        raise SystemExit(f"training.srresnet.train: {error}") from error
 
 
 if __name__ == "__main__":

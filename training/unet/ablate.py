@@ -25,7 +25,8 @@ from training.evaluation.adherence import adherence
 from training.evaluation.evaluate import known_accuracy, prompts_of
 from training.evaluation.fidelity import Photographs, beside_validation, draw, face_seeds, to_training
 from training.evaluation.judge import Judge
-from training.unet.train import RECIPES, TrainConfig, train
+from training.unet.recipes import RECIPES, TrainConfig
+from training.unet.train import train
 
 
 def changed(config: TrainConfig, word: str) -> TrainConfig:
@@ -106,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(rows[-1], flush=True)
         print("\n".join(rows))
     except FacetError as error:
-        raise SystemExit(f"compare: {error}") from error
+        raise SystemExit(f"training.unet.ablate: {error}") from error
 
 
 if __name__ == "__main__":

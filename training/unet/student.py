@@ -29,23 +29,20 @@ from model.pipeline import FIXED
 from model.sampler import ddim, face_noise, guided, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import FLAGS, UNet, UNetConfig
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    keep,
-    mixed_seed,
-    rank_and_world,
-    resume,
-    run_steps,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.seeds import mixed_seed
+from training.core.state import check_writable, keep, resume
+from training.core.stop import Stop
+from training.data.checks import check_embeddings
 from training.data.prepare import Prepared, load_prepared
-from training.unet.train import RECIPES, Data, TrainConfig, draw_condition, optimizers_of, train_step
+from training.unet.batches import Data, sample_conditions
+from training.unet.recipes import RECIPES, TrainConfig
+from training.unet.train import optimizers_of, train_step
 
 TEACHER_STEPS = 12  # a multiple of the student's
 STUDENTS = {  # an image is here one move of the student; a batch is that many, from batch / (2 * STUDENT_STEPS) faces of the teacher
@@ -86,12 +83,14 @@ def moves(
     return x_t, t.to(x_t), condition.repeat(2 * (len(times) - 1), 1), wanted
 
 
-def draw_faces(step: int, count: int, data: Data, clip: Clip, config: TrainConfig, rank: int) -> tuple[Tensor, Tensor]:
+def sample_inputs(
+    step: int, count: int, data: Data, clip: Clip, config: TrainConfig, rank: int
+) -> tuple[Tensor, Tensor]:
     """Conditions (count, 514) as the app gives them, of random captions, no caption, or faces; and noise (count, 3, 64, 64)."""
     seed = mixed_seed(config.seed, rank, step)
     generator = torch.Generator().manual_seed(seed)
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
-    condition = draw_condition(data, picks.to(data.images.device), clip, config, Random(seed))
+    condition = sample_conditions(data, picks.to(data.images.device), clip, config, Random(seed))
     condition[:, -1] = 0  # the app never asks for the look of small JPEGs
     return condition, face_noise([generator] * count, (3, *data.images.shape[1:3]), data.images.device)
 
@@ -101,7 +100,7 @@ def validation_loss(
     student: UNet, teacher: UNet, data: Data, clip: Clip, config: TrainConfig, count: int = 32
 ) -> float:
     """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every time."""
-    condition, noise = draw_faces(0, count, data, clip, replace(config, seed=-1), 0)
+    condition, noise = sample_inputs(0, count, data, clip, replace(config, seed=-1), 0)
     states, times = trajectory(teacher, condition, _empty(clip, noise.device), noise)
     denoise = guided(student, condition, condition, 1.0, student.config.target, student.config.steps)
     for last in ddim(denoise, noise, times, None):
@@ -129,16 +128,17 @@ def train(
     Resumes exactly from `run/state.pt` if it is there; else starts as a copy of the teacher, or of the U-Net `start_from`. Writes
     the averaged student to `out` at every save. Raises InputError for faces embedded by another CLIP or a batch that does not divide.
     """
+    budget = Budget(
+        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+    )
+    check_embeddings(prepared, clip)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log = teacher.mean.device, Log(run / "log.jsonl")
     config = replace(config, network=teacher.config)
     faces, rest = divmod(config.batch, 2 * STUDENT_STEPS * world)
     if rest:
         raise InputError(f"the batch of {config.batch} moves is no multiple of {2 * STUDENT_STEPS * world}.")
-    if prepared.image_embeddings is None or prepared.clip != clip.hash:
-        raise InputError(
-            "the prepared faces have no embeddings of this CLIP: run `python -m training.data.prepare embed`."
-        )
     identity = {"recipe": asdict(config), "teacher": teacher.info["hash"], "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
@@ -154,7 +154,7 @@ def train(
     resume(run / "state.pt", identity, parts, done)
 
     def learn(step: int) -> dict[str, float]:
-        condition, noise = draw_faces(step, faces, data, clip, config, rank)
+        condition, noise = sample_inputs(step, faces, data, clip, config, rank)
         found = train_step(
             student, optimizers, moves(*trajectory(teacher, condition, empty, noise), condition, config.network), config
         )
@@ -189,10 +189,7 @@ def train(
                 },
             )
 
-    budget = Budget(
-        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
-    )
-    run_steps(done, budget, optimizers, learn, save, log, device, stop)
+    run_steps(Steps(optimizers, learn, save), done, budget, log, stop)
     return ema.network
 
 
@@ -238,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
                 stop,
             )
     except FacetError as error:
-        raise SystemExit(f"train_student: {error}") from error
+        raise SystemExit(f"training.unet.student: {error}") from error
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
             info | {"clip": new.hash, "refitted_from": unet.info["hash"]},
         )
     except FacetError as error:
-        raise SystemExit(f"refit: {error}") from error
+        raise SystemExit(f"training.unet.transfer: {error}") from error
     print(f"{explained:.1%} of the old embeddings' variance is explained by the new ones.")
 
 
