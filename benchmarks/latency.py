@@ -1,10 +1,12 @@
-"""How long a visitor waits: from the click on Generate to the first step on the screen, the last one, and the 512 px image;
-for a redraw in live mode; for the page itself; and how long a prompt takes to be read.
+"""How long a visitor waits.
+
+From the click on Generate to the first step on the screen, to the last one, and to the 512 px image; for a redraw in live
+mode; for the page itself; and how long a prompt takes to be read.
 
     make bench
 
-Starts the app on the bundled weights in a process of its own, drives it with Chromium, prints JSON and a table beside what is
-aimed at: medians of several runs. Nothing else should be running.
+Starts the app on the bundled weights in a process of its own, drives it with Chromium, and prints JSON and a table with the
+goals: medians of several runs. Nothing else should be running.
 """
 
 import json
@@ -21,9 +23,10 @@ from playwright.sync_api import Page
 from benchmarks.harness.browser import chromium, setting
 from benchmarks.harness.server import ROOT, running
 from model.pipeline import DEFAULTS, FacePipeline
+from training.evaluation import markdown
 
 RUNS, LONG_RUNS = 7, 3
-AIMS = {  # figure -> what it is, the most it should be on two cores
+GOALS = {  # figure -> what it is, the most it should be on two cores
     "first_step_ms": ("first step on the screen after the click, ms", 150),
     "last_step_ms": (f"last of {DEFAULTS.steps} steps, ms", None),
     "done_ms": ("512 px image, ms", None),
@@ -36,7 +39,9 @@ AIMS = {  # figure -> what it is, the most it should be on two cores
 WATCH = """() => {
     const player = document.querySelector(".player"), line = document.querySelector("#status");
     const since = () => performance.now() - window.pressed;
-    document.querySelector("#generate").addEventListener("click", () => { [window.pressed, window.steps, window.done] = [performance.now(), [], null]; });
+    document.querySelector("#generate").addEventListener("click", () => {
+        [window.pressed, window.steps, window.done] = [performance.now(), [], null];
+    });
     new MutationObserver(() => window.steps.push([Number(player.dataset.step), since()]))
         .observe(player, {attributes: true, attributeFilter: ["data-step"]});
     new MutationObserver(() => { if (line.textContent.trim().startsWith("Done")) window.done ??= since(); })
@@ -111,10 +116,10 @@ def understanding(
     return statistics.median(taken)
 
 
-def table(found: dict[str, float]) -> str:
+def table(figures: dict[str, float]) -> str:
     """Markdown: each figure beside the most it should be."""
-    rows = [f"| {what} | {found[name]:,.4g} | {most or ''} |" for name, (what, most) in AIMS.items()]
-    return "\n".join(["| | measured | at most |", "| --- | --- | --- |", *rows])
+    rows = [(what, f"{figures[name]:,.4g}", most or "") for name, (what, most) in GOALS.items()]
+    return markdown.table(("", "measured", "at most"), rows)
 
 
 def main() -> None:
@@ -136,7 +141,7 @@ def main() -> None:
                 "date": date.today().isoformat(),
                 "runs": RUNS,
                 "steps": DEFAULTS.steps,
-                **{name: round(found[name], 2) for name in AIMS},
+                **{name: round(found[name], 2) for name in GOALS},
             },
             indent=1,
         )

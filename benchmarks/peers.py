@@ -2,14 +2,15 @@
 
     make bench-peers
 
-Each contender runs in a process of its own, with random weights of its default size (a weight's value does not change its time):
+Each contender runs in a process of its own, with random weights of its default size (their values do not change the time):
 
 facet     this project's U-Net at the defaults of model/settings.py
 lecture   a plain U-Net of 31 million parameters (Ronneberger et al. 2015, with padding) and 1000 steps of DDPM
 lucidrains  denoising-diffusion-pytorch's class-conditional U-Net(64), 1000 steps, guidance 6: its defaults
 diffusers   DDPMPipeline with the UNet2DModel of its 64 px unconditional training script, 1000 steps
 
-A face of 1000 steps is timed by STEPS of them and multiplied. Prints JSON, then a table with ratios. Nothing else should be running.
+A face of 1000 steps is timed by STEPS of them and multiplied. Prints JSON, then a table with ratios. Nothing else should
+be running.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+
+from training.evaluation import markdown
 
 ROUNDS = 3  # medians of
 STEPS = 12  # of a long sampling, timed
@@ -214,7 +217,7 @@ def table(found: dict[str, dict[str, float]]) -> str:
         "start_s": "start, s",
         "peak_memory_mb": "peak memory, MB",
     }
-    rows = [f"| | {' | '.join(head.values())} |", f"| --- {'| --- ' * len(head)}|"]
+    rows = []
     for name, figures in found.items():
         cells = [f"{figures[key]:.3g}" if figures[key] < 1000 else f"{figures[key]:,.0f}" for key in head]
         ratios = [
@@ -223,8 +226,8 @@ def table(found: dict[str, dict[str, float]]) -> str:
             else ""
             for key in head
         ]
-        rows.append(f"| {name} | {' | '.join(cell + ratio for cell, ratio in zip(cells, ratios))} |")
-    return "\n".join(rows)
+        rows.append([name, *(cell + ratio for cell, ratio in zip(cells, ratios))])
+    return markdown.table(["", *head.values()], rows)
 
 
 def main() -> None:

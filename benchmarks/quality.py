@@ -3,10 +3,11 @@
     make bench-quality                  some hours on two CPU cores; what was drawn is kept, so a second run goes on
     make bench-quality ARGS="--faces 100 --budgets 4 10 25"
 
-A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For each sampler and each budget of calls, faces are
-drawn from validation captions by as many steps as the budget allows, and their Fréchet distance to the training faces is
-measured as `make evaluate` does it (training/evaluation/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
-all. The student, if there is one, has one count of calls. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
+A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For each
+sampler and each budget of calls, faces are drawn from validation captions by as many steps as the budget allows. Their
+Fréchet distance to the training faces is measured as `make evaluate` does it (training/evaluation/fidelity.py). 100 steps of
+DDPM, with their own count of calls, are the reference. The student, if there is one, has one count of calls. Distances depend
+on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from model.pipeline import DEFAULTS, FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import STUDENT, STUDENT_STEPS
 from training.data.prompts import CAPTIONS
+from training.evaluation import markdown
 from training.evaluation.evaluate import prompts_of
 from training.evaluation.fidelity import CACHE, fidelity
 from training.evaluation.judge import FEATURES, Judge
@@ -51,7 +53,10 @@ def steps_within(budget: int, sampler: str) -> int:
 def measure(
     pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE
 ) -> dict:
-    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial"; REFERENCE is 100 steps of DDPM, STUDENT its own."""
+    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial".
+
+    REFERENCE, 100 steps of DDPM, and STUDENT, if there is one, are two more rows.
+    """
     captions, _ = prompts_of(CAPTIONS, faces)
     plans = {
         f"{sampler} {budget}": (sampler, steps_within(budget, sampler))
@@ -71,23 +76,17 @@ def measure(
 
 def table(found: dict[str, dict], budgets: list[int], samplers: list[str]) -> str:
     """Markdown: a row for each budget, and for each sampler the steps and both distances."""
-    rows = [
-        f"| calls | {' | '.join(f'{sampler}: steps, pooled / spatial' for sampler in samplers)} |",
-        f"| --- {'| --- ' * len(samplers)}|",
-    ]
+    rows = []
     for budget in sorted(budgets):
         cells = [found[f"{sampler} {budget}"] for sampler in samplers]
-        rows.append(
-            f"| {budget} | "
-            + " | ".join(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells)
-            + " |"
-        )
-    rows += [
+        rows.append([budget, *(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells)])
+    notes = [
         f"\n{name}, {row['calls']} calls: {row['pooled']:.2f} / {row['spatial']:.1f}"
         for name, row in found.items()
         if name in (REFERENCE, STUDENT)
     ]
-    return "\n".join(rows)
+    heading = ["calls", *(f"{sampler}: steps, pooled / spatial" for sampler in samplers)]
+    return "\n".join([markdown.table(heading, rows), *notes])
 
 
 def plot(found: dict[str, dict], samplers: list[str], path: Path) -> None:

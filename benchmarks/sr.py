@@ -20,6 +20,7 @@ import torch
 
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, upscale
+from training.evaluation import markdown
 from training.srresnet.quality import score_set
 
 SETS = ("Set5", "Set14")
@@ -65,8 +66,7 @@ def literature(data: Path, path: Path) -> dict[str, dict[str, dict[str, float]]]
 
 def table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
     """Markdown: PSNR in dB and SSIM of both sets, a row for each method."""
-    lines = [["x4, Y", *SETS], ["---"] * (1 + len(SETS))]
-    lines += [
+    rows = [
         [
             method,
             *(
@@ -76,7 +76,7 @@ def table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
         ]
         for method, row in scores.items()
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown.table(["x4, Y", *SETS], rows)
 
 
 def main() -> None:

@@ -14,11 +14,6 @@ from model import checkpoint
 from model.errors import FacetError, InputError
 from model.memory import frugal
 
-NORMS = {
-    "none": lambda channels: nn.Identity(),
-    "batch": nn.BatchNorm2d,
-    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
-}
 TILE = 96  # side of what is enlarged at once, input px: bounds the memory, whatever the image's size
 HALO = 3  # input px around it that the layers after the body see: 2.5 at most
 MAX_PIXELS = 2**20  # of one input image
@@ -29,9 +24,13 @@ class SRResNetConfig:
     channels: int = 64  # features of every layer, the paper's 64
     blocks: int = 16  # residual blocks at the input's resolution, the paper's 16
     stages: int = 3  # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
-    norm: str = (
-        "none"  # in the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017)
-    )
+
+    @classmethod
+    def read(cls, stored: dict) -> "SRResNetConfig":
+        """From a checkpoint's config. Files may name a norm, which must be "none". Raises ValueError for another."""
+        if (norm := stored.get("norm", "none")) != "none":
+            raise ValueError(f"{norm} norm is not known")
+        return cls(**{name: value for name, value in stored.items() if name != "norm"})
 
     @property
     def scale(self) -> int:
@@ -45,18 +44,16 @@ class SRResNetConfig:
 
 
 class ResidualBlock(nn.Module):
-    """3x3 convolution, normalisation, PReLU, 3x3 convolution, normalisation, plus the input."""
+    """3x3 convolution, PReLU, 3x3 convolution, plus the input. No normalisation, as in EDSR (Lim et al. 2017)."""
 
-    def __init__(self, channels: int, norm: str = "none"):
+    def __init__(self, channels: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = NORMS[norm](channels)
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = NORMS[norm](channels)
 
     def forward(self, x):  # (N, C, H, W) -> (N, C, H, W)
-        return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
+        return x + self.conv2(self.act(self.conv1(x)))
 
 
 def upsample_stage(channels: int) -> nn.Sequential:
@@ -89,9 +86,8 @@ class SRResNet(nn.Module):
         channels = config.channels
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(
-            *(ResidualBlock(channels, config.norm) for _ in range(config.blocks)),
+            *(ResidualBlock(channels) for _ in range(config.blocks)),
             nn.Conv2d(channels, channels, 3, padding=1),
-            NORMS[config.norm](channels),
         )
         self.upsample = nn.Sequential(*(upsample_stage(channels) for _ in range(config.stages)))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
@@ -103,8 +99,8 @@ class SRResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)  # a: the slope PReLU starts with
                 nn.init.zeros_(module.bias)
-        for block in self.body[:-2]:
-            (block.conv2 if self.config.norm == "none" else block.norm2).weight.mul_(0.1)
+        for block in self.body[:-1]:
+            block.conv2.weight.mul_(0.1)
         nn.init.zeros_(self.tail.weight)
 
     @torch.no_grad()
@@ -125,7 +121,7 @@ class SRResNet(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
         """Read a checkpoint. Raises WeightsError in one line."""
-        network = checkpoint.restore(path, lambda config: cls(SRResNetConfig(**config)))
+        network = checkpoint.restore(path, lambda config: cls(SRResNetConfig.read(config)))
         return network.to(device, memory_format=torch.channels_last)
 
     def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
@@ -150,8 +146,7 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
     """Enlarge images: (N, H, W, 3) uint8 -> (N, scale H, scale W, 3) uint8.
 
     One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large images
-    in tiles. A tile sees all that its pixels depend on, so that there are no seams. Under instance norm every pixel depends
-    on the whole image: then there is one tile.
+    in tiles. A tile sees all that its pixels depend on, so that there are no seams.
 
     Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns NaN or
     infinity.
@@ -168,10 +163,9 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
         )
     scale, device = network.config.scale, network.tail.weight.device
     half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    whole = network.config.norm == "instance"
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
     for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
-        for (top, bottom), (left, right) in product(spans(height, whole), spans(width, whole)):
+        for (top, bottom), (left, right) in product(spans(height), spans(width)):
             above, before = (max(low - network.config.reach, 0) for low in (top, left))
             part = image[above : bottom + network.config.reach, before : right + network.config.reach]
             x = torch.tensor(part, device=device).permute(2, 0, 1)[None] / 127.5 - 1
@@ -184,7 +178,7 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
     return large
 
 
-def spans(length: int, whole: bool = False) -> Iterator[tuple[int, int]]:
-    """`length` pixels cut evenly into pieces of at most TILE: (from, to) of each; of all of them if `whole`."""
-    count = 1 if whole else -(-length // TILE)
+def spans(length: int) -> Iterator[tuple[int, int]]:
+    """`length` pixels cut evenly into pieces of at most TILE: (from, to) of each."""
+    count = -(-length // TILE)
     return pairwise(length * i // count for i in range(count + 1))

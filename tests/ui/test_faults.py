@@ -270,7 +270,7 @@ def test_kills_of_a_training(prepared_folder, tiny_weights, tmp_path, kind, kill
     for _ in range(kills):
         before = saved(run)
         assert killed(work, (*inputs, run, out), chance.uniform(0, 0.1), lambda: saved(run) != before)
-        done = torch.load(run / "state.pt", map_location="cpu", weights_only=False)["step"]
+        done = torch.load(run / "state.pt", map_location="cpu", weights_only=True)["step"]
         assert done > steps, "a saved step was lost"
         steps = done
         if out.exists():

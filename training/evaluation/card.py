@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from model.errors import InputError
+from training.evaluation.markdown import table
 
 BEGIN, END = "<!-- evaluate:begin -->", "<!-- evaluate:end -->"
 KINDS = {"single": "one attribute", "three": "three attributes", "caption": "whole captions"}
@@ -96,7 +97,7 @@ def goals(report: dict) -> list[tuple[str, float, str, bool]]:
 
 def goals_table(report: dict) -> str:
     rows = [(what, f"{value:.3g}", wanted, "yes" if held else "no") for what, value, wanted, held in goals(report)]
-    return _table(("goal", "measured", "wanted", "reached"), rows)
+    return table(("goal", "measured", "wanted", "reached"), rows)
 
 
 def distances_table(report: dict) -> str:
@@ -119,7 +120,7 @@ def distances_table(report: dict) -> str:
         )
         for name, distances, others in faces
     ]
-    return _table(("faces", "Fréchet, pooled", "Fréchet, spatial", "kernel x 1000", "precision", "recall"), rows)
+    return table(("faces", "Fréchet, pooled", "Fréchet, spatial", "kernel x 1000", "precision", "recall"), rows)
 
 
 def distances_note(report: dict) -> str:
@@ -158,7 +159,7 @@ def adherence_table(report: dict) -> str:
         )
         for kind, figures in report["adherence"].items()
     ]
-    return _table(
+    return table(
         ("prompts", "faces", "balanced accuracy", "the judge's on real faces", "share of its margin over 0.5"), rows
     )
 
@@ -166,12 +167,12 @@ def adherence_table(report: dict) -> str:
 def attributes_table(report: dict) -> str:
     real = report["weights"]["judge"]["validation"]["balanced_accuracy"]
     found = sorted(report["adherence"]["single"]["attributes"].items(), key=lambda item: -item[1])
-    table = _table(
+    rates = table(
         ("attribute", "generated", "real"), [(name, f"{value:.2f}", f"{real[name]:.2f}") for name, value in found]
     )
     return (
         "<details><summary>Balanced accuracy of every attribute, on faces generated from it alone and on real faces"
-        f"</summary>\n\n{table}\n\n</details>"
+        f"</summary>\n\n{rates}\n\n</details>"
     )
 
 
@@ -185,7 +186,7 @@ def copies_table(found: dict) -> str:
         ]
         for space, figures in found.items()
     ]
-    return _table(
+    return table(
         (
             "distance to the nearest training face or its mirror image",
             "generated, 1st percentile",
@@ -210,9 +211,8 @@ def clip_note(report: dict) -> str:
     words, faces = report["understanding"], report.get("clip_on_faces", {})
     note = (
         f"**CLIP.** Of {words['prompts']} prompts written by hand without sight of the table of words, its head reads the attributes "
-        f"with precision {words['precision']:.2f} and recall {words['recall']:.2f} (of {words['first_prompts']['prompts']} earlier "
-        f"ones, whose misses led to new words: {words['first_prompts']['precision']:.2f} and "
-        f"{words['first_prompts']['recall']:.2f}). The mean cosine of a list of three attributes to its reverse is "
+        f"with precision {words['precision']:.2f} and recall {words['recall']:.2f}. "
+        f"The mean cosine of a list of three attributes to its reverse is "
         f'{words["order"]:.2f}, to itself amid words that say nothing {words["filler"]:.2f}; "x, no y" and "no x, y" are both '
         f"read right for {words['scope']:.0%} of the pairs."
     )
@@ -238,13 +238,7 @@ def inception_note(found: dict | None) -> str:
 
 def loss_table(found: dict) -> str:
     rows = [(f"loss, {name} faces", *(f"{loss:.3f}" for loss in found[name])) for name in ("training", "validation")]
-    return _table(("noise level, t up to", *(f"{t:g}" for t in found["t"])), rows)
-
-
-def _table(heading, rows) -> str:
-    """Markdown: a heading and rows of as many cells."""
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+    return table(("noise level, t up to", *(f"{t:g}" for t in found["t"])), rows)
 
 
 def _cell(figure: dict | None, times: float = 1) -> str:

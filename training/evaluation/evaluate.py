@@ -30,7 +30,7 @@ from model.images import contact_sheet
 from model.pipeline import DEFAULTS, FacePipeline
 from training.clip.quality import steadiness, understanding, validate
 from training.data.prepare import Prepared, load_prepared
-from training.data.prompts import CAPTIONS, FIRST, THREES, UNDERSTANDING, read_prompts
+from training.data.prompts import CAPTIONS, THREES, UNDERSTANDING, read_prompts
 from training.evaluation.adherence import adherence, single_prompts
 from training.evaluation.card import card, check_card, write_card
 from training.evaluation.fidelity import (
@@ -144,9 +144,7 @@ def measure(
             "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
             "caption": by_caption | {"spread": summary([found["share_of_margin"] for found in caption_sets])["spread"]},
         },
-        "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING))
-        | steadiness(pipe.clip, stated_by_three)
-        | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))},
+        "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING)) | steadiness(pipe.clip, stated_by_three),
     }
     if ddpm:
         report["ddpm_100"] = {

@@ -46,13 +46,13 @@ GENERAL = (Source(GENERAL_FOLDERS, 4, 1.0, factors=(1.0, 0.8, 0.65), turned=True
 class DataConfig:
     sources: tuple[Source, ...] = FACES
     patch: int = 24  # side of an input patch, px; 24 reaches the CPU's best rate, 16 sees too much border
-    touched: float = 0.25  # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
+    round_trip: float = 0.25  # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
     degraded: float = 0.5  # share of the others that pass through degrade()
 
 
 class Photo(NamedTuple):
     true: Tensor  # (3, H, W) uint8
-    touched: Tensor | None  # (V, 3, H / scale, W / scale) uint8: V versions of the whole input that the U-Net drew
+    round_trip: Tensor | None  # (V, 3, H / scale, W / scale) uint8: V versions of the whole input that the U-Net drew
 
 
 class Photos(NamedTuple):
@@ -60,7 +60,7 @@ class Photos(NamedTuple):
 
     source: Source
     all: list[Photo]
-    touched: list[Photo]  # those that have touched versions
+    round_trip: list[Photo]  # those that went through the U-Net
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -94,14 +94,14 @@ def read_image(path: Path, side: int | None = None, factor: float = 1.0) -> Tens
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def load_training_images(data: Path, config: DataConfig, touched: Path | None = None) -> tuple[list[Photos], str]:
+def load_training_images(data: Path, config: DataConfig, round_trip: Path | None = None) -> tuple[list[Photos], str]:
     """The photos of every source that is there, and a hash over the files read.
 
-    Held-out people are left out, and so are images smaller than a patch. touched: a file of training/srresnet/round_trip.py, read if
+    Held-out people are left out, and so are images smaller than a patch. round_trip: a file of training/srresnet/round_trip.py, read if
     the config has a share for it. Raises FacetError if nothing is found, InputError without that file.
     """
-    versions = load_touched(touched) if touched and config.touched else {}
-    digest = hashlib.sha256(touched.read_bytes() if versions else b"")
+    versions = load_round_trips(round_trip) if round_trip and config.round_trip else {}
+    digest = hashlib.sha256(round_trip.read_bytes() if versions else b"")
     found = []
     for source in config.sources:
         files = [path for folder in source.folders for path in image_files(data / folder)]
@@ -118,7 +118,7 @@ def load_training_images(data: Path, config: DataConfig, touched: Path | None = 
                 photos.append(Photo(image, small if fits else None))
         photos = [photo for photo in photos if min(photo.true.shape[1:]) >= (config.patch + 2 * MARGIN) * source.scale]
         if photos:
-            found.append(Photos(source, photos, [photo for photo in photos if photo.touched is not None]))
+            found.append(Photos(source, photos, [photo for photo in photos if photo.round_trip is not None]))
     if not found:
         folders = ", ".join(folder for source in config.sources for folder in source.folders)
         raise FacetError(f"{data} holds no large enough photos in any of the folders {folders}; see --data.")
@@ -133,7 +133,7 @@ def held_out_files(data: Path) -> list[Path]:
     return files
 
 
-def load_touched(path: Path) -> dict[str, Tensor]:
+def load_round_trips(path: Path) -> dict[str, Tensor]:
     """What training/srresnet/round_trip.py wrote: folder/name of a photo -> (V, 3, 64, 64) uint8. Raises InputError."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -191,9 +191,9 @@ def sample_pair(photos: Photos, config: DataConfig, generator: torch.Generator) 
         return torch.rand((), generator=generator).item() < share
 
     scale, patch = photos.source.scale, config.patch
-    if photos.touched and chance(config.touched):
-        photo = photos.touched[integer(len(photos.touched))]
-        small = photo.touched[integer(len(photo.touched))]
+    if photos.round_trip and chance(config.round_trip):
+        photo = photos.round_trip[integer(len(photos.round_trip))]
+        small = photo.round_trip[integer(len(photo.round_trip))]
         top, left = (integer(side - patch + 1) for side in small.shape[1:])
         small = small[:, top : top + patch, left : left + patch]
         true = photo.true[:, scale * top : scale * (top + patch), scale * left : scale * (left + patch)]

@@ -69,7 +69,7 @@ class TrainConfig:
 RECIPES = {
     "default": TrainConfig(),
     "tiny": TrainConfig(
-        DataConfig((replace(STUDIO, sides=(512,)),), patch=8, touched=0.0),
+        DataConfig((replace(STUDIO, sides=(512,)),), patch=8, round_trip=0.0),
         width=4,
         batch=2,
         images=6,
@@ -176,17 +176,17 @@ def train(
     config: TrainConfig,
     device: torch.device,
     stop: Stop | None = None,
-    touched: Path | None = None,
+    round_trip: Path | None = None,
 ) -> None:
     """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
 
-    Resumes from `run/state.pt` if it is there. start_from: an x8 network; touched: see training/srresnet/data.py. Raises
+    Resumes from `run/state.pt` if it is there. start_from: an x8 network; round_trip: see training/srresnet/data.py. Raises
     InputError for a network or patches of the wrong size.
     """
     budget = budget_of(config)
     check_writable(run, out)
     rank, world = rank_and_world(config.batch)
-    photos, data_hash = load_training_images(data, config.data, touched)
+    photos, data_hash = load_training_images(data, config.data, round_trip)
     start = SRResNet.from_file(start_from, device)
     side = config.data.patch * start.config.scale
     if start.config.scale != 8 or side % 32:
@@ -208,7 +208,7 @@ def train(
     def save(finished: bool):
         keep(run / "state.pt", identity, parts, done)
         images = done.step * config.batch
-        true, inputs = load_held_out(data, touched if config.data.touched else None, config.validation_images)
+        true, inputs = load_held_out(data, round_trip if config.data.round_trip else None, config.validation_images)
         measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
         scores = score_people(
             {"faithful": start, "crisp": ema.network}, true, inputs, measures, run / f"grid-{images:08d}.png"
@@ -261,9 +261,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--judge", type=Path, default=Path("weights/judge.safetensors"), help="whose features measure distance"
     )
     parser.add_argument(
-        "--touched",
+        "--round-trip",
         type=Path,
-        default=Path("runs/srresnet/touched.safetensors"),
+        default=Path("runs/srresnet/round_trip.safetensors"),
         help="faces that went through the U-Net, made by training.srresnet.round_trip",
     )
     parser.add_argument("--state-dir", type=Path, default=Path("runs/srgan"), help="folder for state, log and grids")
@@ -305,7 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
                 config,
                 pick_device(args.device),
                 stop,
-                args.touched,
+                args.round_trip,
             )
     except FacetError as error:
         raise SystemExit(f"training.srresnet.gan: {error}") from error

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from model.errors import FacetError
 from model.srresnet import SRResNet, upscale
-from training.srresnet.data import degrade, held_out_files, load_touched, read_image, shrink
+from training.evaluation import markdown
+from training.srresnet.data import degrade, held_out_files, load_round_trips, read_image, shrink
 from training.srresnet.imresize import imresize, to_bytes
 
 Enlarge = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 -> (scale H, scale W, 3) uint8
@@ -83,10 +84,12 @@ FIDELITY: dict[str, Measure] = {
 }
 
 
-def load_held_out(data: Path, touched: Path | None = None, most: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def load_held_out(
+    data: Path, round_trip: Path | None = None, most: int | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The held-out people at 512 px, (N, 3, 512, 512) uint8, and the inputs (N, 3, 64, 64) that are to become that.
 
-    Inputs: "clean", "degraded" (the same damage at every call) and, given a file of training/srresnet/round_trip.py, "touched". At
+    Inputs: "clean", "degraded" (the same damage at every call) and, given a file of training/srresnet/round_trip.py, "round trip". At
     most `most` photos, spread over all of them. Raises FacetError if there are none.
     """
     files = held_out_files(data)
@@ -95,11 +98,11 @@ def load_held_out(data: Path, touched: Path | None = None, most: int | None = No
     true = torch.stack([read_image(path, 512) for path in files])
     clean, generator = shrink(true, 8), torch.Generator().manual_seed(1)
     inputs = {"clean": clean, "degraded": torch.stack([degrade(image, generator) for image in clean])}
-    if touched:
-        versions = load_touched(touched)
+    if round_trip:
+        versions = load_round_trips(round_trip)
         if missing := [path.name for path in files if f"faces_hq/{path.name}" not in versions]:
-            raise FacetError(f"{touched} lacks faces_hq/{missing[0]}: make it from the same data.")
-        inputs["touched"] = torch.stack(
+            raise FacetError(f"{round_trip} lacks faces_hq/{missing[0]}: make it from the same data.")
+        inputs["round trip"] = torch.stack(
             [
                 versions[f"faces_hq/{path.name}"][i % len(versions[f"faces_hq/{path.name}"])]
                 for i, path in enumerate(files)
@@ -148,13 +151,12 @@ def people_table(scores: Scores) -> str:
     """Markdown: a row for each kind of input and method, a column for each measure."""
     kinds = list(next(iter(scores.values())))
     names = list(scores[next(iter(scores))][kinds[0]])
-    lines = [["input", "method", *names], ["---"] * (2 + len(names))]
-    lines += [
+    rows = [
         [kind, method, *(f"{scores[method][kind][name]:.{2 if 'PSNR' in name else 4}f}" for name in names)]
         for kind in kinds
         for method in scores
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown.table(["input", "method", *names], rows)
 
 
 # --- the test sets of the literature ----------------------------------------------------------------------------------
