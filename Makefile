@@ -33,7 +33,7 @@ train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
 	$(FAST_PY) -m training.clip.train --max-minutes $(MINUTES)
 	cp runs/clip/clip.safetensors weights/
 
-train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and refit)
+train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and transfer the U-Net)
 	$(FAST_PY) -m training.clip.words --max-minutes $(MINUTES)
 	cp runs/words/clip.safetensors weights/
 

@@ -2,15 +2,16 @@
 
     make bench-peers
 
-Each contender runs in a process of its own, with random weights of its default size (their values do not change the time):
+Each contender runs in a process of its own, with random weights of its default size (their values do not change the
+time):
 
 facet     this project's U-Net at the defaults of model/settings.py
 lecture   a plain U-Net of 31 million parameters (Ronneberger et al. 2015, with padding) and 1000 steps of DDPM
 lucidrains  denoising-diffusion-pytorch's class-conditional U-Net(64), 1000 steps, guidance 6: its defaults
 diffusers   DDPMPipeline with the UNet2DModel of its 64 px unconditional training script, 1000 steps
 
-A face of 1000 steps is timed by STEPS of them and multiplied. Prints JSON, then a table with ratios. Nothing else should
-be running.
+A face of 1000 steps is timed by STEPS of them and multiplied. Prints JSON, then a table with ratios. Nothing else
+should be running.
 """
 
 import argparse
@@ -204,7 +205,7 @@ def measure(name: str) -> dict[str, float]:
     }
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def table(results: dict[str, dict[str, float]]) -> str:
     """Markdown: every figure, and in brackets how many times Facet's it is."""
     head = {
         "parameters_m": "parameters, M",
@@ -218,10 +219,10 @@ def table(found: dict[str, dict[str, float]]) -> str:
         "peak_memory_mb": "peak memory, MB",
     }
     rows = []
-    for name, figures in found.items():
+    for name, figures in results.items():
         cells = [f"{figures[key]:.3g}" if figures[key] < 1000 else f"{figures[key]:,.0f}" for key in head]
         ratios = [
-            f" ({figures[key] / found['facet'][key]:.1f}x)"
+            f" ({figures[key] / results['facet'][key]:.1f}x)"
             if name != "facet" and key in ("face_s", "step_ms", "ddim_25_calls_s")
             else ""
             for key in head
@@ -237,19 +238,19 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one)))
         return
-    found = {}
+    results = {}
     for name in CONTENDERS:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.peers", "--one", name], stdout=subprocess.PIPE, text=True, check=True
         )
-        found[name] = json.loads(done.stdout.splitlines()[-1])
+        results[name] = json.loads(done.stdout.splitlines()[-1])
     print(
         json.dumps(
-            {"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), **found},
+            {"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), **results},
             indent=1,
         )
     )
-    print(table(found))
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from model import checkpoint
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, SRResNetConfig, bicubic
-from tests.children import FORK, one_thread  # noqa: F401
+from tests.children import FORK, be_silent, one_thread  # noqa: F401
 from tests.conftest import ROOT
 from tests.photos import data, drawing, killed_after  # noqa: F401
 from training.srresnet import train as script
@@ -110,7 +109,7 @@ def test_x8_starts_from_x4_and_counts_on(data, tmp_path):  # noqa: F811
     with pytest.raises(InputError, match="only the stages"):
         script.train(
             data,
-            tmp_path / "x",
+            tmp_path / "x.safetensors",
             tmp_path / "x",
             replace(TINY, network=SRResNetConfig(channels=4)),
             CPU,
@@ -169,7 +168,7 @@ def child_of_many(rank: int, world: int, port: int, folder: Path, start: Path, r
 
     Keeps the network that this process ends with.
     """
-    sys.stderr = sys.stdout = open(os.devnull, "w")
+    be_silent()
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )

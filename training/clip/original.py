@@ -2,8 +2,8 @@
 
     python -m training.clip.train --clip ViT-B-32-quickgelu --pretrained openai
 
-Only the head is trained here, and the bias that turns a cosine into the odds that a face fits a text, which softmax-trained
-models lack. Everything after (embed, train-unet, the app) takes the file as it takes the bundled one.
+Only the head is trained here, and the bias that turns a cosine into the odds that a face fits a text, which
+softmax-trained models lack. Everything after (embed, train-unet, the app) takes the file as it takes the bundled one.
 """
 
 from pathlib import Path

@@ -2,10 +2,10 @@
 
     python -m training.clip.train --prepared runs/prepared --out runs/clip/clip.safetensors --max-minutes 15
 
-Every step draws a batch of faces, a fresh caption for each, and bare statements ("no hat", "no glasses, beard"). A short
-text fits many faces, so the loss is the sigmoid loss of SigLIP (Zhai et al. 2023) over all pairs of faces and texts, where
-every face that satisfies all that a text states is its positive. A linear head learns to read from a text's embedding
-what the text states.
+Every step draws a batch of faces, a fresh caption for each, and bare statements ("no hat", "no glasses, beard"). A
+short text fits many faces, so the loss is the sigmoid loss of SigLIP (Zhai et al. 2023) over all pairs of faces and
+texts, where every face that satisfies all that a text states is its positive. A linear head learns to read from a
+text's embedding what the text states.
 """
 
 import argparse
@@ -55,12 +55,17 @@ class TrainConfig:
     seed: int = 0
 
 
+# the small CLIP's own architecture
+SMALL = ClipConfig()
 RECIPES = {"default": TrainConfig(), "tiny": TrainConfig(images=512, batch=32, half_life=64, vocabulary=2000)}
 
 
 def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tensor:
-    """Sorted ids of the tokens that captions use at least `least` times, or that the table of words needs; start and end of
-    text come last. (K,) int32."""
+    """Sorted ids of the tokens that captions use at least `least` times, or that the table of words needs; start and
+    end of text come last.
+
+    (K,) int32.
+    """
     rng, frequency = Random(0), attributes.mean(0)
     counts = np.zeros(len(tokenizer().encoder), dtype=np.int64)
     for index in range(captions):
@@ -71,8 +76,11 @@ def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tenso
 
 
 def augment(images: Tensor) -> Tensor:
-    """(N, 3, 64, 64) in [0, 1]: flips, slight brightness and contrast; half of them also turned up to 8 degrees, scaled by up
-    to 10 % and shifted up to 4 px (the others stay as sharp as they are). Same range."""
+    """(N, 3, 64, 64) in [0, 1]: flips, slight brightness and contrast; half of them also turned up to 8 degrees,
+    scaled by up to 10 % and shifted up to 4 px (the others stay as sharp as they are).
+
+    Same range.
+    """
     count = len(images)
     images = torch.where(torch.rand(count, 1, 1, 1) < 0.5, images, images.flip(-1))
     angle, scale = (torch.rand(count) - 0.5) * 0.28, 1 + 0.2 * (torch.rand(count) - 0.5)
@@ -107,13 +115,13 @@ def train(
     out: Path | None,
     max_minutes: float,
     device="auto",
-    clip_config: ClipConfig = ClipConfig(),
+    clip_config: ClipConfig = SMALL,
     stop: Stop | None = None,
 ) -> Clip:
     """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
 
-    Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the clock).
-    Raises InputError if that is another recipe's, FacetError if the loss is not a number.
+    Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the
+    clock). Raises InputError if that is another recipe's, FacetError if the loss is not a number.
     """
     budget = Budget(
         config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds

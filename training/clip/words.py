@@ -1,10 +1,11 @@
 """Train the text side of CLIP further, while its image side keeps still.
 
-    python -m training.clip.words --start-from runs/clip/clip.safetensors --prepared runs/prepared --out runs/words/clip.safetensors
+    python -m training.clip.words --start-from runs/clip/clip.safetensors --prepared runs/prepared
 
-The faces' embeddings are finished (`python -m training.data.prepare embed`), so a step costs no image network, and texts, of
-which there are far more kinds than faces, get several times as many steps. Also the way to teach a finished CLIP new words: add
-them to model/wording.toml and run this; afterwards training/unet/transfer.py carries the U-Net over. The loss is train_clip's.
+The faces' embeddings are finished (`python -m training.data.prepare embed`), so a step costs no image network, and
+texts, of which there are far more kinds than faces, get several times as many steps. Also the way to teach a finished
+CLIP new words: add them to model/wording.toml and run this; afterwards training/unet/transfer.py carries the U-Net
+over. The loss is that of training/clip/train.py.
 """
 
 import argparse
@@ -60,7 +61,7 @@ RECIPES = {
 
 
 def with_tokens(clip: Clip, vocabulary: Tensor) -> Clip:
-    """The same CLIP over another token table, (K,) sorted ids; a token it did not know starts as the unknown one did."""
+    """The same CLIP over another token table, (K,) sorted ids; a new token starts as the unknown one did."""
     wider = Clip(replace(clip.config, tokens=len(vocabulary)), vocabulary)
     state, row = clip.state_dict(), {token: FIRST_KNOWN + i for i, token in enumerate(clip.vocabulary.tolist())}
     rows = list(range(FIRST_KNOWN)) + [row.get(token, UNKNOWN) for token in vocabulary.tolist()]

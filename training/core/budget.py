@@ -59,7 +59,8 @@ class Progress:
 class Clock:
     """Seconds spent in training, of one step after the other.
 
-    A paused process gains nothing: a step counts at most `most` seconds, or three times the step before where that is more.
+    A paused process gains nothing: a step counts at most `most` seconds, or three times the step before where that is
+    more.
     """
 
     def __init__(self, seconds: float = 0.0, most: float = 10.0):

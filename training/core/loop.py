@@ -29,8 +29,8 @@ class Steps:
 def run_steps(steps: Steps, done: Progress, budget: Budget, log: Log, stop: Stop | None = None) -> None:
     """Go on from `done` until the budget is spent or `stop` is requested.
 
-    Process 0 alone logs and saves: the mean losses every LOG_EVERY steps, and `steps.save` every `budget.save_seconds` and
-    at the end, then with True if the budget is spent.
+    Process 0 alone logs and saves: the mean losses every LOG_EVERY steps, and `steps.save` every `budget.save_seconds`
+    and at the end, then with True if the budget is spent.
     """
     device = steps.optimizers[0].param_groups[0]["params"][0].device
     clock, losses = Clock(done.seconds), []

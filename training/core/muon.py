@@ -10,7 +10,9 @@ from training.core.precision import amp_dtype
 
 
 class Muon(torch.optim.Optimizer):
-    """Jordan et al. 2024, with the step sizes of Liu et al. 2025, eq. 4 ("Muon is scalable"): AdamW's learning rates fit.
+    """Jordan et al. 2024, with the step sizes of Liu et al. 2025, eq. 4 ("Muon is scalable").
+
+    AdamW's learning rates fit.
 
     :param parameters: weights of two axes or more; all after the first count as one (a convolution sees them so).
     """

@@ -34,10 +34,10 @@ def save_state(path: Path, state: dict) -> None:
 
 
 def load_state(path: Path, identity: dict) -> dict | None:
-    """Read what `save_state` wrote, or None if there is no file. Only tensors and plain values are read, no code is run.
+    """Read what `save_state` wrote, or None if there is no file.
 
-    Raises InputError for a file that is cut off, empty or another program's, and if its "identity" (recipe, data, CLIP) is
-    another: such a run cannot go on.
+    Only tensors and plain values are read; no code is run. Raises InputError for a file that is cut off, empty or
+    another program's, and if its "identity" (recipe, data, CLIP) is another: such a run cannot go on.
     """
     if not path.is_file():
         return None
@@ -55,7 +55,10 @@ def load_state(path: Path, identity: dict) -> dict | None:
 
 
 def keep(path: Path, identity: dict, parts: dict[str, Any], done: Progress) -> None:
-    """Write a training's state: of each part (networks, averages, optimizers), and how far it is. Raises as save_state."""
+    """Write a training's state: of each part (networks, averages, optimizers), and how far it is.
+
+    Raises as save_state.
+    """
     save_state(
         path, {"identity": identity, **{name: part.state_dict() for name, part in parts.items()}, **asdict(done)}
     )

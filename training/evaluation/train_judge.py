@@ -74,7 +74,9 @@ def train(
     device: str = "auto",
     stop: Stop | None = None,
 ) -> Judge:
-    """Train until the images or the minutes are spent or `stop` is requested; then measure real faces. Returns the averaged network.
+    """Train until the images or the minutes are spent or `stop` is requested; then measure real faces.
+
+    Returns the averaged network.
 
     Raises FacetError if the loss is not a number.
     """
@@ -143,7 +145,7 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
         judge.look(prepared.images[train].flip(2)),
     )  # the U-Net is trained on mirror images too
     for name in FEATURES:
-        both = torch.from_numpy(np.concatenate([found[name] for found in faces])).double()
+        both = torch.from_numpy(np.concatenate([side[name] for side in faces])).double()
         getattr(judge, f"{name}_mean").copy_(both.mean(0))
         getattr(judge, f"{name}_covariance").copy_(both.T.cov())
     if held_out.sum() < 4:

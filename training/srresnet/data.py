@@ -1,4 +1,6 @@
-"""What the upsamplers learn from: folders of photographs, cut into patches, made small, and damaged as faces in use are."""
+"""What the upsamplers learn from: folders of photographs, cut into patches, made small, and damaged as faces in use
+are.
+"""
 
 import hashlib
 import io
@@ -46,7 +48,8 @@ GENERAL = (Source(GENERAL_FOLDERS, 4, 1.0, factors=(1.0, 0.8, 0.65), turned=True
 class DataConfig:
     sources: tuple[Source, ...] = FACES
     patch: int = 24  # side of an input patch, px; 24 reaches the CPU's best rate, 16 sees too much border
-    round_trip: float = 0.25  # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
+    # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
+    round_trip: float = 0.25
     degraded: float = 0.5  # share of the others that pass through degrade()
 
 
@@ -73,7 +76,10 @@ def person(name: str) -> str:
 
 
 def is_held_out(name: str) -> bool:
-    """About every fifth person is for validation: those whose number is divisible by 5. Raises FacetError without a number."""
+    """About every fifth person is for validation: those whose number is divisible by 5.
+
+    Raises FacetError without a number.
+    """
     number = person(name)[-3:]
     if not number.isdecimal():
         raise FacetError(f"faces_hq/{name}: a name must be like set-001.jpg, with the person's three-digit number.")
@@ -97,12 +103,13 @@ def read_image(path: Path, side: int | None = None, factor: float = 1.0) -> Tens
 def load_training_images(data: Path, config: DataConfig, round_trip: Path | None = None) -> tuple[list[Photos], str]:
     """The photos of every source that is there, and a hash over the files read.
 
-    Held-out people are left out, and so are images smaller than a patch. round_trip: a file of training/srresnet/round_trip.py, read if
-    the config has a share for it. Raises FacetError if nothing is found, InputError without that file.
+    Held-out people are left out, and so are images smaller than a patch. round_trip: a file of
+    training/srresnet/round_trip.py, read if the config has a share for it. Raises FacetError if nothing is found,
+    InputError without that file.
     """
     versions = load_round_trips(round_trip) if round_trip and config.round_trip else {}
     digest = hashlib.sha256(round_trip.read_bytes() if versions else b"")
-    found = []
+    loaded = []
     for source in config.sources:
         files = [path for folder in source.folders for path in image_files(data / folder)]
         files = [path for path in files if path.parent.name != "faces_hq" or not is_held_out(path.name)]
@@ -118,11 +125,11 @@ def load_training_images(data: Path, config: DataConfig, round_trip: Path | None
                 photos.append(Photo(image, small if fits else None))
         photos = [photo for photo in photos if min(photo.true.shape[1:]) >= (config.patch + 2 * MARGIN) * source.scale]
         if photos:
-            found.append(Photos(source, photos, [photo for photo in photos if photo.round_trip is not None]))
-    if not found:
+            loaded.append(Photos(source, photos, [photo for photo in photos if photo.round_trip is not None]))
+    if not loaded:
         folders = ", ".join(folder for source in config.sources for folder in source.folders)
         raise FacetError(f"{data} holds no large enough photos in any of the folders {folders}; see --data.")
-    return found, digest.hexdigest()[:16]
+    return loaded, digest.hexdigest()[:16]
 
 
 def held_out_files(data: Path) -> list[Path]:
@@ -145,20 +152,23 @@ def load_round_trips(path: Path) -> dict[str, Tensor]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
-    return {name: small[found] for name, found in rows.items()}
+    return {name: small[indices] for name, indices in rows.items()}
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
 def shrink(images: Tensor, scale: int) -> Tensor:
-    """Antialiased bicubic reduction: (N, 3, H, W) -> (N, 3, H/scale, W/scale), uint8 or float. Away from the borders it is
-    PIL's, and MATLAB's."""
+    """Antialiased bicubic reduction: (N, 3, H, W) -> (N, 3, H/scale, W/scale), uint8 or float. Away from the borders
+    it is PIL's, and MATLAB's.
+    """
     return F.interpolate(images, scale_factor=1 / scale, mode="bicubic", antialias=True)
 
 
 def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
-    """What a small image may have suffered: slight blur, a shift of each colour, noise, JPEG. (3, H, W) uint8 -> the same.
+    """What a small image may have suffered: slight blur, a shift of each colour, noise, JPEG.
+
+    (3, H, W) uint8 -> the same.
 
     Faces from the U-Net are softer than reduced photographs, and CelebA's carry JPEG's traces.
     """
@@ -174,15 +184,19 @@ def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
 def sample_batch(
     photos: list[Photos], config: DataConfig, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`count` input patches (B, 3, patch, patch) and true patches (B, 3, scale patch, scale patch), uint8, from one source."""
-    shares = torch.tensor([found.source.share for found in photos])
+    """`count` input patches (B, 3, patch, patch) and true patches (B, 3, scale patch, scale patch), uint8, from one
+    source.
+    """
+    shares = torch.tensor([each.source.share for each in photos])
     chosen = photos[int(torch.multinomial(shares, 1, generator=generator))]
     small, true = zip(*(sample_pair(chosen, config, generator) for _ in range(count)))
     return torch.stack(small), torch.stack(true)
 
 
 def sample_pair(photos: Photos, config: DataConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """An input patch (3, patch, patch) and the true one (3, scale patch, scale patch), uint8, from a photo drawn at random."""
+    """An input patch (3, patch, patch) and the true one (3, scale patch, scale patch), uint8, from a photo drawn at
+    random.
+    """
 
     def integer(below: int) -> int:
         return int(torch.randint(below, (), generator=generator))

@@ -1,12 +1,13 @@
 """Sharpen SRResNet by adversarial training: SRGAN, Ledig et al. 2017, section 2.2 and figure 4.
 
     python -m training.srresnet.gan --data data --start-from weights/srresnet.safetensors --max-minutes 60
-    python -m training.srresnet.gan --blend 0.5 --start-from weights/srresnet.safetensors --out weights/srresnet_crisp.safetensors
+    python -m training.srresnet.gan --blend 0.5 --out weights/srresnet_crisp.safetensors
     torchrun --nproc-per-node 2 -m training.srresnet.gan ...        several GPUs or machines
 
-Goes on from a network trained by training/srresnet/train.py and writes a second one, srresnet_crisp.safetensors. A run that ends
-for whatever reason goes on where it stopped when the same command is given again. `--blend` mixes the finished network's weights
-with those it started from (Wang et al. 2018, ESRGAN, section 3.4): 0 is the start, 1 is all crisp.
+Goes on from a network trained by training/srresnet/train.py and writes a second one, srresnet_crisp.safetensors. A run
+that ends for whatever reason goes on where it stopped when the same command is given again. `--blend` mixes the
+finished network's weights with those it started from (Wang et al. 2018, ESRGAN, section 3.4): 0 is the start, 1 is all
+crisp.
 """
 
 import argparse
@@ -83,7 +84,8 @@ RECIPES = {
 class Discriminator(nn.Module):
     """Patches (N, 3, side, side) in [-1, 1] -> (N,) logits that they are true, Ledig et al. 2017, figure 4.
 
-    Eight 3x3 convolutions, every second one halving the side, each doubling the width after a halving; two dense layers.
+    Eight 3x3 convolutions, every second one halving the side, each doubling the width after a halving; two dense
+    layers.
     """
 
     def __init__(self, side: int, width: int):
@@ -130,18 +132,20 @@ class Players:
 
     def load_state_dict(self, state: dict):
         self.generator.load_state_dict(state["generator"]), self.discriminator.load_state_dict(state["discriminator"])
-        for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(found)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
 
 def train_step(
     players: Players, perceptual: Perceptual, small: Tensor, true: Tensor, config: TrainConfig
 ) -> dict[str, float]:
-    """One step of the generator, then one of the discriminator; returns the losses. Raises FacetError if one is no number.
+    """One step of the generator, then one of the discriminator; returns the losses.
 
-    The game is the relativistic one, Jolicoeur-Martineau 2019, section 4.1: is the true patch more real than the drawn one
-    of the same scene? Pairs of one scene differ in their detail alone, and no side can win by saturating, which keeps it
-    stable in small batches.
+    Raises FacetError if one is no number.
+
+    The game is the relativistic one, Jolicoeur-Martineau 2019, section 4.1: is the true patch more real than the drawn
+    one of the same scene? Pairs of one scene differ in their detail alone, and no side can win by saturating, which
+    keeps it stable in small batches.
     """
     device, dtype = small.device, amp_dtype(small.device)
     small, true = (x.to(memory_format=torch.channels_last).float() / 127.5 - 1 for x in (small, true))
@@ -180,8 +184,8 @@ def train(
 ) -> None:
     """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
 
-    Resumes from `run/state.pt` if it is there. start_from: an x8 network; round_trip: see training/srresnet/data.py. Raises
-    InputError for a network or patches of the wrong size.
+    Resumes from `run/state.pt` if it is there. start_from: an x8 network; round_trip: see training/srresnet/data.py.
+    Raises InputError for a network or patches of the wrong size.
     """
     budget = budget_of(config)
     check_writable(run, out)

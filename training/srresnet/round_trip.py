@@ -2,8 +2,8 @@
 
     python -m training.srresnet.round_trip --data data --weights weights --out runs/srresnet/round_trip.safetensors
 
-They look as the app's own faces do, and the true large face is known. Made once, since the U-Net is too slow to run in a
-training. Held-out people are in the file too, to be measured on; training leaves them out.
+They look as the app's own faces do, and the true large face is known. Made once, since the U-Net is too slow to run in
+a training. Held-out people are in the file too, to be measured on; training leaves them out.
 """
 
 import argparse
@@ -79,13 +79,17 @@ def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] 
     return len(names)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.srresnet.round_trip",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with faces_hq/ and faces_256/")
     parser.add_argument("--weights", default="weights", help="the CLIP and U-Net to use")
     parser.add_argument("--out", type=Path, default=Path("runs/srresnet/round_trip.safetensors"))
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
         count = prepare(args.data, FacePipeline.from_pretrained(args.weights, args.device), args.out)
     except FacetError as error:

@@ -5,10 +5,10 @@
     python -m training.srresnet.train --data data --evaluate weights/srresnet.safetensors
     torchrun --nproc-per-node 2 -m training.srresnet.train ...        several GPUs or machines
 
-The faces recipe needs the file of training/srresnet/round_trip.py; training/srresnet/gan.py goes on from its result. A run that ends for
-whatever reason goes on where it stopped when the same command is given again. All randomness of a step follows from (seed,
-process, step), so a resumed run repeats an unbroken one exactly (as long as the budget in images, not the clock, sets the
-learning rate).
+The faces recipe needs the file of training/srresnet/round_trip.py; training/srresnet/gan.py goes on from its result. A
+run that ends for whatever reason goes on where it stopped when the same command is given again. All randomness of a
+step follows from (seed, process, step), so a resumed run repeats an unbroken one exactly (as long as the budget in
+images, not the clock, sets the learning rate).
 """
 
 import argparse
@@ -206,7 +206,8 @@ def story(scale: int, device: torch.device, data_hash: str, done: Progress, batc
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {str(amp_dtype(device) or torch.float32).removeprefix('torch.')}"
+    number_format = str(amp_dtype(device) or torch.float32).removeprefix("torch.")
+    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {number_format}"
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -215,7 +216,7 @@ def device_name(device: torch.device) -> str:
 def evaluate(
     paths: list[Path], data: Path, judge: Path, round_trip: Path | None, device: torch.device, out: Path | None
 ) -> None:
-    """Print the table of held-out people for weights files, each under its name; write it as JSON and a grid to `out`."""
+    """Print the table of held-out people for weights files, each under its name; write JSON and a grid to `out`."""
     true, inputs = load_held_out(data, round_trip)
     networks = {str(path.with_suffix("")): SRResNet.from_file(path, device) for path in paths}
     if wrong := [name for name, network in networks.items() if network.config.scale != 8]:

@@ -44,7 +44,9 @@ class Data:
 
 
 def sample_conditions(data: Data, picks: Tensor, clip: Clip, config: TrainConfig, rng: Random) -> Tensor:
-    """(N,) rows -> (N, 514) conditions: a fresh caption's embedding, or the empty text's, or the image's own; then flags."""
+    """(N,) rows -> (N, 514) conditions: a fresh caption's embedding, or the empty text's, or the image's own; then
+    flags.
+    """
     kinds = torch.tensor([rng.random() for _ in picks], dtype=torch.float64)
     from_image = (kinds > 1 - config.image_share)[:, None].to(data.images.device)
     embeddings = data.image_embeddings[picks].clone()

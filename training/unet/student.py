@@ -1,11 +1,12 @@
-"""Train the student: a U-Net that draws in four network calls what the U-Net, its teacher, draws in many, guidance included.
+"""Train the student: a U-Net that draws in four network calls what the U-Net, its teacher, draws in many, guidance
+included.
 
     python -m training.unet.student --prepared runs/prepared --weights weights --max-minutes 60
 
-Progressive distillation (Salimans & Ho 2022) in one go. The teacher goes from noise to a face in TEACHER_STEPS guided steps of
-UniPC. Every few of them the student shall cover by one step of DDIM: from what the teacher had before them to what it had after
-them leads exactly one x_0 (`aim`), and that the student learns to predict. It starts as a copy of its teacher. Photographs play
-no part but through the captions and CLIP's embeddings of their faces.
+Progressive distillation (Salimans & Ho 2022) in one go. The teacher goes from noise to a face in TEACHER_STEPS guided
+steps of UniPC. Every few of them the student shall cover by one step of DDIM: from what the teacher had before them to
+what it had after them leads exactly one x_0 (`distillation_target`), and that the student learns to predict. It starts
+as a copy of its teacher. Photographs play no part but through the captions and CLIP's embeddings of their faces.
 
 All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
 """
@@ -44,15 +45,19 @@ from training.unet.batches import Data, sample_conditions
 from training.unet.recipes import RECIPES, TrainConfig
 from training.unet.train import optimizers_of, train_step
 
-TEACHER_STEPS = 12  # a multiple of the student's
-STUDENTS = {  # an image is here one move of the student; a batch is that many, from batch / (2 * STUDENT_STEPS) faces of the teacher
+# a multiple of the student's
+TEACHER_STEPS = 12
+# An image here is one distillation pair; a batch is that many, from batch / (2 * STUDENT_STEPS) faces of the teacher.
+STUDENTS = {
     "default": TrainConfig(images=4_000_000, batch=64, learning_rate=3e-4, muon=0.95, half_life=20_000),
     "tiny": replace(RECIPES["tiny"], images=128, batch=16),
 }
 
 
-def aim(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """The x_0 (N, 3, H, W) along which one step of DDIM leads from x_t at times t (N,) to x_s at the earlier times s (N,)."""
+def distillation_target(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """The x_0 (N, 3, H, W) along which one step of DDIM leads from x_t at times t (N,) to x_s at the earlier times s
+    (N,).
+    """
     (signal_t, noise_t), (signal_s, noise_s) = (
         (alpha_bar(time).sqrt().to(x_t).view(-1, 1, 1, 1), (1 - alpha_bar(time)).sqrt().to(x_t).view(-1, 1, 1, 1))
         for time in (t, s)
@@ -62,7 +67,9 @@ def aim(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
 
 @torch.no_grad()
 def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """What the teacher has at the student's times: (STUDENT_STEPS + 1, N, 3, H, W), from noise to face, and these times."""
+    """What the teacher has at the student's times: (STUDENT_STEPS + 1, N, 3, H, W), from noise to face, and these
+    times.
+    """
     config, dtype = teacher.config, amp_dtype(noise.device)
     denoise = guided(teacher, condition, empty, DEFAULTS.guidance, config.target, config.steps, **FIXED)
     times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
@@ -71,22 +78,26 @@ def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -
     return torch.stack(states[::stride]), times[::stride]
 
 
-def moves(
+def distillation_pairs(
     states: Tensor, times: Tensor, condition: Tensor, config: UNetConfig
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(x_t, t, condition, wanted prediction) for every step of the student on every trajectory, and on its mirror image."""
+    """(x_t, t, condition, wanted prediction) for every step of the student on every trajectory, and on its mirror
+    image.
+    """
     states = torch.cat([states, states.flip(-1)], dim=1)
     count = states.shape[1]
     t, s = (each.repeat_interleave(count) for each in (times[:-1], times[1:]))
     x_t, x_s = states[:-1].flatten(0, 1), states[1:].flatten(0, 1)
-    wanted = from_original(aim(x_t, x_s, t, s), x_t, t, config.target, config.steps)
+    wanted = from_original(distillation_target(x_t, x_s, t, s), x_t, t, config.target, config.steps)
     return x_t, t.to(x_t), condition.repeat(2 * (len(times) - 1), 1), wanted
 
 
 def sample_inputs(
     step: int, count: int, data: Data, clip: Clip, config: TrainConfig, rank: int
 ) -> tuple[Tensor, Tensor]:
-    """Conditions (count, 514) as the app gives them, of random captions, no caption, or faces; and noise (count, 3, 64, 64)."""
+    """Conditions (count, 514) as the app gives them, of random captions, no caption, or faces; and noise (count, 3,
+    64, 64).
+    """
     seed = mixed_seed(config.seed, rank, step)
     generator = torch.Generator().manual_seed(seed)
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
@@ -99,7 +110,9 @@ def sample_inputs(
 def validation_loss(
     student: UNet, teacher: UNet, data: Data, clip: Clip, config: TrainConfig, count: int = 32
 ) -> float:
-    """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every time."""
+    """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every
+    time.
+    """
     condition, noise = sample_inputs(0, count, data, clip, replace(config, seed=-1), 0)
     states, times = trajectory(teacher, condition, _empty(clip, noise.device), noise)
     denoise = guided(student, condition, condition, 1.0, student.config.target, student.config.steps)
@@ -123,10 +136,13 @@ def train(
     start_from: Path | None = None,
     stop: Stop | None = None,
 ) -> UNet:
-    """Train on the teacher's device until the images or the minutes are spent or `stop` is requested. Returns the averaged student.
+    """Train on the teacher's device until the images or the minutes are spent or `stop` is requested.
 
-    Resumes exactly from `run/state.pt` if it is there; else starts as a copy of the teacher, or of the U-Net `start_from`. Writes
-    the averaged student to `out` at every save. Raises InputError for faces embedded by another CLIP or a batch that does not divide.
+    Returns the averaged student.
+
+    Resumes exactly from `run/state.pt` if it is there; else starts as a copy of the teacher, or of the U-Net
+    `start_from`. Writes the averaged student to `out` at every save. Raises InputError for faces embedded by another
+    CLIP or a batch that does not divide.
     """
     budget = Budget(
         config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
@@ -138,7 +154,7 @@ def train(
     config = replace(config, network=teacher.config)
     faces, rest = divmod(config.batch, 2 * STUDENT_STEPS * world)
     if rest:
-        raise InputError(f"the batch of {config.batch} moves is no multiple of {2 * STUDENT_STEPS * world}.")
+        raise InputError(f"the batch of {config.batch} pairs is no multiple of {2 * STUDENT_STEPS * world}.")
     identity = {"recipe": asdict(config), "teacher": teacher.info["hash"], "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
@@ -155,12 +171,15 @@ def train(
 
     def learn(step: int) -> dict[str, float]:
         condition, noise = sample_inputs(step, faces, data, clip, config, rank)
-        found = train_step(
-            student, optimizers, moves(*trajectory(teacher, condition, empty, noise), condition, config.network), config
+        losses = train_step(
+            student,
+            optimizers,
+            distillation_pairs(*trajectory(teacher, condition, empty, noise), condition, config.network),
+            config,
         )
         if (step + 1) % config.average_every == 0:
             ema.update(student, config.batch * config.average_every)
-        return found
+        return losses
 
     def save(finished: bool) -> None:
         keep(run / "state.pt", identity, parts, done)

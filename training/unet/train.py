@@ -102,7 +102,9 @@ def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
 
 
 def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW and, where the config wants it, Muon: that for all weights of two axes or more but the first and last convolution's."""
+    """AdamW and, where the config wants it, Muon: that for all weights of two axes or more but the first and last
+    convolution's.
+    """
     ends = {network.input.weight, network.output[-1].weight}
     inner, rest = [], []
     for weight in network.parameters():
@@ -116,7 +118,8 @@ def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimi
 def train_step(
     network: nn.Module, optimizers: list[torch.optim.Optimizer], batch: tuple[Tensor, ...], config: TrainConfig
 ) -> dict[str, float]:
-    """One optimizer step on this process's share of a batch (see `sample_batch`), a micro-batch after the other -> its loss.
+    """One optimizer step on this process's share of a batch (see `sample_batch`), a micro-batch after the other -> its
+    loss.
 
     Raises FacetError if it is not a number.
     """
@@ -160,7 +163,8 @@ def train(
     """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
 
     Resumes exactly from `run/state.pt` if it is there; else starts from the weights `start_from`, if given. Writes the
-    averaged network to `out` at every save. Raises InputError for faces embedded by another CLIP and where start_with does.
+    averaged network to `out` at every save. Raises InputError for faces embedded by another CLIP and where start_with
+    does.
     """
     check_embeddings(prepared, clip)
     budget = budget_of(config, int((~prepared.validation).sum()), max_minutes)
@@ -215,21 +219,22 @@ def train(
             export(out, done.step, loss)
 
     def learn(step: int) -> dict[str, float]:
-        found = train_step(fast, optimizers, sample_batch(step, data, clip, config, rank, world), config)
+        losses = train_step(fast, optimizers, sample_batch(step, data, clip, config, rank, world), config)
         if (step + 1) % config.average_every == 0:
             ema.update(network, config.batch * config.average_every)
         images = done.before["images"] + (step + 1) * config.batch
         if rank == 0 and is_milestone(images, config.batch):
             export(run / "snapshots" / f"{images:09d}.safetensors", step + 1)
-        return found
+        return losses
 
     run_steps(Steps(optimizers, learn, save), done, budget, log, stop)
     return ema.network
 
 
 def is_milestone(images: int, batch: int) -> bool:
-    """Whether a step of `batch` images brought the number seen to or past 500, 707, 1,000, 1,414 and so on: moments of which a
-    snapshot is kept, to watch the network learn (training/evaluation/sheet.py)."""
+    """Whether a step of `batch` images brought the number seen to or past 500, 707, 1,000, 1,414 and so on: moments of
+    which a snapshot is kept, to watch the network learn (training/evaluation/sheet.py).
+    """
 
     def half_doublings(count: int) -> int:
         return math.floor(2 * math.log2(count / 500)) if count >= 500 else -1
