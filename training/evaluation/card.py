@@ -234,8 +234,8 @@ def inception_note(figures: dict | None) -> str:
         )
     return (
         f"Inception FID to the {figures['photographs']:,} training faces: {figures['generated']:.1f} for "
-        f"{figures['faces']:,} generated faces, {figures['real']:.1f} for as many validation faces (it grows as the count "
-        "falls; the literature's is of 50,000)."
+        f"{figures['faces']:,} generated faces, {figures['real']:.1f} for as many validation faces (it grows as the "
+        "count falls; the literature's is of 50,000)."
     )
 
 
