@@ -43,8 +43,8 @@ def one_thread() -> Iterator[None]:
 def be_silent() -> None:
     """Send what this process prints nowhere."""
     silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(silence, stream.fileno())
+    for descriptor in (sys.__stdout__.fileno(), sys.__stderr__.fileno()):
+        os.dup2(silence, descriptor)
 
 
 def in_small_disk(limit: int, log: Path, work, *args) -> None:

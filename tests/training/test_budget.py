@@ -41,7 +41,7 @@ def test_a_long_step_counts_if_the_one_before_was_long_too():
 
 @pytest.mark.parametrize("minutes", [0, -5, math.nan, -math.inf])
 def test_minutes_that_are_no_time_are_refused_in_one_line(minutes):
-    with pytest.raises(InputError, match="--max-minutes must be more than 0, not [^\\n]*$"):
+    with pytest.raises(InputError, match="the minutes of training must be more than 0, not [^\\n]*$"):
         Budget(images=100, batch=4, minutes=minutes, learning_rate=0.1)
 
 
@@ -64,7 +64,7 @@ def test_every_script_refuses_such_minutes(name, prepared_folder, tiny_weights, 
     for minutes in ("0", "-5", "nan"):
         with pytest.raises(SystemExit) as ended:
             script.main([*common, "--out", str(tmp_path / "out.safetensors"), f"--max-minutes={minutes}"])
-        assert str(ended.value) == f"training.{name}: --max-minutes must be more than 0, not {minutes}."
+        assert str(ended.value) == f"training.{name}: the minutes of training must be more than 0, not {minutes}."
     # whatever cannot be written shows before the first step, too
     (tmp_path / "file").write_text("")
     for out, told in ((tmp_path, "is a folder"), (tmp_path / "file" / "x", "cannot be written")):

@@ -31,7 +31,7 @@ class Budget:
 
     def __post_init__(self):
         if not self.minutes > 0:
-            raise InputError(f"--max-minutes must be more than 0, not {self.minutes:g}.")
+            raise InputError(f"the minutes of training must be more than 0, not {self.minutes:g}.")
         if not self.images > 0:
             raise InputError("there is nothing to train on: the recipe's images, or the training faces, are none.")
 
