@@ -98,9 +98,8 @@ class Clip(nn.Module):
             raise InputError(f"open_clip cannot give {name} with {pretrained}: {reason}") from error
         architecture = {key: value for key, value in open_clip.get_model_config(name).items() if key != "custom_text"}
         clip = cls(ClipConfig(name=name, architecture=architecture))
-        clip.towers.load_state_dict(
-            towers.state_dict(), strict=False
-        )  # without logit_bias, which the softmax loss has not
+        # Without logit_bias, which the softmax loss has not.
+        clip.towers.load_state_dict(towers.state_dict(), strict=False)
         return clip.eval()
 
     @property

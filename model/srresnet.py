@@ -1,6 +1,6 @@
 """SRResNet (Ledig et al. 2017, section 3.1 and figure 4): faces of 64 px to 512 px, and larger images tile by tile."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from model import checkpoint
+from model.device import run_split_if_full
 from model.errors import FacetError, InputError
-from model.memory import frugal
+from model.images import to_pixels, to_tensor
 
 NORMS = {
     "none": lambda channels: nn.Identity(),
@@ -29,9 +30,8 @@ class SRResNetConfig:
     channels: int = 64  # features of every layer, the paper's 64
     blocks: int = 16  # residual blocks at the input's resolution, the paper's 16
     stages: int = 3  # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
-    norm: str = (
-        "none"  # in the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017)
-    )
+    # In the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017).
+    norm: str = "none"
 
     @property
     def scale(self) -> int:
@@ -145,13 +145,17 @@ class SRResNet(nn.Module):
         return large[:, :, rows, columns]
 
 
+def call(function: Callable[..., Tensor], *inputs) -> Tensor:
+    return function(*inputs)
+
+
 @torch.inference_mode()
-def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
+def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor] = call) -> np.ndarray:
     """Enlarge images: (N, H, W, 3) uint8 -> (N, scale H, scale W, 3) uint8.
 
     One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large images
     in tiles. A tile sees all that its pixels depend on, so that there are no seams. Under instance norm every pixel depends
-    on the whole image: then there is one tile.
+    on the whole image: then there is one tile. compute(function, *inputs) runs the network, see FacePipeline.compute.
 
     Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns NaN or
     infinity.
@@ -166,22 +170,26 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
         raise InputError(
             f"upscale: an image may have at most {MAX_PIXELS:,} pixels, this one has {width:,} x {height:,}."
         )
-    scale, device = network.config.scale, network.tail.weight.device
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    whole = network.config.norm == "instance"
+    scale, reach, whole = network.config.scale, network.config.reach, network.config.norm == "instance"
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
     for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
         for (top, bottom), (left, right) in product(spans(height, whole), spans(width, whole)):
-            above, before = (max(low - network.config.reach, 0) for low in (top, left))
-            part = image[above : bottom + network.config.reach, before : right + network.config.reach]
-            x = torch.tensor(part, device=device).permute(2, 0, 1)[None] / 127.5 - 1
-            with torch.autocast("cuda", torch.bfloat16, enabled=half):
-                y = frugal(network, x, window=(top - above, bottom - above, left - before, right - before))[0]
+            above, before = (max(low - reach, 0) for low in (top, left))
+            part = image[above : bottom + reach, before : right + reach]
+            window = (top - above, bottom - above, left - before, right - before)
+            y = compute(_enlarge, network, to_tensor(part)[None], window)
             if not y.isfinite().all():
                 raise FacetError("upscale: the network returned values that are not numbers; its weights are damaged.")
-            pixels = ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
-            enlarged[scale * top : scale * bottom, scale * left : scale * right] = pixels.cpu().numpy()
+            enlarged[scale * top : scale * bottom, scale * left : scale * right] = to_pixels(y)[0]
     return large
+
+
+def _enlarge(network: SRResNet, x: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """(1, 3, H, W) in [-1, 1] and what of it to enlarge -> its enlargement; in bfloat16 on a GPU that has it."""
+    device = network.tail.weight.device
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.autocast("cuda", torch.bfloat16, enabled=half):
+        return run_split_if_full(network, x.to(device), window=window)
 
 
 def spans(length: int, whole: bool = False) -> Iterator[tuple[int, int]]:
