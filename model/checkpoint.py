@@ -17,6 +17,7 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from model.errors import WeightsError
 
+N = TypeVar("N", bound=nn.Module)
 MOST_PARAMETERS = 2 * 10**9
 CURE = "Restore it with `git checkout weights`, or train it again (see docs/training.md)."
 
@@ -35,7 +37,7 @@ def tensor_hash(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 
@@ -108,7 +110,7 @@ def _bounded(value) -> bool:
     return not isinstance(value, int | float) or abs(value) <= 2**16
 
 
-def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
+def build(make: Callable[[], N], path: str | Path) -> N:
     """Build a network from a file's config; one that does not suit the code becomes a WeightsError.
 
     It is first built without memory: a config that asks for more than MOST_PARAMETERS is refused.
@@ -125,7 +127,7 @@ def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
         ) from error
 
 
-def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+def restore(path: str | Path, make: Callable[[dict], N]) -> N:
     """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set, eval mode.
 
     Raises WeightsError, one line.
@@ -133,11 +135,11 @@ def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
     tensors, config, info = load(path)
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     network = fill(build(lambda: make(config), path), tensors, path)
-    network.info = info
+    vars(network)["info"] = info  # a plain attribute, which torch's types do not foresee
     return network.eval()
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn.Module:
+def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
     """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
     wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):

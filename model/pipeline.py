@@ -255,12 +255,17 @@ class FacePipeline:
         if replace(last, prompt=first.prompt, seed=first.seed) != first:
             raise InputError("The ends of a walk may differ in prompt and seed only.")
         ends, shares = self._batch([first, last]), torch.linspace(0, 1, count, device=self.device)
+
+        def fresh_noise() -> Tensor:
+            begin, end = ends.fresh_noise()
+            return slerp(begin, end, shares)
+
         batch = replace(
             ends,
             scale=[first.guidance] * count,
-            condition=slerp(*ends.condition, shares),
+            condition=slerp(ends.condition[0], ends.condition[1], shares),
             unconditional=ends.unconditional[:1],
-            fresh_noise=lambda: slerp(*ends.fresh_noise(), shares),
+            fresh_noise=fresh_noise,
         )
         return to_pixels(last_step(self._sample(batch)).denoised)
 

@@ -101,7 +101,8 @@ class Settings:
 
         Returns the settings, defaults in place of what is missing or cannot be used, and one line for everything ignored.
         """
-        usable, ignored = {}, []
+        usable: dict[str, Any] = {}
+        ignored = []
         for name, value in values.items() if isinstance(values, Mapping) else ():
             try:
                 usable[name] = _read(name, value)
@@ -119,7 +120,8 @@ def _read(name: Any, value: Any) -> Any:
             raise InputError(f"The {name.replace('_', ' ')} must be text of at most {LONGEST} characters.")
     elif name != "sampler" and isinstance(value, str):  # as a link holds numbers
         value = _parsed(value)
-    return getattr(Settings(**{name: value}), name)
+    one: dict[str, Any] = {name: value}
+    return getattr(Settings(**one), name)
 
 
 def _parsed(text: str) -> float | str:

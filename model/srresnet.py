@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import checkpoint
-from model.device import run_split_if_full
+from model.device import call, run_split_if_full
 from model.errors import FacetError, InputError
 from model.images import to_pixels, to_tensor
 
-NORMS = {
+NORMS: dict[str, Callable[[int], Any]] = {
     "none": lambda channels: nn.Identity(),
     "batch": nn.BatchNorm2d,
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
@@ -102,9 +103,11 @@ class SRResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)  # a: the slope PReLU starts with
-                nn.init.zeros_(module.bias)
-        for block in self.body[:-2]:
-            (block.conv2 if self.config.norm == "none" else block.norm2).weight.mul_(0.1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in self.body:
+            if isinstance(block, ResidualBlock):
+                (block.conv2 if self.config.norm == "none" else block.norm2).weight.mul_(0.1)
         nn.init.zeros_(self.tail.weight)
 
     @torch.no_grad()
@@ -117,7 +120,9 @@ class SRResNet(nn.Module):
             )
         own = self.state_dict()
         self.load_state_dict(own | {name: value for name, value in other.state_dict().items() if name in own})
-        for conv, _, act in self.upsample[other.config.stages :]:
+        for stage in self.upsample[other.config.stages :].children():
+            conv, _, act = stage.children()
+            assert isinstance(conv, nn.Conv2d) and isinstance(act, nn.PReLU)
             nn.init.zeros_(conv.weight)
             conv.weight[:, :, 1, 1] = torch.eye(self.config.channels).repeat_interleave(4, 0)  # PixelShuffle's order
             nn.init.ones_(act.weight)  # no bend yet
@@ -126,7 +131,7 @@ class SRResNet(nn.Module):
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
         """Read a checkpoint. Raises WeightsError in one line."""
         network = checkpoint.restore(path, lambda config: cls(SRResNetConfig(**config)))
-        return network.to(device, memory_format=torch.channels_last)
+        return network.to(device).to(memory_format=torch.channels_last)
 
     def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
         """window: (top, bottom, left, right), the rows and columns to enlarge; what lies around them is only looked at.
@@ -143,10 +148,6 @@ class SRResNet(nn.Module):
             for low, high, part in ((*window[:2], rows), (*window[2:], columns))
         )
         return large[:, :, rows, columns]
-
-
-def call(function: Callable[..., Tensor], *inputs) -> Tensor:
-    return function(*inputs)
 
 
 @torch.inference_mode()

@@ -105,6 +105,9 @@ class UNet(nn.Module):
     Raises ValueError for an unknown target.
     """
 
+    mean: Tensor  # (embedding,), statistics of the embeddings it was trained on, by which they are standardised
+    std: Tensor
+
     def __init__(self, config: UNetConfig = UNetConfig()):
         super().__init__()
         if config.target not in TARGETS:
@@ -112,7 +115,7 @@ class UNet(nn.Module):
         self.config = config
         self.info = {}  # how the weights were trained, once loaded; info["clip"] is the hash of their CLIP
         hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle**2
-        self.register_buffer("mean", torch.zeros(config.embedding))  # statistics of the embeddings it was trained on
+        self.register_buffer("mean", torch.zeros(config.embedding))
         self.register_buffer("std", torch.ones(config.embedding))
         if not config.band_only:
             self.time = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
@@ -149,7 +152,7 @@ class UNet(nn.Module):
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "UNet":
         """Read a checkpoint. Raises WeightsError in one line."""
         network = checkpoint.restore(path, lambda config: cls(UNetConfig(**config)))
-        return network.to(device, memory_format=torch.channels_last)
+        return network.to(device).to(memory_format=torch.channels_last)
 
     def forward(self, noisy: Tensor, t: Tensor, condition: Tensor, perturbed: Tensor | None = None) -> Tensor:
         """Predict `config.target`.

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.device import call
 from model.images import to_tensor
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from model.srresnet import SRResNet, bicubic, call
+from model.srresnet import SRResNet, bicubic
 from model.unet import Block, UNet
 from ui.how.diffusion import face, noised
 from ui.how.html import colour, image, signed, stretched, tile, tiles
