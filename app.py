@@ -15,17 +15,19 @@ from starlette.middleware import Middleware
 from ui.server.gpu import lend  # isort: skip, since it must come before torch
 from model import attributes
 from model.attributes import ATTRIBUTES
-from model.pipeline import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
+from model.settings import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
 from ui import api, explore
 from ui.component import asset, component
-from ui.draw import COUNTS, draw, enlarge, greet, redraw, restore, schedule, status, warm_up
 from ui.exports import export
 from ui.how import page as how
+from ui.opening import greet, restore, warm_up
 from ui.picker import picker
-from ui.sees import look
+from ui.runs import COUNTS, enlarge, generate, redraw, schedule
+from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
 from ui.server.guard import Guard, bound_memory
+from ui.status import status
 from ui.words import read
 
 HERE = Path(__file__).parent
@@ -204,7 +206,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     }""",
     )  # gradio begins the next listener of a click when the one before has ended: so all that must be at once is in the first
     run = generate_button.click(
-        draw, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
+        generate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
     )
     idle = "{__type__: 'update', interactive: false}"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")
@@ -284,7 +286,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
         None, None, None, js="() => { if (window.facet.face) window.facet.alike(window.facet.face.image); return []; }"
     )
     keep.alike(explore.alike, current, [strip, line], **NETWORKS, **HIDDEN)
-    sees.look(look, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
+    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
 
     api.build()
 

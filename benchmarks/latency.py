@@ -22,7 +22,8 @@ from playwright.sync_api import Page
 
 from benchmarks.harness.browser import chromium, setting
 from benchmarks.harness.server import ROOT, running
-from model.pipeline import DEFAULTS, FacePipeline
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS
 from training.evaluation import markdown
 
 RUNS, LONG_RUNS = 7, 3

@@ -47,7 +47,8 @@ class Contender:
 
 def facet() -> Contender:
     from benchmarks.harness.server import ROOT
-    from model.pipeline import DEFAULTS, FacePipeline
+    from model.pipeline import FacePipeline
+    from model.settings import DEFAULTS
 
     pipe = FacePipeline.from_pretrained(ROOT / "weights", "cpu")
     calls = []

@@ -1,14 +1,23 @@
-"""Weights on disk: safetensors with the network's config and its story in the metadata. Never pickles.
+"""Weights on disk and on the Hugging Face Hub: safetensors with the network's config and training in the metadata. Never pickles.
 
 Metadata keys (all strings, as safetensors requires): `config` and `info` are JSON, `hash` is `tensor_hash` of the
 stored tensors. `config` is what is needed to build the network again; `info` is how it was trained.
+
+The Hub's weights are fetched within a time limit, pinned by revision and, if wanted, by hash:
+
+owner/repo@revision            a commit's 40 digits; a branch or tag works too, but then pins nothing
+owner/repo@revision#0123abcd   the same, refused unless `release_hash` of the files begins with these digits
 """
 
 import hashlib
 import json
 import os
+import queue
+import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +26,7 @@ from torch import Tensor, nn
 
 from model.errors import WeightsError
 
+N = TypeVar("N", bound=nn.Module)
 MOST_PARAMETERS = 2 * 10**9
 CURE = "Restore it with `git checkout weights`, or train it again (see docs/training.md)."
 
@@ -27,7 +37,7 @@ def tensor_hash(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 
@@ -100,7 +110,7 @@ def _bounded(value) -> bool:
     return not isinstance(value, int | float) or abs(value) <= 2**16
 
 
-def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
+def build(make: Callable[[], N], path: str | Path) -> N:
     """Build a network from a file's config; one that does not suit the code becomes a WeightsError.
 
     It is first built without memory: a config that asks for more than MOST_PARAMETERS is refused.
@@ -117,7 +127,7 @@ def build(make: Callable[[], nn.Module], path: str | Path) -> nn.Module:
         ) from error
 
 
-def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+def restore(path: str | Path, make: Callable[[dict], N]) -> N:
     """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set, eval mode.
 
     Raises WeightsError, one line.
@@ -125,11 +135,11 @@ def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
     tensors, config, info = load(path)
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     network = fill(build(lambda: make(config), path), tensors, path)
-    network.info = info
+    vars(network)["info"] = info  # a plain attribute, which torch's types do not foresee
     return network.eval()
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn.Module:
+def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
     """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
     wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
@@ -144,3 +154,57 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn
             )
     network.load_state_dict(tensors)
     return network
+
+
+# --- the Hub: owner/repo@revision -------------------------------------------------------------------------------------
+
+FILES = ("clip", "unet", "srresnet")
+OPTIONAL = ("srresnet_crisp", "student")  # fetched and hashed where a release has it
+FETCH_SECONDS = 180.0  # that fetching may take in all; the Hub's client has only limits for each answer
+SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")
+
+
+def release_hash(folder: str | Path) -> str:
+    """One SHA-256 (64 hex digits) for the weights files of a folder, over every byte: tensors and metadata."""
+    digest = hashlib.sha256()
+    for name in FILES + OPTIONAL:
+        path = Path(folder) / f"{name}.safetensors"
+        if name in FILES or path.is_file():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def fetch(source: str, seconds: float = FETCH_SECONDS) -> Path:
+    """Bring the weights of `source` ("owner/repo@revision", see above) into the Hub's cache. Returns their folder.
+
+    Raises WeightsError, one line, if the source is not of that form, the Hub cannot be reached, it takes more than
+    `seconds`, or the files are not the pinned ones.
+    """
+    match = SOURCE.fullmatch(source)
+    if not match:
+        raise WeightsError(f"{source} is neither a folder with weights nor owner/repo@revision on the Hub.")
+    answer: queue.Queue = queue.Queue(1)
+    threading.Thread(target=_download, args=(match["repo"], match["revision"], answer), daemon=True).start()
+    try:
+        found = answer.get(timeout=seconds)
+    except queue.Empty:
+        found = f"no complete answer within {seconds:.0f} seconds"
+    if isinstance(found, str):
+        raise WeightsError(f"The weights {source} cannot be fetched from the Hub: {found}")
+    if match["hash"] and not release_hash(found).startswith(match["hash"]):
+        raise WeightsError(f"The weights {source} are not the pinned ones: their hash is {release_hash(found)[:16]}.")
+    return found
+
+
+def _download(repo: str, revision: str, answer: queue.Queue) -> None:
+    """Put the folder, or one line saying why there is none, into `answer`."""
+    try:
+        from huggingface_hub import snapshot_download
+
+        wanted = [f"{name}.safetensors" for name in FILES + OPTIONAL]
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
+        missing = [name for name in FILES if not (folder / f"{name}.safetensors").is_file()]
+        answer.put(f"the repository has no {missing[0]}.safetensors" if missing else folder)
+    except Exception as error:  # the client's own errors, the network's, the disk's
+        answer.put((str(error).strip().split("\n")[0] or type(error).__name__)[:200])

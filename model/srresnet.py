@@ -1,6 +1,6 @@
 """SRResNet (Ledig et al. 2017, section 3.1 and figure 4): faces of 64 px to 512 px, and larger images tile by tile."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from model import checkpoint
+from model.device import call, run_split_if_full
 from model.errors import FacetError, InputError
-from model.memory import frugal
+from model.images import to_pixels, to_tensor
 
 TILE = 96  # side of what is enlarged at once, input px: bounds the memory, whatever the image's size
 HALO = 3  # input px around it that the layers after the body see: 2.5 at most
@@ -98,9 +99,11 @@ class SRResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)  # a: the slope PReLU starts with
-                nn.init.zeros_(module.bias)
-        for block in self.body[:-1]:
-            block.conv2.weight.mul_(0.1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in self.body:
+            if isinstance(block, ResidualBlock):
+                block.conv2.weight.mul_(0.1)
         nn.init.zeros_(self.tail.weight)
 
     @torch.no_grad()
@@ -113,7 +116,9 @@ class SRResNet(nn.Module):
             )
         own = self.state_dict()
         self.load_state_dict(own | {name: value for name, value in other.state_dict().items() if name in own})
-        for conv, _, act in self.upsample[other.config.stages :]:
+        for stage in self.upsample[other.config.stages :].children():
+            conv, _, act = stage.children()
+            assert isinstance(conv, nn.Conv2d) and isinstance(act, nn.PReLU)
             nn.init.zeros_(conv.weight)
             conv.weight[:, :, 1, 1] = torch.eye(self.config.channels).repeat_interleave(4, 0)  # PixelShuffle's order
             nn.init.ones_(act.weight)  # no bend yet
@@ -122,7 +127,7 @@ class SRResNet(nn.Module):
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
         """Read a checkpoint. Raises WeightsError in one line."""
         network = checkpoint.restore(path, lambda config: cls(SRResNetConfig.read(config)))
-        return network.to(device, memory_format=torch.channels_last)
+        return network.to(device).to(memory_format=torch.channels_last)
 
     def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
         """window: (top, bottom, left, right), the rows and columns to enlarge; what lies around them is only looked at.
@@ -142,11 +147,12 @@ class SRResNet(nn.Module):
 
 
 @torch.inference_mode()
-def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
+def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor] = call) -> np.ndarray:
     """Enlarge images: (N, H, W, 3) uint8 -> (N, scale H, scale W, 3) uint8.
 
     One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large images
-    in tiles. A tile sees all that its pixels depend on, so that there are no seams.
+    in tiles. A tile sees all that its pixels depend on, so that there are no seams. compute(function, *inputs) runs the
+    network, see FacePipeline.compute.
 
     Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns NaN or
     infinity.
@@ -161,21 +167,26 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
         raise InputError(
             f"upscale: an image may have at most {MAX_PIXELS:,} pixels, this one has {width:,} x {height:,}."
         )
-    scale, device = network.config.scale, network.tail.weight.device
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    scale, reach = network.config.scale, network.config.reach
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
     for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
         for (top, bottom), (left, right) in product(spans(height), spans(width)):
-            above, before = (max(low - network.config.reach, 0) for low in (top, left))
-            part = image[above : bottom + network.config.reach, before : right + network.config.reach]
-            x = torch.tensor(part, device=device).permute(2, 0, 1)[None] / 127.5 - 1
-            with torch.autocast("cuda", torch.bfloat16, enabled=half):
-                y = frugal(network, x, window=(top - above, bottom - above, left - before, right - before))[0]
+            above, before = (max(low - reach, 0) for low in (top, left))
+            part = image[above : bottom + reach, before : right + reach]
+            window = (top - above, bottom - above, left - before, right - before)
+            y = compute(_enlarge, network, to_tensor(part)[None], window)
             if not y.isfinite().all():
                 raise FacetError("upscale: the network returned values that are not numbers; its weights are damaged.")
-            pixels = ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
-            enlarged[scale * top : scale * bottom, scale * left : scale * right] = pixels.cpu().numpy()
+            enlarged[scale * top : scale * bottom, scale * left : scale * right] = to_pixels(y)[0]
     return large
+
+
+def _enlarge(network: SRResNet, x: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """(1, 3, H, W) in [-1, 1] and what of it to enlarge -> its enlargement; in bfloat16 on a GPU that has it."""
+    device = network.tail.weight.device
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.autocast("cuda", torch.bfloat16, enabled=half):
+        return run_split_if_full(network, x.to(device), window=window)
 
 
 def spans(length: int) -> Iterator[tuple[int, int]]:

@@ -11,15 +11,16 @@ import gradio as gr
 from PIL import Image
 
 from model.attributes import ATTRIBUTES
-from model.errors import FacetError, InputError
-from model.pipeline import DEFAULTS, check_settings
-from ui import record, words
-from ui.draw import faces, note
+from model.settings import DEFAULTS, Settings
+from ui import words
 from ui.frames import messages, read_face
+from ui.runs import note
 from ui.server import engine
 from ui.server.engine import NETWORKS
+from ui.status import refusing_callers
 
 
+@refusing_callers
 def generate(
     prompt: str,
     negative_prompt: str = "",
@@ -44,18 +45,14 @@ def generate(
         guidance: 0 to 20. 0 ignores the prompt, 1 follows it, more exaggerates it.
         sampler: "unipc", "dpmpp", "ddim", "ddpm", or "student": a network of its own that draws in 4 steps at a guidance of 2.
     """
-    try:
-        seed, steps, sampler, guidance = check_settings(seed, steps, sampler, guidance)
-        for name, text in (("prompt", prompt), ("negative prompt", negative_prompt)):
-            if not isinstance(text, str):
-                raise InputError(f"The {name} must be text, not {type(text).__name__}.")
-        pipe, settings = engine.pipeline(), record.make(prompt, negative_prompt, seed, steps, guidance, sampler)
-        with closing(messages(faces(pipe, settings), {"seed": seed, "note": note(pipe, settings)})) as run:
-            yield from (message for message, _ in run)
-    except FacetError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
+    pipe = engine.pipeline()
+    about = {"seed": settings.seed, "note": note(pipe, settings)}
+    with closing(messages(pipe.stream_faces([settings]), about)) as run:
+        yield from (message for message, _ in run)
 
 
+@refusing_callers
 def understand(prompt: str) -> dict[str, Any]:
     """Say what the model reads in a prompt, without drawing anything.
 
@@ -65,26 +62,20 @@ def understand(prompt: str) -> dict[str, Any]:
     Parameters:
         prompt: What a face should look like, in plain English.
     """
-    try:
-        if not isinstance(prompt, str):
-            raise InputError(f"The prompt must be text, not {type(prompt).__name__}.")
-        return words.understood(prompt)
-    except FacetError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    return words.understood(prompt)
 
 
+@refusing_callers
 def upscale(image: str | None) -> Image.Image:
     """Enlarge a face to 512 x 512 pixels. Any image is first cut to its middle square and shrunk to 64 x 64.
 
     Parameters:
         image: A PNG, JPEG or WebP file, at most 4096 pixels a side.
     """
-    try:
-        return Image.fromarray(engine.pipeline().upscale(read_face(image)[None])[0])
-    except FacetError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    return Image.fromarray(engine.pipeline().upscale(read_face(image)[None])[0])
 
 
+@refusing_callers
 def attributes(image: str | None) -> dict[str, float]:
     """Say which of the 40 CelebA attributes CLIP sees in a face: a dict from attribute ("Smiling") to a score from 0 to 1.
 
@@ -93,11 +84,8 @@ def attributes(image: str | None) -> dict[str, float]:
     Parameters:
         image: A PNG, JPEG or WebP file, at most 4096 pixels a side.
     """
-    try:
-        scores = engine.pipeline().attribute_scores(read_face(image)[None])[0]
-        return {name: round(float(score), 4) for name, score in zip(ATTRIBUTES, scores, strict=True)}
-    except FacetError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    scores = engine.pipeline().attribute_scores(read_face(image)[None])[0]
+    return {name: round(float(score), 4) for name, score in zip(ATTRIBUTES, scores, strict=True)}
 
 
 def build() -> None:

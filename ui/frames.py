@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from model.edits import middle_square
 from model.errors import InputError
+from model.images import contact_sheet, middle_square
 from model.pipeline import SIZE, Frame
 
 MESSAGES_PER_SECOND = 15  # the server never drops a message, so it must not send more than a browser can take
@@ -68,10 +68,7 @@ def _frame(frames: Sequence[Frame], influence: bool) -> dict[str, Any]:
 
 def sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """N = 1, 4, 9 or 16 pictures (H, W, 3) as one square, row by row: (sqrt(N) H, sqrt(N) W, 3)."""
-    columns = math.isqrt(len(pictures))
-    return np.concatenate(
-        [np.concatenate(pictures[row : row + columns], axis=1) for row in range(0, len(pictures), columns)]
-    )
+    return contact_sheet(np.stack(pictures), math.isqrt(len(pictures)))
 
 
 def thinned(items: Sequence[Any], most: int) -> list[Any]:

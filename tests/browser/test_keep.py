@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness.browser import setting
+from model.settings import Settings
 from tests.browser.actions import (
     DESKTOP,
     LAST,
@@ -27,7 +28,6 @@ from tests.browser.actions import (
     view,
     words,
 )
-from ui import record
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])
@@ -40,7 +40,7 @@ def test_a_saved_picture_brings_its_settings_back(size, request):
     name, data = saved(page, "png")
     image = Image.open(io.BytesIO(data))
     assert name == f"facet-{made['seed']}.png" and image.size == (512, 512)
-    assert record.read_record(json.loads(image.text["facet"])) == (made, [])
+    assert Settings.read(json.loads(image.text["facet"])) == (Settings(**made), [])
     page.locator("#keep summary").click()
     expect(page.locator("#keep .shown")).to_contain_text(f"seed {made['seed']}")
     page.get_by_label("Put the settings inside the picture").uncheck()

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from model import attributes
 from tests.browser.actions import LAST, box, face, generate, set_steps, tool
-from ui.draw import LIVE_STEPS
+from ui.runs import LIVE_STEPS
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])

@@ -15,8 +15,8 @@ import pytest
 
 from deploy import publish
 from model.attributes import ATTRIBUTES
+from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import InputError
-from model.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
 from tests.conftest import ROOT, draw_face, save_crisp, save_student

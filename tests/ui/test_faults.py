@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from benchmarks.load import last_face
-from model import checkpoint, memory
+from model import checkpoint, device
 from model.__main__ import main as draw_main
 from model.errors import FacetError
 from model.pipeline import FacePipeline
@@ -56,20 +56,20 @@ def ask(app, seed: int, steps: int = 6) -> str:
 
 def watched(monkeypatch, pause: float, break_at: int | None = None):
     """Slow the sampler down; returns the list of steps drawn and an event set when a run ends. May break seed 666."""
-    drawn, ended, stream_many = [], threading.Event(), FacePipeline.stream_many
+    drawn, ended, stream_faces = [], threading.Event(), FacePipeline.stream_faces
 
-    def slow(self, prompts, seeds, *args, **settings):
+    def slow(self, faces, *start):
         try:
-            for frames in stream_many(self, prompts, seeds, *args, **settings):
+            for frames in stream_faces(self, faces, *start):
                 drawn.append(frames[0].index)
                 time.sleep(pause)
-                if seeds == [666] and frames[0].index == break_at:
+                if faces[0].seed == 666 and frames[0].index == break_at:
                     raise RuntimeError(f"secret of {ROOT}")
                 yield frames
         finally:
             ended.set()
 
-    monkeypatch.setattr(FacePipeline, "stream_many", slow)
+    monkeypatch.setattr(FacePipeline, "stream_faces", slow)
     return drawn, ended
 
 
@@ -150,7 +150,7 @@ def too_large(network: torch.nn.Module, most: int):
 @pytest.mark.parametrize("most", [3, 1, 0])
 def test_a_full_gpu_means_smaller_batches_and_then_the_cpu(pipe, most, capsys, monkeypatch):
     """The same faces, in parts of 3, one by one, or with no room at all on a copy of the network."""
-    monkeypatch.setattr(memory, "_twins", type(memory._twins)())
+    monkeypatch.setattr(device, "_twins", type(device._twins)())
     prompts, seeds, start = ["a man", "", "smiling", "bald", "a woman"], [1, 2, 3, 4, 5], time.monotonic()
     faces = pipe.generate(prompts, seeds, 3)
     frames = [frame.denoised for frame in pipe.stream("a man", 1, 3)]
@@ -166,12 +166,12 @@ def test_a_full_gpu_means_smaller_batches_and_then_the_cpu(pipe, most, capsys, m
         for handle in handles:
             handle.remove()
     if most:
-        assert memory.note(start) == "" and capsys.readouterr().out == ""
+        assert device.full_note(start) == "" and capsys.readouterr().out == ""
     else:
         assert (
-            "on the CPU" in memory.note(start) and capsys.readouterr().out.count("on the CPU") == 2
+            "on the CPU" in device.full_note(start) and capsys.readouterr().out.count("on the CPU") == 2
         )  # once per network
-    assert memory.note(time.monotonic()) == ""
+    assert device.full_note(time.monotonic()) == ""
 
 
 # --- disks: a limit on the size of files stands for the end of the disk --------------------------------------------------

@@ -25,7 +25,7 @@ from training.data.prompts import CAPTIONS
 from training.evaluation import markdown
 from training.evaluation.adherence import adherence
 from training.evaluation.evaluate import known_accuracy, prompts_of
-from training.evaluation.fidelity import Photographs, beside_validation, draw, face_seeds, to_training
+from training.evaluation.fidelity import Photographs, beside_validation, draw, face_set, to_training
 from training.evaluation.judge import Judge
 from training.unet.recipes import RECIPES, TrainConfig
 from training.unet.train import train
@@ -51,7 +51,7 @@ def changed(config: TrainConfig, word: str) -> TrainConfig:
 def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> list[str]:
     """Cells: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
     captions, stated = prompts_of(CAPTIONS, count)
-    look = judge.look(draw(pipe, captions, face_seeds(1, count), cache))
+    look = judge.look(draw(pipe, face_set(captions, 1), cache))
     distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
     share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
     pooled, spatial, recall = distances["pooled"]["mean"], distances["spatial"]["mean"], beside["recall"]["mean"]

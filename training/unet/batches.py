@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.clip import Clip
 from model.diffusion import training_pair
-from model.images import to_network
+from model.images import to_tensor
 from training.core.seeds import mixed_seed
 from training.data.captions import caption
 from training.data.prepare import Prepared
@@ -83,7 +83,7 @@ def sample_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: i
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
     flips = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     condition = sample_conditions(data, picks.to(device), clip, config, rng)
-    original = to_network(data.images[picks.to(device)])
+    original = to_tensor(data.images[picks.to(device)])
     original = torch.where(flips.to(device), original.flip(-1), original)
 
     generator = torch.Generator().manual_seed(mixed_seed(config.seed, rank, step) + 1)

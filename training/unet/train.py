@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoint
@@ -26,10 +27,10 @@ from model.clip import Clip
 from model.device import pick_device
 from model.diffusion import TARGETS
 from model.errors import FacetError, InputError
-from model.images import contact_sheet
-from model.pipeline import to_pixels
-from model.sampler import dpmpp, face_noise, guided, time_grid
-from model.unet import FLAGS, UNet
+from model.guidance import Guidance, Predictor, guided
+from model.images import contact_sheet, to_pixels
+from model.sampler import dpmpp, face_noise, last_step, time_grid
+from model.unet import UNet, condition_of
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
 from training.core.log import Log, commit
@@ -74,15 +75,13 @@ def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
     """A PNG of eight prompts (rows) by eight seeds, 25 steps of DPM-Solver++ at guidance 2."""
     texts = [prompt for prompt in GRID_PROMPTS for _ in range(8)]
     device = network.mean.device
-    condition = F.pad(clip.encode_texts(texts), (0, FLAGS)).to(device)
-    empty = F.pad(clip.encode_texts([""]), (0, FLAGS)).to(device)
+    condition, empty = (condition_of(clip.encode_texts(some)).to(device) for some in (texts, [""]))
     noise = face_noise([torch.Generator().manual_seed(i % 8) for i in range(64)], (3, 64, 64), device)
-    for step in dpmpp(
-        guided(network, condition, empty, 2.0, network.config.target), noise, time_grid(25, "dpmpp"), None
-    ):
-        pass
+    predictor = Predictor(network, network.config.target, network.config.steps)
+    denoise = guided(predictor, condition, empty, Guidance(2.0))
+    last = last_step(dpmpp(denoise, noise, time_grid(25, "dpmpp")))
     path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(to_pixels(step.denoised), 8).save(path)
+    Image.fromarray(contact_sheet(to_pixels(last.denoised), 8)).save(path)
 
 
 def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
