@@ -120,7 +120,7 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
     resumed = train(prepared, clip, config, tmp_path / "b", None, device="cpu")
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(one, other)
-    states = [torch.load(tmp_path / name / "state.pt", weights_only=False) for name in "ab"]
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in "ab"]
     assert states[0]["step"] == states[1]["step"] == 8
     assert all(torch.equal(states[0]["network"][key], states[1]["network"][key]) for key in states[0]["network"])
 
@@ -136,15 +136,15 @@ def test_a_snapshot_is_kept_of_a_milestone_though_it_be_the_last_step(prepared, 
 def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_path, monkeypatch):
     train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
 
-    def dies(state, path):
-        path.write_bytes(b"half")
+    def dies(state, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", dies)
     with pytest.raises(KeyboardInterrupt):
         train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
     monkeypatch.undo()
-    assert torch.load(tmp_path / "state.pt", weights_only=False)["step"] == 2
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
 
 
 def test_one_batch_overfits(data, clip):
