@@ -67,7 +67,7 @@ def distillation_target(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tenso
 
 @torch.no_grad()
 def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """What the teacher has at the student's times: (STUDENT_STEPS + 1, N, 3, H, W), from noise to face; and these times."""
+    """The teacher's states at the student's times, (STUDENT_STEPS + 1, N, 3, H, W), noise first; and these times."""
     predictor, dtype = Predictor(teacher, teacher.config.target, teacher.config.steps), amp_dtype(noise.device)
     denoise = guided(predictor, condition, empty, DEFAULTS.as_guidance())
     times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
