@@ -128,7 +128,8 @@ def test_augment_keeps_range_and_shape():
 
 
 def test_retrieval_is_perfect_for_embeddings_that_know_the_labels(clip, monkeypatch):
-    """Texts and faces as vectors whose dot product counts the statements that hold: the ten best are always right ones."""
+    """Texts and faces as vectors whose dot product counts the statements that hold: the ten best are always right
+    ones."""
     rng = np.random.default_rng(0)
     attributes = torch.from_numpy(rng.random((300, 40)) < 0.4)
     said = []
@@ -177,7 +178,7 @@ def test_one_batch_overfits():
     images, fits = torch.rand(8, 3, 64, 64), satisfies(torch.from_numpy(rows), stated)
     optimizer = torch.optim.Adam(clip.parameters(), lr=3e-3)
     tokens = clip.tokens([text for text, _ in pairs])
-    for step in range(120):
+    for _ in range(120):
         pair_loss, read_loss = losses(clip, images, [tokens], fits, stated)
         optimizer.zero_grad()
         (pair_loss + read_loss).backward()

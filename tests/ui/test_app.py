@@ -240,11 +240,13 @@ def test_tools_of_the_model_context_protocol(tiny_weights):
         from mcp import ClientSession
         from mcp.client.streamable_http import streamablehttp_client
         async def ask():
-            async with streamablehttp_client(app.demo.local_url + "gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+            address = app.demo.local_url + "gradio_api/mcp/"
+            async with streamablehttp_client(address) as (read, write, _), ClientSession(read, write) as session:
                 await session.initialize()
                 tools = (await session.list_tools()).tools
                 answer = await session.call_tool("understand", {"prompt": "a smiling man"})
-                return {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}, answer.content[0].text
+                told = {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}
+                return told, answer.content[0].text
         print(json.dumps(asyncio.run(ask())))
         app.demo.close(verbose=False)"""
     result = subprocess.run(
