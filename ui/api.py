@@ -57,7 +57,7 @@ def generate(
 def understand(prompt: str) -> dict[str, Any]:
     """Say what the model reads in a prompt, without drawing anything.
 
-    The answer is a dict: `present` and `absent`, each a dict from a CelebA attribute ("Smiling") to a confidence, 0 to 1;
+    The answer is a dict: `present` and `absent`, dicts from a CelebA attribute ("Smiling") to a confidence, 0 to 1;
     `unknown`, a list of words that mean nothing to the model; `cut`, whether the prompt is too long.
 
     Parameters:

@@ -15,7 +15,7 @@ from model.errors import WeightsError
 from tests.conftest import SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train
-from training.data.captions import caption, strangers
+from training.data.captions import caption, out_of_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_text_does_not_depend_on_its_batch(clip):
 
 
 def test_unknown_tokens_share_one_row_and_known_ones_do_not(clip):
-    words = [word for word in strangers() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()}][:2]
+    words = [word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()}][:2]
     known, strange, odd = clip.tokens(["smiling", *words])
     assert known[1] >= FIRST_KNOWN and known[1] != UNKNOWN and strange[1] == odd[1] == UNKNOWN
     assert (
