@@ -26,7 +26,7 @@ from model.diffusion import add_noise, alpha_bar
 from model.errors import InputError, WeightsError
 from model.guidance import Guidance, Predictor, along, guided, slerp, stated_and_denied
 from model.images import middle_square, to_pixels, to_tensor
-from model.sampler import SAMPLERS, FreshNoise, Step, face_noise, last_step, time_grid
+from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
 from model.settings import (
     DEFAULTS,
     MAX_AT_ONCE,
@@ -146,17 +146,8 @@ class FacePipeline:
     ) -> Iterator[Frame]:
         """Draw one face, yielding a Frame after every step. Close the iterator to stop.
 
-        `stream_faces` for one face, its settings spelt out.
-
-        :param prompt:          any text; "" is any face. What lies beyond CLIP's 77 tokens is ignored.
-        :param seed:            0 to 2**32 - 1; the same seed and settings make the same face.
-        :param steps:           1 to 1000.
-        :param sampler:         one of sampler.SAMPLERS, or "student": the network of student.safetensors, whose four
-                                steps and guidance are built in; it starts from noise and knows no negative prompt.
-        :param guidance:        0 to 20; used within DEFAULTS.guidance_interval.
-        :param negative_prompt: what to avoid; takes the empty text's place in the guidance.
-        :param start_from, strength: as in `stream_faces`.
-        :raises InputError:     at once, not at the first frame.
+        `stream_faces` for one face, whose Settings are spelt out. What lies beyond CLIP's 77 tokens of a prompt is
+        ignored (see `prompt_note`). Raises InputError at once, not at the first frame.
         """
         settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
         return (frames[0] for frames in self.stream_faces([settings], start_from, strength))
@@ -362,18 +353,8 @@ class FacePipeline:
             [face.guidance for face in faces],
             self.condition([face.prompt for face in faces]),
             self.condition([face.negative_prompt for face in faces]),
-            self._fresh_noise([face.seed for face in faces]),
+            noise_of([face.seed for face in faces], (3, SIZE, SIZE), self.device),
         )
-
-    def _fresh_noise(self, seeds: Sequence[int]) -> FreshNoise:
-        """Noise for these faces, new at every call. One generator per face: its batch does not matter."""
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-        def fresh_noise() -> Tensor:
-            noise = face_noise(generators, (3, SIZE, SIZE), self.device)
-            return noise.contiguous(memory_format=torch.channels_last)
-
-        return fresh_noise
 
     def _finish(self, batch: _Batch, seeds: list[int], batch_size: int = 32) -> np.ndarray:
         """The finished faces of a batch, `batch_size` at a time: (N, 64, 64, 3) uint8."""
@@ -385,7 +366,7 @@ class FacePipeline:
                 scale=batch.scale[rows],
                 condition=batch.condition[rows],
                 unconditional=batch.unconditional[rows],
-                fresh_noise=self._fresh_noise(seeds[rows]),
+                fresh_noise=noise_of(seeds[rows], (3, SIZE, SIZE), self.device),
             )
             faces.append(to_pixels(last_step(self._sample(part)).denoised))
         return np.concatenate(faces)

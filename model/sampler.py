@@ -201,6 +201,12 @@ def _spaced(start: float, steps: int, sampler: str) -> Tensor:
     return torch.cat([time_of_log_snr(2 * rising[:-1]), rising.new_zeros(1)])
 
 
+def noise_of(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str) -> FreshNoise:
+    """The noise that faces of these seeds begin from, (N, *shape) like `face_noise`, and more of it at every call."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return lambda: face_noise(generators, shape, device).contiguous(memory_format=torch.channels_last)
+
+
 def face_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: torch.device | str) -> Tensor:
     """Standard normal noise (N, *shape), one CPU generator per face, so that a face does not depend on its batch."""
     return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(device)

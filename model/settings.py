@@ -33,7 +33,8 @@ class Settings:
     """All that makes a face, beside the weights. The same settings make the same face.
 
     Of a prompt longer than clip.LONGEST characters only the beginning is kept; CLIP reads less still. The student's
-    steps and guidance are built in and stand in place of what is asked.
+    steps and guidance are built in and stand in place of what is asked; it starts from noise and knows no negative
+    prompt.
 
     Raises InputError, one line, for a value that cannot be used.
     """
