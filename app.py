@@ -22,7 +22,7 @@ from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
 from ui.picker import picker
-from ui.runs import COUNTS, enlarge, generate, redraw, schedule
+from ui.runs import COUNTS, animate, enlarge, redraw, schedule
 from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
@@ -208,7 +208,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     }""",
     )
     run = generate_button.click(
-        generate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
+        animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
     )
     idle = "{__type__: 'update', interactive: false}"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")

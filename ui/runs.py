@@ -53,7 +53,7 @@ class Controls(NamedTuple):
 
 
 @refusing(outputs=4)
-def generate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
+def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     """One run of the Controls -> player, status, seed, record; the parts that do not change are skipped.
 
     The record is None where a picture was the start, since the settings alone do not make that face.

@@ -56,7 +56,7 @@ def draw(
     strength=0.6,
 ):
     """The page's run."""
-    return app.generate(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
+    return app.animate(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
 
 
 def picture_of(colour: str, size: int = 64) -> str:
@@ -478,7 +478,7 @@ def test_limits(app):
     assert app.demo.delete_cache and not app.demo.allowed_paths and not app.demo.analytics_enabled
     shared = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.concurrency_id == "networks"}
     assert shared >= {
-        "draw",
+        "animate",
         "redraw",
         "enlarge",
         "export",
@@ -487,6 +487,7 @@ def test_limits(app):
         "walk",
         "alike",
         "look",
+        "describe",
         "generate",
         "upscale",
         "attributes",
