@@ -1,4 +1,4 @@
-"""The web page: layout and wiring only. What the events do is in ui/, what the browser runs in assets/, what draws in model/."""
+"""The web page: layout and wiring only. Events are in ui/, what the browser runs in assets/, what draws in model/."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
 from ui.picker import picker
-from ui.runs import COUNTS, enlarge, generate, redraw, schedule
+from ui.runs import COUNTS, animate, enlarge, redraw, schedule
 from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
@@ -152,7 +152,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
                         )
                     with gr.Tab("Explore"), gr.Column(elem_id="explore"):
                         gr.HTML(
-                            "<p>Everything here starts from the face on screen and keeps its noise: only one thing changes.</p>"
+                            "<p>Everything here starts from the face on screen and keeps its noise: only one thing "
+                            "changes.</p>"
                         )
                         with gr.Row():
                             attribute = gr.Dropdown(
@@ -194,6 +195,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     )
 
     # The animated run. Stop, or a change in live mode, ends it within one step.
+    # gradio begins the next listener of a click when the one before has ended: what must be at once is in the first.
     waits = gr.Timer(1.0, active=False)
     generate_button.click(
         None,
@@ -204,9 +206,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
         if (!window.facet.start()) return [same, same, same];
         return [{text: 'Starting', kind: ''}, {...same, interactive: true}, {...same, active: true}];
     }""",
-    )  # gradio begins the next listener of a click when the one before has ended: so all that must be at once is in the first
+    )
     run = generate_button.click(
-        generate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
+        animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
     )
     idle = "{__type__: 'update', interactive: false}"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")
@@ -257,8 +259,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
         )  # a textbox's `input` misses what is pasted
     understood.ask(read, [words, picks], understood, queue=False, trigger_mode="always_last", **HIDDEN)
 
-    # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring data of
-    # their own are never "always_last": gradio would repeat the data of the one before.
+    # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
+    # data of their own are never "always_last": gradio would repeat the data of the one before.
     player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **HIDDEN)
     player.reuse(
         None,

@@ -1,4 +1,5 @@
-"""Weights on disk and on the Hugging Face Hub: safetensors with the network's config and training in the metadata. Never pickles.
+"""Weights on disk and on the Hugging Face Hub: safetensors with the network's config and training in the metadata.
+Never pickles.
 
 Metadata keys (all strings, as safetensors requires): `config` and `info` are JSON, `hash` is `tensor_hash` of the
 stored tensors. `config` is what is needed to build the network again; `info` is how it was trained.
@@ -60,7 +61,8 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all, by a temporary name of its own: the next time overwrites what a kill left.
+    """Write a safetensors file whole or not at all, by a temporary name of its own: the next time overwrites what a
+    kill left.
 
     (safetensors' own way to a file takes a new temporary name each time, and leaves it there when killed.)
     """
@@ -84,7 +86,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
         config, info = dict(json.loads(metadata["config"])), dict(json.loads(metadata["info"]))
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise WeightsError(
@@ -128,7 +130,8 @@ def build(make: Callable[[], N], path: str | Path) -> N:
 
 
 def restore(path: str | Path, make: Callable[[dict], N]) -> N:
-    """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set, eval mode.
+    """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set,
+    eval mode.
 
     Raises WeightsError, one line.
     """

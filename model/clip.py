@@ -53,7 +53,7 @@ class Clip(nn.Module):
     vocabulary: Tensor  # (config.tokens,) ids of the known tokens, where the table is folded
 
     def __init__(self, config: ClipConfig, vocabulary: Tensor | None = None):
-        """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are the last two."""
+        """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are last."""
         super().__init__()
         from open_clip import CustomTextCLIP  # seconds to import: only when a CLIP is really built
 
@@ -83,7 +83,8 @@ class Clip(nn.Module):
         """One of open_clip's own models; its head reads nothing yet (see training/clip/original.py).
 
         :param name:       for instance "ViT-B-32-quickgelu".
-        :param pretrained: one of its tags ("openai", "laion2b_s34b_b79k"), fetched from the Hub, or a checkpoint's path.
+        :param pretrained: one of its tags ("openai", "laion2b_s34b_b79k"), fetched from the Hub, or a checkpoint's
+                           path.
         :raises InputError: in one line, for an unknown name or tag, and where the weights need another activation.
         """
         import open_clip

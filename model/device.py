@@ -19,7 +19,10 @@ _last = -float("inf")  # time.monotonic() when a CPU last stood in
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """ "auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1". Raises InputError for one that is not there."""
+    """name: "auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1".
+
+    Raises InputError for a device that is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -16,7 +16,10 @@ from model.sampler import Denoise
 
 
 def stated_and_denied(prompt: str, attribute: str) -> tuple[str, str]:
-    """The prompt with an attribute in its list of words, and with its denial. Raises InputError for an unknown attribute."""
+    """The prompt with an attribute in its list of words, and with its denial.
+
+    Raises InputError for an unknown attribute.
+    """
     stated, denied = attributes_to_prompt([attribute]), attributes_to_prompt([], [attribute])
     if not prompt.strip():
         return stated, denied
@@ -27,14 +30,14 @@ def stated_and_denied(prompt: str, attribute: str) -> tuple[str, str]:
 def along(prompt: Tensor, stated: Tensor, denied: Tensor, values: Tensor) -> Tensor:
     """Unit embeddings (D,) of a prompt, with an attribute stated, and denied; (N,) values -> (N, D) unit embeddings.
 
-    A straight line through the prompt, then back to unit length. The direction is that from denied to stated, so that it
-    leads somewhere even where the prompt states the attribute already; a value of 1 is half their distance.
+    A straight line through the prompt, then back to unit length. The direction is that from denied to stated, so that
+    it leads somewhere even where the prompt states the attribute already; a value of 1 is half their distance.
     """
     return F.normalize(prompt + values[:, None] * (stated - denied) / 2, dim=1)
 
 
 def slerp(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
-    """Spherical interpolation, Shoemake 1985: two tensors (...), (N,) shares in [0, 1] -> (N, ...), at 0 first, at 1 last.
+    """Spherical interpolation, Shoemake 1985: (...), (...), (N,) shares in [0, 1] -> (N, ...), at 0 first, at 1 last.
 
     Unlike a straight line it keeps the length: of Gaussian noise, its spread; of a unit vector, 1.
     """
@@ -52,17 +55,17 @@ def slerp(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
 class Guidance:
     """How far to lead away from two branches that know less, and when. As it stands it leads nowhere.
 
-    Classifier-free guidance (Ho & Salimans 2022, eq. 6; their w is scale - 1) leads away from what the network draws without
-    the condition, so it makes faces fit the prompt. Perturbed-attention guidance (PAG, Ahn et al. 2024; their s is pag_scale)
-    leads away from what it draws without self-attention, where no part of a face knows of the others, so it puts the parts
-    together.
+    Classifier-free guidance (Ho & Salimans 2022, eq. 6; their w is scale - 1) leads away from what the network draws
+    without the condition, so it makes faces fit the prompt. Perturbed-attention guidance (PAG, Ahn et al. 2024; their s
+    is pag_scale) leads away from what it draws without self-attention, where no part of a face knows of the others, so
+    it puts the parts together.
     """
 
     scale: float | Sequence[float] = (
         1.0  # 0 ignores the condition, 1 follows it, more exaggerates it; or one for each face
     )
-    # The lowest and the highest time at which a scale above 1 is used. Elsewhere it is 1, as it changes little at low noise
-    # and does harm at high noise (Kynkäänniemi et al. 2024).
+    # The lowest and the highest time at which a scale above 1 is used. Elsewhere it is 1, as it changes little at low
+    # noise and does harm at high noise (Kynkäänniemi et al. 2024).
     interval: tuple[float, float] = (0.0, 1.0)
     pag_scale: float = 0.0  # 0 is none; the network needs self-attention
     pag_interval: tuple[float, float] = (0.0, 1.0)  # the lowest and the highest time at which it is used
@@ -71,8 +74,8 @@ class Guidance:
 class Predictor(NamedTuple):
     """A network and what its output stands for."""
 
-    # (x_t (M, 3, H, W), t (M,) like x_t, condition (M, D)) -> prediction (M, 3, H, W). Where PAG acts it gets a fourth input,
-    # (M,) bool: the images whose self-attention is switched off.
+    # (x_t (M, 3, H, W), t (M,) like x_t, condition (M, D)) -> prediction (M, 3, H, W). Where PAG acts it gets a fourth
+    # input, (M,) bool: the images whose self-attention is switched off.
     network: Callable[..., Tensor]
     target: str  # one of diffusion.TARGETS
     steps: int = TIMESTEPS  # the discretisation it was trained with, which only the target "previous" depends on
@@ -91,8 +94,8 @@ def guided(
 
     :param condition:     (N, D), what to draw.
     :param unconditional: (N, D) or (1, D), the empty text or what to avoid.
-    :param watch:         given, once per call, where the condition acts: (N, H, W), by how much both branches' x_0 differ
-                          (the mean over the colours); None if not every face has both.
+    :param watch:         given, once per call, where the condition acts: (N, H, W), by how much both branches' x_0
+                          differ (the mean over the colours); None if not every face has both.
     :return:              denoise(x_t, t) -> predicted x_0 (N, 3, H, W), clipped to [-1, 1].
     """
     unconditional = unconditional.expand_as(condition)

@@ -26,7 +26,7 @@ from model.diffusion import add_noise, alpha_bar
 from model.errors import InputError, WeightsError
 from model.guidance import Guidance, Predictor, along, guided, slerp, stated_and_denied
 from model.images import middle_square, to_pixels, to_tensor
-from model.sampler import SAMPLERS, FreshNoise, Step, face_noise, last_step, time_grid
+from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
 from model.settings import (
     DEFAULTS,
     MAX_AT_ONCE,
@@ -101,8 +101,8 @@ class FacePipeline:
     ) -> "FacePipeline":
         """Load a folder, or "owner/repo@revision" on the Hub (see model/checkpoint.py).
 
-        Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and InputError
-        for a device that is not there.
+        Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and
+        InputError for a device that is not there.
         """
         folder, place = Path(source) if Path(source).is_dir() else fetch(str(source)), pick_device(device)
         paths = {name: folder / f"{name}.safetensors" for name in FILES}
@@ -146,17 +146,8 @@ class FacePipeline:
     ) -> Iterator[Frame]:
         """Draw one face, yielding a Frame after every step. Close the iterator to stop.
 
-        `stream_faces` for one face, its settings spelt out.
-
-        :param prompt:          any text; "" is any face. What lies beyond CLIP's 77 tokens is ignored (see `prompt_note`).
-        :param seed:            0 to 2**32 - 1; the same seed and settings make the same face.
-        :param steps:           1 to 1000.
-        :param sampler:         one of sampler.SAMPLERS, or "student": the network of student.safetensors, whose four steps and
-                                guidance are built in; it starts from noise and knows no negative prompt.
-        :param guidance:        0 to 20; used within DEFAULTS.guidance_interval.
-        :param negative_prompt: what to avoid; takes the empty text's place in the guidance.
-        :param start_from, strength: as in `stream_faces`.
-        :raises InputError:     at once, not at the first frame.
+        `stream_faces` for one face, whose Settings are spelt out. What lies beyond CLIP's 77 tokens of a prompt is
+        ignored (see `prompt_note`). Raises InputError at once, not at the first frame.
         """
         settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
         return (frames[0] for frames in self.stream_faces([settings], start_from, strength))
@@ -191,7 +182,7 @@ class FacePipeline:
     def stream_faces(
         self, faces: Sequence[Settings], start_from: np.ndarray | None = None, strength: float = 0.6
     ) -> Iterator[list[Frame]]:
-        """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step. Close the iterator to stop.
+        """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step. Close it to stop.
 
         :param faces:       may differ in prompts, seed and guidance only.
         :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (SDEdit, Meng et al. 2022): its
@@ -212,7 +203,10 @@ class FacePipeline:
         return (_frames(step, seen.pop()) for step in sampling)
 
     def generate_faces(self, faces: Sequence[Settings], batch_size: int = 32) -> np.ndarray:
-        """Draw faces, `batch_size` at a time: (N, 64, 64, 3) uint8. They may differ in prompts, seed and guidance only."""
+        """Draw faces, `batch_size` at a time: (N, 64, 64, 3) uint8.
+
+        They may differ in prompts, seed and guidance only.
+        """
         if not len(faces):
             return np.zeros((0, SIZE, SIZE, 3), np.uint8)
         return self._finish(self._batch(faces), [face.seed for face in faces], batch_size)
@@ -249,7 +243,8 @@ class FacePipeline:
     def walk(self, first: Settings, last: Settings, count: int) -> np.ndarray:
         """From one face to another in `count` faces, 2 to 64, ends included: (count, 64, 64, 3) uint8.
 
-        Noise and text embedding turn from the first to the last at an even pace. The ends may differ in prompt and seed only.
+        Noise and text embedding turn from the first to the last at an even pace. The ends may differ in prompt and seed
+        only.
         """
         count = whole("The number of faces", count, 2, MAX_SERIES)
         if replace(last, prompt=first.prompt, seed=first.seed) != first:
@@ -272,7 +267,8 @@ class FacePipeline:
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
         """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size up to 2**20 pixels: eight times as large).
 
-        crisp: by srresnet_crisp.safetensors, which invents the detail that the other leaves out. Raises InputError without it.
+        crisp: by srresnet_crisp.safetensors, which invents the detail that the other leaves out. Raises InputError
+        without it.
         """
         network = self.crisp if crisp else self.upscaler
         if network is None:
@@ -305,7 +301,7 @@ class FacePipeline:
         return (embeddings @ embeddings.T).clamp(-1, 1).cpu().numpy()
 
     def understood(self, prompt: str) -> Understood:
-        """What CLIP reads in a prompt: attributes stated and denied with its confidence, and the words that said nothing."""
+        """What CLIP reads in a prompt: attributes stated and denied, with its confidence; words that say nothing."""
         return self.compute(understand, self.clip, text("The prompt", prompt))
 
     def prompt_note(self, prompt: str) -> str:
@@ -338,7 +334,10 @@ class FacePipeline:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _batch(self, faces: Sequence[Settings]) -> _Batch:
-        """Faces to draw together, at least one. Raises InputError if they differ in more than prompts, seed and guidance."""
+        """Faces to draw together, at least one.
+
+        Raises InputError if they differ in more than prompts, seed and guidance, or if the student cannot draw them.
+        """
         shared = faces[0]
         for face in faces:
             own = {"prompt": face.prompt, "negative_prompt": face.negative_prompt, "seed": face.seed}
@@ -354,18 +353,8 @@ class FacePipeline:
             [face.guidance for face in faces],
             self.condition([face.prompt for face in faces]),
             self.condition([face.negative_prompt for face in faces]),
-            self._fresh_noise([face.seed for face in faces]),
+            noise_of([face.seed for face in faces], (3, SIZE, SIZE), self.device),
         )
-
-    def _fresh_noise(self, seeds: Sequence[int]) -> FreshNoise:
-        """Noise for these faces, new at every call. One generator per face: its batch does not matter."""
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-        def fresh_noise() -> Tensor:
-            noise = face_noise(generators, (3, SIZE, SIZE), self.device)
-            return noise.contiguous(memory_format=torch.channels_last)
-
-        return fresh_noise
 
     def _finish(self, batch: _Batch, seeds: list[int], batch_size: int = 32) -> np.ndarray:
         """The finished faces of a batch, `batch_size` at a time: (N, 64, 64, 3) uint8."""
@@ -377,7 +366,7 @@ class FacePipeline:
                 scale=batch.scale[rows],
                 condition=batch.condition[rows],
                 unconditional=batch.unconditional[rows],
-                fresh_noise=self._fresh_noise(seeds[rows]),
+                fresh_noise=noise_of(seeds[rows], (3, SIZE, SIZE), self.device),
             )
             faces.append(to_pixels(last_step(self._sample(part)).denoised))
         return np.concatenate(faces)

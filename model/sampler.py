@@ -46,8 +46,8 @@ def last_step(steps: Iterator[Step]) -> Step:
 
 # --- samplers ---------------------------------------------------------------------------------------------------------
 
-# inference_mode decorates the generators and is never held open around a yield: it is thread-local, and a web server may
-# resume a generator on another thread.
+# inference_mode decorates the generators and is never held open around a yield: it is thread-local, and a web server
+# may resume a generator on another thread.
 
 
 @torch.inference_mode()
@@ -75,8 +75,9 @@ def ddim(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise
 def dpmpp(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise = no_noise) -> Iterator[Step]:
     """DPM-Solver++(2M), Lu et al. 2022, algorithm 2: second order at one network call per step.
 
-    Its first-order step is DDIM's. The second order comes from moving along x_0 extrapolated through the last two predictions.
-    The first step has no earlier prediction, and the last one lands on x_0 itself, so these two are first order.
+    Its first-order step is DDIM's. The second order comes from moving along x_0 extrapolated through the last two
+    predictions. The first step has no earlier prediction, and the last one lands on x_0 itself, so these two are first
+    order.
     """
     x, before = noise, None
     for index, t, s in _intervals(times, len(noise)):
@@ -95,8 +96,8 @@ def dpmpp(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNois
 def unipc(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise = no_noise) -> Iterator[Step]:
     """UniPC-2, Zhao et al. 2023, with their B_2(h) and predictions of x_0: third order at one network call per step.
 
-    It steps as DPM-Solver++(2M) does. Once the prediction at the step's end is known (the next step needs it anyway), the
-    step is taken again through all that is known by then, and the next one starts from there.
+    It steps as DPM-Solver++(2M) does. Once the prediction at the step's end is known (the next step needs it anyway),
+    the step is taken again through all that is known by then, and the next one starts from there.
     """
     x, taken = noise, None
     for index, t, s in _intervals(times, len(noise)):
@@ -127,8 +128,8 @@ def _corrected(taken: _Taken, end: Tensor, rise: float) -> Tensor:
     """The x_0 along which UniC takes a step again: the mean over the step of a parabola through three predictions.
 
     u runs from 0 to 1 over the step, evenly in lambda, which rises by `rise`; the step's integral weighs x_0 at u by
-    e^(rise * u). The parabola passes through `start` at 0, `end` at 1 and start - ratio * slope at -ratio. The first step
-    has no slope yet: there it is a line, whose mean the paper's B_2(h) takes as its middle.
+    e^(rise * u). The parabola passes through `start` at 0, `end` at 1 and start - ratio * slope at -ratio. The first
+    step has no slope yet: there it is a line, whose mean the paper's B_2(h) takes as its middle.
     """
     start, slope = taken.denoised, taken.slope
     if slope is None:
@@ -162,23 +163,23 @@ def _move(denoised: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
 # --- what the samplers are given --------------------------------------------------------------------------------------
 
 
-# The cosine schedule's last 0.4 % is pure noise, yet covers a third of the log-SNR's fall below 0. A deterministic sampler
-# would start with one huge step in lambda = log-SNR / 2, and divide a "noise" prediction by 5e-4. So it starts at FIRST
-# (as DPM-Solver's authors do): alpha_bar is 4e-5 there, and noise alone is still the right x. At LAST the noise's standard
-# deviation is two grey levels. No time falls there: the last step goes from the time before to 0.
+# The cosine schedule's last 0.4 % is pure noise, yet covers a third of the log-SNR's fall below 0. A deterministic
+# sampler would start with one huge step in lambda = log-SNR / 2, and divide a "noise" prediction by 5e-4. So it starts
+# at FIRST (as DPM-Solver's authors do): alpha_bar is 4e-5 there, and noise alone is still the right x. At LAST the
+# noise's standard deviation is two grey levels. No time falls there: the last step goes from the time before to 0.
 FIRST, LAST = -5.1, 4.0
 
 
 def time_grid(steps: int, sampler: str, start: float = 1.0) -> Tensor:
     """The times a sampler visits, down to 0: (steps + 1,) float64, fewer if it starts late.
 
-    "ddpm" visits evenly spaced times, at 100 steps every i / 100. The others visit times evenly spaced in the log-SNR: with
-    the bundled weights, 8 steps of UniPC then end at a mean squared distance of 0.001 from the exact solution (pixels in
-    [-1, 1]). Evenly spaced times end at 0.07, visibly grey, and Karras et al.'s spacing (rho = 7) at 0.004.
+    "ddpm" visits evenly spaced times, at 100 steps every i / 100. The others visit times evenly spaced in the log-SNR:
+    with the bundled weights, 8 steps of UniPC then end at a mean squared distance of 0.001 from the exact solution
+    (pixels in [-1, 1]). Evenly spaced times end at 0.07, visibly grey, and Karras et al.'s spacing (rho = 7) at 0.004.
 
     :param steps:       of a whole run; at least 1.
-    :param start:       in (0, 1]: the time to start at, from a picture noised that far. As many steps are taken as a whole
-                        run has below it, in the same spacing.
+    :param start:       in (0, 1]: the time to start at, from a picture noised that far. As many steps are taken as a
+                        whole run has below it, in the same spacing.
     :raises ValueError: unknown sampler, fewer than one step, or a start outside (0, 1].
     """
     if sampler not in SAMPLERS:
@@ -198,6 +199,12 @@ def _spaced(start: float, steps: int, sampler: str) -> Tensor:
         return torch.linspace(start, 0, steps + 1, dtype=torch.float64)
     rising = torch.linspace(log_snr(start).item() / 2, LAST, steps + 1, dtype=torch.float64)
     return torch.cat([time_of_log_snr(2 * rising[:-1]), rising.new_zeros(1)])
+
+
+def noise_of(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str) -> FreshNoise:
+    """The noise that faces of these seeds begin from, (N, *shape) like `face_noise`, and more of it at every call."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return lambda: face_noise(generators, shape, device).contiguous(memory_format=torch.channels_last)
 
 
 def face_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: torch.device | str) -> Tensor:

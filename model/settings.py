@@ -32,8 +32,9 @@ PNG_KEY = "facet"  # names the text chunk of a PNG that holds the settings
 class Settings:
     """All that makes a face, beside the weights. The same settings make the same face.
 
-    Of a prompt longer than clip.LONGEST characters only the beginning is kept; CLIP reads less still. The student's steps and
-    guidance are built in and stand in place of what is asked.
+    Of a prompt longer than clip.LONGEST characters only the beginning is kept; CLIP reads less still. The student's
+    steps and guidance are built in and stand in place of what is asked; it starts from noise and knows no negative
+    prompt.
 
     Raises InputError, one line, for a value that cannot be used.
     """
@@ -47,10 +48,11 @@ class Settings:
     guidance: float = 2.0
     # The times at which it is used. Below, it changes almost nothing; above, it shifts colours and narrows the choice.
     guidance_interval: tuple[float, float] = (0.35, 0.98)
-    # Perturbed-attention guidance (PAG), 0 to MAX_GUIDANCE: 0 is none; more makes smoother faces and fewer kinds of them.
+    # Perturbed-attention guidance (PAG), 0 to MAX_GUIDANCE: 0 is none; more makes smoother faces and fewer kinds of
+    # them.
     pag_scale: float = 0.25
-    # The times at which it is used: above, it narrows the choice. Of 16 steps, 7 need a second network call for guidance and
-    # 3 one for this: 26 in all.
+    # The times at which it is used: above, it narrows the choice. Of 16 steps, 7 need a second network call for
+    # guidance and 3 one for this: 26 in all.
     pag_interval: tuple[float, float] = (0.2, 0.75)
 
     # What a link, a PNG and JSON hold. The others are the same for every face of the page.
@@ -99,7 +101,8 @@ class Settings:
     def read(cls, values: Any) -> tuple["Settings", list[str]]:
         """Settings from anything that claims to be a record: a link's parameters, a PNG's text, JSON from a browser.
 
-        Returns the settings, defaults in place of what is missing or cannot be used, and one line for everything ignored.
+        Returns the settings, defaults in place of what is missing or cannot be used, and one line for everything
+        ignored.
         """
         usable: dict[str, Any] = {}
         ignored = []
@@ -131,7 +134,7 @@ def _parsed(text: str) -> float | str:
         return text  # which the check refuses, naming it
 
 
-# --- checks: each returns the value as its type, or raises InputError in one line that begins with `name` ---------------
+# --- checks: each returns the value as its type, or raises InputError in one line that begins with `name` -------------
 
 
 def whole(name: str, value: Any, least: int, most: int) -> int:

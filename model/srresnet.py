@@ -75,9 +75,10 @@ class SRResNet(nn.Module):
     """Images (N, 3, H, W) in [-1, 1] -> (N, 3, scale H, scale W), about [-1, 1] (not clamped).
 
     The network predicts what bicubic enlargement lacks: output = bicubic(x) + net(x). The last convolution starts at
-    zero, so training starts at bicubic instead of at grey and spends its budget on detail alone (VDSR, Kim et al. 2016).
-    The others keep the variance of what they pass on (He et al. 2015) and residual branches start at a tenth (as ESRGAN's);
-    with torch's smaller default the signal fades on its way up, and learning starts some hundred steps later.
+    zero, so training starts at bicubic instead of at grey and spends its budget on detail alone (VDSR, Kim et al.
+    2016). The others keep the variance of what they pass on (He et al. 2015) and residual branches start at a tenth (as
+    ESRGAN's); with torch's smaller default the signal fades on its way up, and learning starts some hundred steps
+    later.
     """
 
     def __init__(self, config: SRResNetConfig = SRResNetConfig()):
@@ -108,8 +109,8 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def start_from(self, other: "SRResNet"):
-        """Take over all that a network of another scale has. Stages that it lacks begin by repeating pixels, so that the tail
-        finds what it knows, twice as large. Raises InputError if more than the stages differ."""
+        """Take over all that a network of another scale has. Stages that it lacks begin by repeating pixels, so that
+        the tail finds what it knows, twice as large. Raises InputError if more than the stages differ."""
         if replace(other.config, stages=self.config.stages) != self.config:
             raise InputError(
                 f"A network with {self.config} cannot start from one with {other.config}: only the stages may differ."
@@ -150,12 +151,12 @@ class SRResNet(nn.Module):
 def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor] = call) -> np.ndarray:
     """Enlarge images: (N, H, W, 3) uint8 -> (N, scale H, scale W, 3) uint8.
 
-    One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large images
-    in tiles. A tile sees all that its pixels depend on, so that there are no seams. compute(function, *inputs) runs the
-    network, see FacePipeline.compute.
+    One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large
+    images in tiles. A tile sees all that its pixels depend on, so that there are no seams. compute(function, *inputs)
+    runs the network, see FacePipeline.compute.
 
-    Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns NaN or
-    infinity.
+    Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns
+    NaN or infinity.
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:

@@ -7,8 +7,8 @@
       -> decoder                  the same backwards, each block with the encoder's output of its size beside its input
       -> pixel shuffle            (N, 3, 64, 64)
 
-The time and the condition (a CLIP embedding with two flags) modulate every residual block: they give a scale and a shift
-after the group norm (Perez et al. 2018, FiLM; Dhariwal & Nichol 2021, section 3).
+The time and the condition (a CLIP embedding with two flags) modulate every residual block: they give a scale and a
+shift after the group norm (Perez et al. 2018, FiLM; Dhariwal & Nichol 2021, section 3).
 """
 
 import math
@@ -47,7 +47,8 @@ class UNetConfig:
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice, around a skip; scale and shift by the modulation after the second norm."""
+    """GroupNorm, SiLU, 3x3 convolution, twice, around a skip; scale and shift by the modulation after the second
+    norm."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int):
         super().__init__()
@@ -159,7 +160,8 @@ class UNet(nn.Module):
 
         :param noisy:     (N, 3, H, W), x_t; H and W divisible by unshuffle * 2**(levels - 1).
         :param t:         (N,), in [0, 1].
-        :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each 0 or 1.
+        :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each
+                          0 or 1.
         :param perturbed: (N,) bool, the images whose self-attention is switched off: its map is the identity, as
                           perturbed-attention guidance wants it (Ahn et al. 2024). None: of no image.
         :return:          (N, 3, H, W).
@@ -192,7 +194,8 @@ class UNet(nn.Module):
 
 
 def _waves(t: Tensor) -> Tensor:
-    """(N,) times -> (N, 64) sines and cosines of the log-SNR, which group norm cannot weaken as it does a constant band."""
+    """(N,) times -> (N, 64) sines and cosines of the log-SNR, which group norm cannot weaken as it does a constant
+    band."""
     frequencies = torch.exp(torch.linspace(math.log(0.05), math.log(5.0), 32, device=t.device))
     angles = log_snr(t).float()[:, None].to(t.device) * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -1,4 +1,5 @@
-"""What programs may call: named, typed endpoints; with gradio's extra `mcp` the same as tools of the Model Context Protocol.
+"""What programs may call: named, typed endpoints; with gradio's extra `mcp` the same as tools of the Model Context
+Protocol.
 
 Every description of a parameter is one line, since gradio reads them so.
 """
@@ -31,11 +32,11 @@ def generate(
 ) -> Iterator[dict[str, Any]]:
     """Draw one 64 x 64 face from a prompt and stream every step.
 
-    Each message is a dict: `step` of `total`, `noise_level` (1 is pure noise, 0 none), `seed`, `note` (empty, or one line
-    saying that the prompt was too long and was cut), and `frames`, a list of every step since the message before. A frame
-    is a dict of `step`, `noise_level`, `denoised` (the face as predicted at this step) and `noisy` (the noisy
-    image after it, which the next step starts from), both JPEG data URIs. The last frame's `denoised` is the finished face. The same prompt, seed and settings
-    give the same face.
+    Each message is a dict: `step` of `total`, `noise_level` (1 is pure noise, 0 none), `seed`, `note` (empty, or one
+    line saying that the prompt was too long and was cut), and `frames`, a list of every step since the message before.
+    A frame is a dict of `step`, `noise_level`, `denoised` (the face as predicted at this step) and `noisy` (the noisy
+    image after it, which the next step starts from), both JPEG data URIs. The last frame's `denoised` is the finished
+    face. The same prompt, seed and settings give the same face.
 
     Parameters:
         prompt: What the face should look like, in plain English. Empty for any face.
@@ -43,7 +44,7 @@ def generate(
         seed: A whole number from 0 to 4294967295.
         steps: 1 to 1000. More are slower and rarely better.
         guidance: 0 to 20. 0 ignores the prompt, 1 follows it, more exaggerates it.
-        sampler: "unipc", "dpmpp", "ddim", "ddpm", or "student": a network of its own that draws in 4 steps at a guidance of 2.
+        sampler: "unipc", "dpmpp", "ddim", "ddpm", or "student": another network, with 4 steps at a guidance of 2.
     """
     settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
     pipe = engine.pipeline()
@@ -56,8 +57,8 @@ def generate(
 def understand(prompt: str) -> dict[str, Any]:
     """Say what the model reads in a prompt, without drawing anything.
 
-    The answer is a dict: `present` and `absent`, each a dict from a CelebA attribute ("Smiling") to a confidence from 0 to 1;
-    `unknown`, a list of words that mean nothing to the model; `cut`, whether the prompt is too long and loses its end.
+    The answer is a dict: `present` and `absent`, dicts from a CelebA attribute ("Smiling") to a confidence, 0 to 1;
+    `unknown`, a list of words that mean nothing to the model; `cut`, whether the prompt is too long.
 
     Parameters:
         prompt: What a face should look like, in plain English.
@@ -77,7 +78,7 @@ def upscale(image: str | None) -> Image.Image:
 
 @refusing_callers
 def attributes(image: str | None) -> dict[str, float]:
-    """Say which of the 40 CelebA attributes CLIP sees in a face: a dict from attribute ("Smiling") to a score from 0 to 1.
+    """Say which of the 40 CelebA attributes CLIP sees in a face: a dict from attribute ("Smiling") to score, 0 to 1.
 
     Any image is first cut to its middle square and shrunk to 64 x 64.
 

@@ -1,4 +1,5 @@
-"""The honest line under the face: what the weights were trained on, for how long, and how near they come to their faces."""
+"""The honest line under the face: what the weights were trained on, for how long, and how near they come to their
+faces."""
 
 import html
 import json
@@ -34,8 +35,8 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
     )
     if "generated_median" in near and measured == info.get("hash"):  # not what was measured of other weights
         parts.append(
-            f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels on the median"
-            f" (new photographs: {near['validation_median']:.0f})"
+            f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels "
+            f"on the median (new photographs: {near['validation_median']:.0f})"
         )
     if not parts:
         return ""

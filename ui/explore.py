@@ -79,7 +79,8 @@ def alike(current: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
 
 
 def _settings(current: Any) -> Settings:
-    """Those of the face on screen. Raises InputError where they cannot be used or have too many steps, or there are none."""
+    """Those of the face on screen. Raises InputError where they cannot be used or have too many steps, or there are
+    none."""
     if not current:
         raise InputError(
             "This face came from another one and has no settings to change: choose one that was drawn from a prompt."

@@ -1,4 +1,5 @@
-"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on screen."""
+"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on
+screen."""
 
 import io
 import json
@@ -39,9 +40,9 @@ def export(event: gr.EventData) -> tuple[Any, dict[str, str]]:
 def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     """(file name, bytes) of one export.
 
-    sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`, `settings`
-    (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and `seeds`.
-    Raises InputError.
+    sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`,
+    `settings` (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and
+    `seeds`. Raises InputError.
     """
     kinds: dict[str, tuple[Callable, str]] = {
         "png": (_png, "png"),
@@ -105,7 +106,8 @@ def _film_strip(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
 
 
 def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
-    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the settings."""
+    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the
+    settings."""
     small, files = read_picture(file_of(sent.get("image"))), {}
     if settings:
         files["settings.json"] = json.dumps(settings.as_record(), indent=1, ensure_ascii=False).encode()
@@ -136,7 +138,8 @@ def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
 
 
 def _sized(pixels: np.ndarray) -> np.ndarray:
-    """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp square."""
+    """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp
+    square."""
     height, width = pixels.shape[:2]
     side = (
         width * -(-SIDE // width) if height == width <= SIDE else SIDE

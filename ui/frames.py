@@ -26,8 +26,9 @@ def messages(
 ) -> Iterator[tuple[dict[str, Any], list[Sequence[Frame]]]]:
     """What the sampler yields (one Frame per face and step) as JSON-able messages, each with the frames that are in it.
 
-    At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so none is
-    lost; several faces lie side by side in one picture. about: goes into every message. Closing this generator ends the run.
+    At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so
+    none is lost; several faces lie side by side in one picture. about: goes into every message. Closing this generator
+    ends the run.
     """
     start, sent, waiting, held = time.monotonic(), 0.0, [], []
     with closing(steps):
@@ -79,7 +80,8 @@ def thinned(items: Sequence[Any], most: int) -> list[Any]:
 
 
 def heat(frame: Frame) -> np.ndarray:
-    """The face in dim grey with the prompt's influence glowing over it: (64, 64, 3) uint8. Only grey where there was none."""
+    """The face in dim grey with the prompt's influence glowing over it: (64, 64, 3) uint8. Only grey where there was
+    none."""
     grey = frame.denoised.mean(axis=2, keepdims=True) * 0.5
     if frame.influence is None:
         return grey.repeat(3, axis=2).astype(np.uint8)
@@ -127,7 +129,8 @@ def read_face(file: str | io.BytesIO | None) -> np.ndarray:
 
 
 def file_of(uri: Any) -> io.BytesIO:
-    """What a data URI from a browser holds. Raises InputError for all else: no browser may name a file of the server."""
+    """What a data URI from a browser holds. Raises InputError for all else: no browser may name a file of the
+    server."""
     try:
         if not isinstance(uri, str) or not uri.startswith("data:image/"):
             raise ValueError

@@ -44,7 +44,8 @@ def warm_up() -> None:
 
 
 def greet(request: gr.Request) -> tuple[Any, ...]:
-    """The page opens -> badge, player, status, record, then the controls (see `restored`): from the address, or as they are."""
+    """The page opens -> badge, player, status, record, then the controls (see `restored`): from the address, or as they
+    are."""
     asked = {
         name: value
         for name, value in request.query_params.items()
@@ -65,8 +66,8 @@ def greet(request: gr.Request) -> tuple[Any, ...]:
 
 
 def restored(record: Any) -> tuple[Any, ...]:
-    """A record from a link, a PNG or the gallery -> words, picks, negative prompt, new seed, seed, steps, guidance, sampler,
-    and the list of what was ignored."""
+    """A record from a link, a PNG or the gallery -> words, picks, negative prompt, new seed, seed, steps, guidance,
+    sampler, and the list of what was ignored."""
     settings, ignored = Settings.read(record)
     words, present, absent = parted(settings.prompt)
     picks, new_seed = {"present": present, "absent": absent}, not (isinstance(record, dict) and "seed" in record)

@@ -53,7 +53,7 @@ class Controls(NamedTuple):
 
 
 @refusing(outputs=4)
-def generate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
+def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     """One run of the Controls -> player, status, seed, record; the parts that do not change are skipped.
 
     The record is None where a picture was the start, since the settings alone do not make that face.
@@ -84,7 +84,8 @@ def generate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
 
 @refusing(outputs=3)
 def redraw(*values: Any) -> tuple[Any, Any, Any]:
-    """Live mode: the Controls' own seed, by the student or in a few steps of the default sampler -> player, status, record."""
+    """Live mode: the Controls' own seed, by the student or in a few steps of the default sampler -> player, status,
+    record."""
     controls, start, pipe = Controls(*values)._replace(count=1), time.monotonic(), engine.pipeline()
     settings = controls.settings()
     plain = settings.guidance == DEFAULTS.guidance and not settings.negative_prompt and not controls.picture
@@ -103,7 +104,8 @@ def redraw(*values: Any) -> tuple[Any, Any, Any]:
 
 @refusing(outputs=3)
 def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
-    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a frame)."""
+    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a
+    frame)."""
     sent = event._data if isinstance(event._data, dict) else {}
     face = read_face(file_of(sent.get("image")))
     record = None
@@ -168,7 +170,8 @@ def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dic
 def finished(
     pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked: Mapping[str, bool]
 ) -> dict[str, Any]:
-    """The last message of a run: the finished picture; of a single face also its enlargements and when each attribute came.
+    """The last message of a run: the finished picture; of a single face also its enlargements and when each attribute
+    came.
 
     asked: see onsets.wanted.
     """

@@ -1,4 +1,5 @@
-"""What CLIP sees in the face on screen: scores of the attributes, of labels a visitor types, and how alike other faces are."""
+"""What CLIP sees in the face on screen: scores of the attributes, of labels a visitor types, and how alike other faces
+are."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +35,8 @@ def describe(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str
 
 
 def bars(pipe: FacePipeline, face: np.ndarray, asked: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """[{"label", "score", "wanted"}] of the attributes `asked` for (see ui/onsets.py) and those with the highest scores.
+    """[{"label", "score", "wanted"}] of the attributes `asked` for (see ui/onsets.py) and those with the highest
+    scores.
 
     wanted is "yes", "no" or "".
     """

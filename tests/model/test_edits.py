@@ -1,4 +1,5 @@
-"""Several faces at once and ways between them: streams side by side, starts from a picture, strengths, guidances, walks."""
+"""Several faces at once and ways between them: streams side by side, starts from a picture, strengths, guidances,
+walks."""
 
 from dataclasses import replace
 

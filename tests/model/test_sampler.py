@@ -34,9 +34,12 @@ def run(sampler, denoise, noise, times, draw=None):
 
 # --- against diffusers ------------------------------------------------------------------------------------------------
 
-COMMON = dict(
-    num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", prediction_type="sample", timestep_spacing="trailing"
-)
+COMMON = {
+    "num_train_timesteps": 100,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "sample",
+    "timestep_spacing": "trailing",
+}
 THEIRS = {
     "ddpm": lambda: DDPMScheduler(**COMMON, variance_type="fixed_small", clip_sample=False),
     "ddim": lambda: DDIMScheduler(**COMMON, clip_sample=False),
@@ -75,7 +78,8 @@ def ideal(x, t):
 
 
 def exact(x, t, s=0.0):
-    """Where the probability flow ODE takes x from t to s: it keeps a pixel's distance from the mean in standard deviations."""
+    """Where the probability flow ODE takes x from t to s: it keeps a pixel's distance from the mean in standard
+    deviations."""
     shares = alpha_bar(t), alpha_bar(s)
     (mean, std), (mean_s, std_s) = ((share.sqrt() * MEAN, (STD**2 * share + 1 - share).sqrt()) for share in shares)
     return mean_s + std_s * (x - mean) / std
@@ -106,7 +110,8 @@ def test_accuracy():
 
 @pytest.mark.parametrize("sampler, steps", [("ddpm", 400), ("ddim", 200), ("dpmpp", 25), ("unipc", 25)])
 def test_faces_have_the_mean_and_the_spread_of_the_data(sampler, steps):
-    # DDPM needs the steps: the posterior's variance is too small for data with any spread, by 3.5 % of STD at 100 steps.
+    # DDPM needs the steps: the posterior's variance is too small for data with any spread, by 3.5 % of STD at 100
+    # steps.
     faces = run(sampler, ideal, normal(4, 3, 64, 64), time_grid(steps, sampler))[-1].noisy
     assert faces.mean().item() == pytest.approx(MEAN, abs=0.01)
     assert faces.std().item() == pytest.approx(STD, rel=0.02)
@@ -138,26 +143,25 @@ def test_steps(sampler, steps):
     assert noise.equal(before)
 
 
-def test_times_stay_on_the_cpu_and_images_where_they_are():
-    for sampler in SAMPLERS:  # the meta device stands for any accelerator: mixing devices raises
-        noise = torch.empty(SHAPE, device="meta")
-        predictor = Predictor(lambda x, t, _: x * t.view(-1, 1, 1, 1), "velocity")
-        denoise = guided(predictor, CONDITION.to("meta"), EMPTY.to("meta"), Guidance(2))
-        assert run(sampler, denoise, noise, time_grid(3, sampler), lambda: noise)[-1].noisy.device.type == "meta"
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_times_stay_on_the_cpu_and_images_where_they_are(sampler):
+    noise = torch.empty(SHAPE, device="meta")  # which stands for any accelerator: mixing devices raises
+    predictor = Predictor(lambda x, t, _: x * t.view(-1, 1, 1, 1), "velocity")
+    denoise = guided(predictor, CONDITION.to("meta"), EMPTY.to("meta"), Guidance(2))
+    assert run(sampler, denoise, noise, time_grid(3, sampler), lambda: noise)[-1].noisy.device.type == "meta"
 
 
-def test_no_gradient_mode_leaks_and_any_thread_may_resume():
-    for sampler in SAMPLERS.values():
-        weight = torch.ones((), requires_grad=True)
-        stepping = sampler(lambda x, t: bent(x, t) * weight, normal(*SHAPE), time_grid(3, "ddim"), drawing(*SHAPE))
-        seen = []
-        for _ in range(3):
-            thread = threading.Thread(target=lambda: seen.append((next(stepping), torch.is_inference_mode_enabled())))
-            thread.start()
-            thread.join()
-        assert [step.noisy.requires_grad or leaked for step, leaked in seen] == [False] * 3
-        stepping.close()
-        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+@pytest.mark.parametrize("sampler", SAMPLERS.values())
+def test_no_gradient_mode_leaks_and_any_thread_may_resume(sampler):
+    weight, seen = torch.ones((), requires_grad=True), []
+    stepping = sampler(lambda x, t: bent(x, t) * weight, normal(*SHAPE), time_grid(3, "ddim"), drawing(*SHAPE))
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: seen.append((next(stepping), torch.is_inference_mode_enabled())))
+        thread.start()
+        thread.join()
+    assert [step.noisy.requires_grad or leaked for step, leaked in seen] == [False] * 3
+    stepping.close()
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 def test_time_grid():

@@ -1,6 +1,8 @@
-"""The bundled weights draw the faces that they drew before: a change of the code that is not meant to change faces does not.
+"""The bundled weights draw the faces that they drew before: a change of the code that is not meant to change faces does
+not.
 
-    python -m tests.model.test_unchanged        after a change that is meant to, or with new weights: writes unchanged.png anew
+    python -m tests.model.test_unchanged        after a change that is meant to, or with new weights: writes
+    unchanged.png anew
 
 Faces differ by up to two grey levels from one kind of CPU to another.
 """

@@ -14,9 +14,9 @@ from model.diffusion import to_original
 from model.errors import InputError, WeightsError
 from model.images import to_pixels
 from model.pipeline import FacePipeline
-from model.sampler import ddim
+from model.sampler import ddim, noise_of
 from model.settings import DEFAULTS, STUDENT_STEPS, Settings
-from model.unet import UNet
+from model.unet import UNet, condition_of
 from tests.conftest import StopAfter, random_unet, save_student, save_unet
 from training.evaluation.fidelity import draw
 from training.unet import student as train_student
@@ -50,7 +50,7 @@ def teacher(tiny_weights):
 def asked(prepared, clip):
     """Conditions and noise of three faces, and the empty text's condition."""
     data = Data.of(prepared, ~prepared.validation, CPU)
-    return *sample_inputs(0, 3, data, clip, TINY, 0), torch.nn.functional.pad(clip.encode_texts([""]), (0, 2))
+    return *sample_inputs(0, 3, data, clip, TINY, 0), condition_of(clip.encode_texts([""]))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights,
     monkeypatch.setattr(train_student, "amp_dtype", lambda device: None)
     pipe, seeds = FacePipeline.from_pretrained(tiny_weights, "cpu"), [4, 5]
     condition, empty = pipe.condition(["a man", "smiling"]), pipe.condition([""])
-    states, times = trajectory(teacher, condition, empty, pipe._fresh_noise(seeds)())
+    states, times = trajectory(teacher, condition, empty, noise_of(seeds, (3, 64, 64), pipe.device)())
     assert states.shape == (STUDENT_STEPS + 1, 2, 3, 64, 64) and len(times) == STUDENT_STEPS + 1 and times[-1] == 0
     drawn = pipe.generate(["a man", "smiling"], seeds, TEACHER_STEPS, "unipc")
     assert np.abs(to_pixels(states[-1]).astype(int) - drawn).max() <= 1

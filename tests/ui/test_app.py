@@ -56,7 +56,7 @@ def draw(
     strength=0.6,
 ):
     """The page's run."""
-    return app.generate(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
+    return app.animate(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
 
 
 def picture_of(colour: str, size: int = 64) -> str:
@@ -240,11 +240,13 @@ def test_tools_of_the_model_context_protocol(tiny_weights):
         from mcp import ClientSession
         from mcp.client.streamable_http import streamablehttp_client
         async def ask():
-            async with streamablehttp_client(app.demo.local_url + "gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+            address = app.demo.local_url + "gradio_api/mcp/"
+            async with streamablehttp_client(address) as (read, write, _), ClientSession(read, write) as session:
                 await session.initialize()
                 tools = (await session.list_tools()).tools
                 answer = await session.call_tool("understand", {"prompt": "a smiling man"})
-                return {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}, answer.content[0].text
+                told = {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}
+                return told, answer.content[0].text
         print(json.dumps(asyncio.run(ask())))
         app.demo.close(verbose=False)"""
     result = subprocess.run(
@@ -476,7 +478,7 @@ def test_limits(app):
     assert app.demo.delete_cache and not app.demo.allowed_paths and not app.demo.analytics_enabled
     shared = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.concurrency_id == "networks"}
     assert shared >= {
-        "draw",
+        "animate",
         "redraw",
         "enlarge",
         "export",
@@ -485,6 +487,7 @@ def test_limits(app):
         "walk",
         "alike",
         "look",
+        "describe",
         "generate",
         "upscale",
         "attributes",

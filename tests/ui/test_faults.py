@@ -174,7 +174,7 @@ def test_a_full_gpu_means_smaller_batches_and_then_the_cpu(pipe, most, capsys, m
     assert device.full_note(time.monotonic()) == ""
 
 
-# --- disks: a limit on the size of files stands for the end of the disk --------------------------------------------------
+# --- disks: a limit on the size of files stands for the end of the disk -----------------------------------------------
 
 
 def run_in_small_disk(limit: int, folder: Path, work, *args) -> str:
@@ -186,7 +186,8 @@ def run_in_small_disk(limit: int, folder: Path, work, *args) -> str:
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, tiny_weights):
-    """Weights, prepared faces, pictures, a training's state: an error in one line, the old file whole, nothing half-written beside it."""
+    """Weights, prepared faces, pictures, a training's state: an error in one line, the old file whole, nothing
+    half-written beside it."""
     archive = make_archive(tmp_path / "archive", 30)
     prepare_images(archive, tmp_path / "prepared", limit=3)
     checkpoint.save(tmp_path / "net.safetensors", {"weight": torch.ones(3)}, {}, {})
@@ -263,13 +264,14 @@ def test_eight_kills_of_the_preparation(tmp_path):
 
 @pytest.mark.parametrize("kind, kills", [("unet", 5), ("clip", 7)])
 def test_kills_of_a_training(prepared_folder, tiny_weights, tmp_path, kind, kills):
-    """Each time the state and the weights are whole and go on from the last save; the end is that of an unbroken run."""
+    """Each time the state and the weights are whole and go on from the last save; the end is that of an unbroken
+    run."""
     work = {"unet": child_trains_unet, "clip": child_trains_clip}[kind]
     inputs = (prepared_folder, tiny_weights) if kind == "unet" else (prepared_folder,)
     chance, run, out, steps = random.Random(1), tmp_path / "run", tmp_path / f"{kind}.safetensors", 0
     for _ in range(kills):
         before = saved(run)
-        assert killed(work, (*inputs, run, out), chance.uniform(0, 0.1), lambda: saved(run) != before)
+        assert killed(work, (*inputs, run, out), chance.uniform(0, 0.1), lambda before=before: saved(run) != before)
         done = torch.load(run / "state.pt", map_location="cpu", weights_only=True)["step"]
         assert done > steps, "a saved step was lost"
         steps = done

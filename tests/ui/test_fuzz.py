@@ -141,7 +141,7 @@ def test_the_app_still_works(client):
     assert "event: complete" in client.get(f"/gradio_api/call/generate/{asked.json()['event_id']}").text
 
 
-# --- records: links and pictures' metadata ------------------------------------------------------------------------------
+# --- records: links and pictures' metadata ----------------------------------------------------------------------------
 
 
 @settings(max_examples=300, **FUZZ)
@@ -212,7 +212,8 @@ def test_any_bytes_as_weights(tiny_weights, tmp_path, name, data):
 @settings(max_examples=60, **FUZZ)
 @given(name=st.sampled_from(sorted(LOADERS)), data=st.data())
 def test_any_config_in_weights(tiny_weights, tmp_path, name, data):
-    """The right tensors under a config, an info and names that are not: the hash holds, so these must be checked themselves."""
+    """The right tensors under a config, an info and names that are not: the hash holds, so these must be checked
+    themselves."""
     tensors, config, info = checkpoint.load(tiny_weights / f"{name}.safetensors")
     for _ in range(data.draw(st.integers(1, 3))):
         key = data.draw(st.one_of(st.sampled_from(sorted(config)), st.text(max_size=8)))

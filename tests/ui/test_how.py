@@ -68,7 +68,7 @@ def test_record_becomes_the_same_face(pipe):
 
 
 def test_record_that_makes_no_sense_falls_back():
-    assert how.wanted(None) == how.wanted(how.FIRST)
+    assert how.wanted(None) == how.FIRST == how.wanted(how.FIRST.as_record())
     assert how.wanted({"seed": "x", "prompt": 3, "steps": -1, "more": 1}) == how.wanted({"prompt": ""})
 
 

@@ -22,7 +22,7 @@ from model.errors import FacetError
 from model.guidance import Predictor, guided
 from model.images import to_pixels, to_tensor
 from model.pipeline import SIZE, FacePipeline
-from model.sampler import SAMPLERS, face_noise, last_step, time_grid
+from model.sampler import SAMPLERS, last_step, noise_of, time_grid
 from model.settings import DEFAULTS
 from model.unet import condition_of
 from training.core.state import check_writable
@@ -46,11 +46,7 @@ def round_trip(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int])
     config = pipe.unet.config
     predictor = Predictor(partial(run_split_if_full, pipe.unet), config.target, config.steps)
     denoise = guided(predictor, condition, condition)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def fresh_noise() -> Tensor:
-        return face_noise(generators, faces.shape[1:], pipe.device).contiguous(memory_format=torch.channels_last)
-
+    fresh_noise = noise_of(seeds, faces.shape[1:], pipe.device)
     times = time_grid(DEFAULTS.steps, DEFAULTS.sampler, time)
     x = add_noise(to_tensor(pixels).to(pipe.device), fresh_noise(), times[:1].expand(len(faces)))
     last = last_step(SAMPLERS[DEFAULTS.sampler](denoise, x, times, fresh_noise))

@@ -27,14 +27,16 @@ notice = ""  # one line for the visitor, if the bundled weights stand in for tho
 _loading = threading.Lock()
 
 
-# PyTorch keeps a team of OpenMP helpers for each thread that has computed. When all teams together are more than the cores,
-# helpers sleep between operations, and a forward takes half as long again. So on the CPU one thread runs the networks for all
-# visitors, with every core, and each other thread has one core for what little it computes. Runs take turns by forwards.
+# PyTorch keeps a team of OpenMP helpers for each thread that has computed. When all teams together are more than the
+# cores, helpers sleep between operations, and a forward takes half as long again. So on the CPU one thread runs the
+# networks for all visitors, with every core, and each other thread has one core for what little it computes. Runs take
+# turns by forwards.
 computing = ThreadPoolExecutor(1, "computing")
 
 
 def _load(source: str, executor: ThreadPoolExecutor | None) -> FacePipeline:
-    """Where `source` is on the Hub and the Hub fails, the bundled weights until the next start, and a notice that says so."""
+    """Where `source` is on the Hub and the Hub fails, the bundled weights until the next start, and a notice that says
+    so."""
     global notice
     try:
         return FacePipeline.from_pretrained(source, executor=executor)
