@@ -9,7 +9,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 FAST_PY := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test prepare embed train-clip train-words train-unet train-student train-targets train-srresnet-general train-srresnet train-srgan evaluate
+.PHONY: help app test lint format prepare embed train-clip train-words train-unet train-student train-targets train-srresnet-general train-srresnet train-srgan evaluate
 .PHONY: bench bench-peers bench-quality bench-sr grid pictures clean
 
 help:  ## list the targets
@@ -18,9 +18,18 @@ help:  ## list the targets
 app: .venv/app  ## open the page on the bundled weights and print its address
 	$(PY) app.py
 
-test: .venv/dev  ## run every test
+test: lint  ## run the lint and every test
 	bash tests/install_chromium.sh
 	$(PY) -m pytest $(ARGS)
+
+lint: .venv/dev  ## check style (ruff) and types (pyright)
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m pyright
+
+format: .venv/dev  ## put the style right where ruff can
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
 
 prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
 	$(PY) -m training.data.prepare images --data $(DATA)
