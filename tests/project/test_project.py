@@ -1,14 +1,36 @@
-"""The files around the code: what Hugging Face Spaces reads, and what the Makefile promises."""
+"""The files around the code: what Hugging Face Spaces reads, and what the documents promise."""
 
+import importlib
+import importlib.util
 import re
 import subprocess
 
+import pytest
+import torch
+
+from model import sampler
 from tests.conftest import ROOT
+
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "weights/README.md")
+)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def front_matter() -> dict[str, str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n")[1]
-    return dict(re.findall(r"^(\w+): (.+)$", text, re.MULTILINE))
+    return dict(re.findall(r"^(\w+): (.+)$", read("README.md").split("---\n")[1], re.MULTILINE))
+
+
+def anchors(name: str) -> set[str]:
+    """The anchors that GitHub gives the headings of a document."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", read(name), flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_spaces_front_matter():
@@ -17,22 +39,77 @@ def test_spaces_front_matter():
     assert len(fields["short_description"]) <= 60
     assert {"title", "emoji", "colorFrom", "colorTo", "license", "python_version"} <= fields.keys()
     # Spaces installs gradio==<sdk_version> together with requirements.txt: they must agree.
-    assert f"gradio=={fields['sdk_version']}\n" in (ROOT / "requirements.txt").read_text()
+    assert f"gradio=={fields['sdk_version']}\n" in read("requirements.txt")
 
 
 def test_every_documented_make_target_exists():
     targets = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     documented = set()
-    for name in ("README.md", "docs/training.md", "weights/README.md"):
-        documented |= set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
-    assert {"app", "test"} <= documented <= {line.split()[0] for line in targets.splitlines()}
+    for name in DOCUMENTS:
+        documented |= set(re.findall(r"(?:^|`|=\S+ )make ([a-z-]+)", read(name), re.MULTILINE))
+    assert {"app", "test", "lint"} <= documented <= {line.split()[0] for line in targets.splitlines()}
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every (module, rest of the line) of `python -m module ...` and `torchrun ... -m module ...` in the documents."""
+    found = set()
+    for name in DOCUMENTS:
+        text = read(name).replace("\\\n", " ")
+        found |= set(re.findall(r"(?:python|torchrun)\b[^\n`]* ?-m ([\w.]+)([^\n`#]*)", text))
+    return sorted(found)
+
+
+def test_every_documented_module_exists():
+    modules = {module for module, _ in commands()}
+    assert {"model", "training.unet.train", "training.data.prepare"} <= modules
+    assert not [module for module in modules if importlib.util.find_spec(module) is None]
+
+
+@pytest.mark.parametrize(
+    ("module", "rest"), [(module, rest) for module, rest in commands() if "--" in rest and module != "pytest"]
+)
+def test_every_documented_option_exists(module, rest, capsys):
+    """Asks each command, or its subcommand, for its help."""
+    entry = importlib.import_module("model.__main__" if module == "model" else module)
+    with pytest.raises(SystemExit) as end:
+        entry.main([*(word for word in rest.split()[:1] if not word.startswith("-")), "--help"])
+    assert end.value.code == 0
+    assert set(re.findall(r"--[a-z-]+", rest)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 
 
 def test_weights_card_names_every_file():
-    card = (ROOT / "weights" / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{path.name}`" in card for path in (ROOT / "weights").glob("*.safetensors"))
+    assert all(f"`{path.name}`" in read("weights/README.md") for path in (ROOT / "weights").glob("*.safetensors"))
 
 
-def test_files_the_readme_shows_exist():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all((ROOT / path).is_file() for path in re.findall(r"\]\(((?!http)[^)#]+)\)", text))
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_of_documents_lead_somewhere(name):
+    for path, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", read(name)):
+        file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert file.exists(), path
+        assert not anchor or anchor in anchors(file.relative_to(ROOT).as_posix()), f"{path}#{anchor}"
+
+
+def test_the_project_has_one_version():
+    version = re.search(r'^version = "(.+)"$', read("pyproject.toml"), re.MULTILINE)[1]
+    assert f"\nversion: {version}\n" in read("CITATION.cff") and f"\n## {version}" in read("CHANGELOG.md")
+
+
+def python_blocks(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", read(name), re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_example_runs(tiny_weights):
+    example = next(block for block in python_blocks("docs/usage.md") if "FacePipeline" in block)
+    names = {}
+    exec(example.replace('"weights"', repr(str(tiny_weights))), names)
+    assert names["large"].shape == (1, 512, 512, 3) and names["scores"].shape == (2, 40)
+
+
+def test_the_sampler_of_the_guide_reaches_the_face(monkeypatch):
+    monkeypatch.setattr(sampler, "SAMPLERS", dict(sampler.SAMPLERS))
+    exec(python_blocks("CONTRIBUTING.md")[0], {})
+    noise, face = torch.randn(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    times = sampler.time_grid(5, "ddpm")
+    steps = list(sampler.SAMPLERS["renoise"](lambda x, t: face, noise, times, lambda: torch.randn_like(noise)))
+    assert [step.index for step in steps] == [1, 2, 3, 4, 5] and torch.equal(steps[-1].noisy, face)
+    assert not torch.equal(steps[-2].noisy, face)

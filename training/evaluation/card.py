@@ -1,4 +1,4 @@
-"""The tables of the model card, made from evaluation.json and put between two markers, so that both always agree."""
+"""The tables of the model card: made from evaluation.json and written between two markers, so that both always agree."""
 
 from pathlib import Path
 
@@ -12,20 +12,20 @@ WANTED_SHARE = {"single": 0.90, "three": 0.75, "caption": 0.90}
 
 
 def check_card(path: Path) -> None:
-    """Raises InputError if there is a card without a place for the tables: before hours of measuring, not after."""
+    """Raises InputError if the card has no place for the tables. Called before hours of measuring, not after."""
     if path.is_file() and END not in path.read_text(encoding="utf-8").partition(BEGIN)[2]:
         raise InputError(f"{path} has no lines {BEGIN} and {END}: the tables go between them.")
 
 
 def write_card(path: Path, tables: str) -> None:
-    """Put the tables between the markers of the card, if there is a card."""
+    """Write the tables between the markers of the card, if there is a card."""
     if path.is_file():
         before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
         path.write_text(f"{before}{BEGIN}\n{tables}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 def card(report: dict) -> str:
-    """A report of training/evaluation/evaluate.py as Markdown. What was not measured is left out."""
+    """Markdown for a report of training/evaluation/evaluate.py. Leaves out what was not measured."""
     size, settings = report["size"], ", ".join(f"{name} {value}" for name, value in report["settings"].items())
     sets = f"{size['sets']} sets" if size["sets"] > 1 else "One set"
     parts = [
@@ -39,7 +39,7 @@ def card(report: dict) -> str:
 
 
 def goals(report: dict) -> list[tuple[str, float, str, bool]]:
-    """What was to be reached: (what, measured, wanted, whether it is)."""
+    """The goals: (figure, measured value, goal in words, whether it is reached)."""
     rows = []
     if "scale" in report:
         on_gpu = report["weights"]["unet"].get("device") == "cuda"
@@ -97,11 +97,11 @@ def goals(report: dict) -> list[tuple[str, float, str, bool]]:
 
 def goals_table(report: dict) -> str:
     rows = [(what, f"{value:.3g}", wanted, "yes" if held else "no") for what, value, wanted, held in goals(report)]
-    return table(("goal", "measured", "wanted", "reached"), rows)
+    return table(("figure", "measured", "goal", "reached"), rows)
 
 
 def distances_table(report: dict) -> str:
-    """Generated faces, the floor and the scale, a row each."""
+    """A row each for generated faces, for real ones (the floor) and for damaged real ones (the scale)."""
     beside, scale = report.get("beside_validation", {}), report.get("scale", {})
     faces = [("**generated**", report["frechet"], beside.get("generated", {}))]
     faces += [
@@ -124,17 +124,19 @@ def distances_table(report: dict) -> str:
 
 
 def distances_note(report: dict) -> str:
-    """What the table of distances means, and how far apart the two kinds of sources are."""
+    """How to read the table of distances, and how far apart the two kinds of sources are."""
     scale = report.get("scale", {})
-    note = ("Mean ± standard deviation over the sets. " if report["size"]["sets"] > 1 else "") + (
-        "Fréchet distances are to all training faces, in features of the frozen "
-        f"judge ({report['weights']['judge']['hash']}); the other three are beside as many validation faces."
+    note = "Mean ± standard deviation over the sets. " if report["size"]["sets"] > 1 else ""
+    note += (
+        "Fréchet distances are to all training faces, in features of the frozen judge "
+        f"({report['weights']['judge']['hash']}). "
+        "Kernel distance, precision and recall compare with as many validation faces."
     )
     if scale:
         note += (
-            f" Real faces are {scale['count']} validation faces a set, which no network was trained on. Only the "
-            "floor's kernel distance, precision and recall are of training faces, since they are beside the validation "
-            "faces."
+            f" A set of real faces has {scale['count']} validation faces, which no network has seen. Only the kernel "
+            'distance, precision and recall of "real, as they are" use training faces, since they compare with '
+            "validation faces."
         )
     if "sources" in scale:
         told = ", ".join(
@@ -143,8 +145,8 @@ def distances_note(report: dict) -> str:
             if name != "count"
         )
         note += (
-            f" By source, {scale['sources']['count']} real faces each, pooled / spatial: {told}. "
-            "Faces are drawn with the look of full-size sources."
+            f" Real faces by source, {scale['sources']['count']} each, pooled / spatial: {told}. "
+            "Generated faces have the look of full-size sources."
         )
     return note
 
@@ -173,7 +175,7 @@ def attributes_table(report: dict) -> str:
         [(name, f"{value:.2f}", f"{real[name]:.2f}") for name, value in sorted_rates],
     )
     return (
-        "<details><summary>Balanced accuracy of every attribute, on faces generated from it alone and on real faces"
+        "<details><summary>Balanced accuracy of each attribute: faces generated from it alone, and real faces"
         f"</summary>\n\n{rates}\n\n</details>"
     )
 
@@ -203,8 +205,9 @@ def copies_table(spaces: dict) -> str:
 def diversity_note(figures: dict) -> str:
     least = sorted(figures["attributes"].items(), key=lambda item: item[1])[:3]
     return (
-        f"Faces of one prompt spread {figures['ratio']:.2f} times as far as real faces that share its attribute (mean "
-        f"distance of two, pooled features); least for {', '.join(f'{name} ({ratio:.2f})' for name, ratio in least)}."
+        f"Faces of one prompt spread {figures['ratio']:.2f} times as far as real faces with the same attribute (mean "
+        "distance of two, pooled features). The least varied are "
+        f"{', '.join(f'{name} ({ratio:.2f})' for name, ratio in least)}."
     )
 
 
@@ -212,17 +215,17 @@ def clip_note(report: dict) -> str:
     """What CLIP understands of words and sees in faces."""
     words, faces = report["understanding"], report.get("clip_on_faces", {})
     note = (
-        f"**CLIP.** Of {words['prompts']} prompts written by hand without sight of the table of words, its head reads "
-        f"the attributes with precision {words['precision']:.2f} and recall {words['recall']:.2f}. The mean cosine of "
-        f"a list of three attributes to its reverse is {words['order']:.2f}, to itself amid words that say nothing "
-        f'{words["filler"]:.2f}; "x, no y" and "no x, y" are both read right for {words["scope"]:.0%} of the pairs.'
+        f"**CLIP.** {words['prompts']} prompts are written by hand, without sight of the table of words. CLIP's head reads "
+        f"their attributes with precision {words['precision']:.2f} and recall {words['recall']:.2f}. The mean cosine of a "
+        f"list of three attributes to its reverse is {words['order']:.2f}, and to itself among words that say nothing "
+        f'{words["filler"]:.2f}. Both "x, no y" and "no x, y" are read right for {words["scope"]:.0%} of the pairs.'
     )
     if faces:
         note += (
-            f" On validation faces, prompts alone classify the 40 attributes with a balanced accuracy of "
-            f"{faces['zero_shot']:.3f}, {faces['share_of_margin']:.0%} of the margin over 0.5 of the judge "
-            f"({faces['judge']:.3f}), which was trained on the labels. Of the ten faces among 1,000 that fit a caption "
-            f"of three attributes best, {faces['retrieval']:.0%} are right."
+            " On validation faces, prompts alone classify the 40 attributes with a balanced accuracy of "
+            f"{faces['zero_shot']:.3f}: {faces['share_of_margin']:.0%} of the margin over 0.5 of the judge "
+            f"({faces['judge']:.3f}), which is trained on the labels. Of the ten faces among 1,000 that fit a caption of "
+            f"three attributes best, {faces['retrieval']:.0%} are right."
         )
     return note
 
