@@ -1,4 +1,4 @@
-"""The tables of the model card: made from evaluation.json and written between two markers, so that both always agree."""
+"""The tables of the model card: made from evaluation.json, written between two markers, so that both always agree."""
 
 from pathlib import Path
 
