@@ -215,17 +215,17 @@ def clip_note(report: dict) -> str:
     """What CLIP understands of words and sees in faces."""
     words, faces = report["understanding"], report.get("clip_on_faces", {})
     note = (
-        f"**CLIP.** {words['prompts']} prompts are written by hand, without sight of the table of words. CLIP's head reads "
-        f"their attributes with precision {words['precision']:.2f} and recall {words['recall']:.2f}. The mean cosine of a "
-        f"list of three attributes to its reverse is {words['order']:.2f}, and to itself among words that say nothing "
-        f'{words["filler"]:.2f}. Both "x, no y" and "no x, y" are read right for {words["scope"]:.0%} of the pairs.'
+        f"**CLIP.** {words['prompts']} prompts are written by hand, without sight of the table of words. CLIP's head "
+        f"reads their attributes with precision {words['precision']:.2f} and recall {words['recall']:.2f}. The mean "
+        f"cosine of a list of three attributes to its reverse is {words['order']:.2f}, and to itself among words that "
+        f'say nothing {words["filler"]:.2f}. Both "x, no y" and "no x, y" are read right for {words["scope"]:.0%} of the pairs.'
     )
     if faces:
         note += (
             " On validation faces, prompts alone classify the 40 attributes with a balanced accuracy of "
             f"{faces['zero_shot']:.3f}: {faces['share_of_margin']:.0%} of the margin over 0.5 of the judge "
-            f"({faces['judge']:.3f}), which is trained on the labels. Of the ten faces among 1,000 that fit a caption of "
-            f"three attributes best, {faces['retrieval']:.0%} are right."
+            f"({faces['judge']:.3f}), which is trained on the labels. Of the ten faces among 1,000 that fit a caption "
+            f"of three attributes best, {faces['retrieval']:.0%} are right."
         )
     return note
 
