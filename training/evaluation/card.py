@@ -218,7 +218,8 @@ def clip_note(report: dict) -> str:
         f"**CLIP.** {words['prompts']} prompts are written by hand, without sight of the table of words. CLIP's head "
         f"reads their attributes with precision {words['precision']:.2f} and recall {words['recall']:.2f}. The mean "
         f"cosine of a list of three attributes to its reverse is {words['order']:.2f}, and to itself among words that "
-        f'say nothing {words["filler"]:.2f}. Both "x, no y" and "no x, y" are read right for {words["scope"]:.0%} of the pairs.'
+        f'say nothing {words["filler"]:.2f}. Both "x, no y" and "no x, y" are read right for {words["scope"]:.0%} of '
+        "the pairs."
     )
     if faces:
         note += (
