@@ -4,6 +4,7 @@ A caption states some attributes as present, some as absent, and leaves the othe
 `caption` returns both the text and what it states, and an image fits a caption when it satisfies all that is stated.
 """
 
+import re
 from functools import lru_cache
 from random import Random
 
@@ -11,7 +12,6 @@ import numpy as np
 
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING, attributes_to_prompt, conflict, lacking
 from model.clip import tokenizer
-from model.understanding import known_words
 
 PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
 DENIALS = ("no", "unworn", "not")  # kinds of phrase that put a "no" before words of the attribute
@@ -30,6 +30,18 @@ PARTS = (
     "head",
 )  # can be big, thin, ...
 MALE = ATTRIBUTES.index("Male")
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
+# Words that hold a sentence together: no strangers to a caption.
+BINDING = frozenset(
+    "a an the and or but of on in at to for by as from than that this "
+    "these those there it its it's i i'd i'll you we they them he she his her him "
+    "hers their my your me who whose which what with without no not none nor neither never isn't "
+    "aren't doesn't don't didn't won't can't is are was be been being has have having had got do "
+    "does wear wears wearing worn please like want would could should can will some any all very really "
+    "quite so too also just only more most much many bit little slightly rather somewhat extremely look looks "
+    "looking seem seems show shows showing draw make create generate give let see imagine hair face "
+    .split()
+)
 
 
 def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
@@ -406,6 +418,22 @@ def out_of_vocabulary() -> list[str]:
     whole = (token.removesuffix("</w>") for token in tokenizer().encoder if token.endswith("</w>"))
     return sorted(
         word for word in whole if len(word) > 3 and word.isascii() and word.isalpha() and word not in known_words()
+    )
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """Words that the table of wordings uses for attributes, and those that hold a sentence together."""
+    said = [
+        words
+        for entry in WORDING.values()
+        for side in ("has", "lacks")
+        for kind in entry.get(side, {}).values()
+        for words in kind
+    ]
+    said += [words for entry in COMBINED for words in entry["words"]] + FILLER["openings"] + FILLER["nouns"]
+    return BINDING.union(
+        *([word.lower() for word in WORD.findall(text)] for text in said), *(name.lower().split("_") for name in ATTRIBUTES)
     )
 
 
