@@ -10,7 +10,7 @@ import torch
 
 from model.attributes import ATTRIBUTES, lacking
 from model.clip import LONGEST, Clip, is_cut
-from model.words.marks import FOLLOWED, NEAR, UNKNOWN, Item
+from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
 from model.words.text import clean
 
@@ -58,7 +58,7 @@ def wanted(items: list[Item]) -> dict[str, bool]:
     """Attribute -> whether the face has it, of all items; where two contradict each other, what is followed comes before
     what is only near, then the later one."""
     found: dict[str, bool] = {}
-    for kind in (NEAR, FOLLOWED):
+    for kind in (IMPLIED, NEAR, FOLLOWED):
         for item in items:
             if item.kind == kind:
                 found |= dict(item.states)

@@ -17,13 +17,14 @@ PATTERNS = [
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
         rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
         rf"\b(?:early|mid|late)[ -]+(?P<decade>{DECADE})(?!\w)",
+        r"(?<![\w-])\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"\b(?P<years>{NUMBER})[ -]?(?:something|ish)\b",
         rf"\b(?:over|past|under|well over|above|nearly|almost)\s+(?P<years>(?:\d{{2}}|{_TENS}))\b(?!\s*(?:%|k|mm))",
         r"\b(?P<months>\d+|a few|some|six|three|nine)[ -]*(?:months?|weeks?|days?)[ -]+old\b",
         r"\b(?P<hundred>centenarian)\b",
     )
 ]
-CHILD, MIDDLE, OLD = 18, 40, 45  # years: below, not drawn as such; from here no longer young; from here plainly so
+ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60  # years: young from ADULT to GROWN, not young from OLD; all between is near
 
 
 def ages(text: str) -> list[Item]:
@@ -45,11 +46,9 @@ def _meaning(match: re.Match) -> tuple[str, tuple[tuple[str, bool], ...]]:
     elif said.get("decade"):
         word = said["decade"].lower()
         years = int(word[0]) * 10 if word[0].isdigit() else _number(word[:-3] + "y")
-        if word[:2] in ("19", "18", "20"):
-            years = 30
     else:
         years = _number(said["years"].lower())
-    return (NEAR if years < CHILD or MIDDLE <= years < OLD else FOLLOWED), (("Young", years < MIDDLE),)
+    return (FOLLOWED if ADULT <= years < GROWN or years >= OLD else NEAR), (("Young", years < MIDDLE),)
 
 
 def _number(word: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.attributes import COMBINED, WORDING
 from model.words.ages import ages
-from model.words.marks import FOLLOWED, NEAR, UNKNOWN, Item, Mark
+from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.spelling import Spelling
 from model.words.text import Token, tokens
 
@@ -25,7 +25,7 @@ class Meaning:
     instead: tuple[str, ...] = ()
     noun: bool = False  # can be had or worn
     adjective: bool = False  # can describe any thing, so that "a happy dog" is no happy face
-    pronoun: bool = False
+    pronoun: str = ""  # "pronoun" (he), "object" (him) or "owner" (his)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def lexicon() -> Lexicon:
             if len(words) > 1 and words[-1:] in heads and meaning.kind == FOLLOWED and len(words) <= 3:
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
 
-    for kind in (FOLLOWED, NEAR, UNKNOWN):
+    for kind in (NEAR, FOLLOWED, UNKNOWN):
         for entry in TABLE[kind]:
             meaning = Meaning(kind, _states(entry.get("states", [])), tuple(entry.get("instead", [])), noun=True)
             for word in entry["words"]:
@@ -73,7 +73,7 @@ def lexicon() -> Lexicon:
         for word in entry["words"]:
             add(_bare(_split(word)), Meaning(FOLLOWED, _states(entry["states"])))
     for name, entry in WORDING.items():
-        add(_split(name.replace("_", " ")), Meaning(FOLLOWED, ((name, True),)))
+        add(_split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
         for side in ("has", "lacks"):
             for kind, words in entry.get(side, {}).items():
                 meaning = Meaning(
@@ -81,7 +81,7 @@ def lexicon() -> Lexicon:
                     ((name, side == "has" and kind != "no"),),
                     noun=kind in ("with", "wearing"),
                     adjective=kind == "adjective",
-                    pronoun=kind in ("pronoun", "object", "owner"),
+                    pronoun=kind if kind in ("pronoun", "object", "owner") else "",
                 )
                 for word in words:
                     if kind == "no":  # what may follow a "no"
@@ -122,6 +122,8 @@ class Reader:
 
     def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1) -> None:
         item = Item(self.words[first].start, self.words[last].end, meaning.kind, meaning.states, meaning.instead)
+        if meaning.pronoun in ("object", "owner"):
+            item = replace(item, kind=IMPLIED)
         role = "pronoun" if meaning.pronoun else "item"
         self.emit(role, first, last, item=item, group=group, noun=meaning.noun)
 
@@ -188,8 +190,8 @@ class Reader:
             part = self.lexicon.heads[self.run(at, length)]
             described, end = self.behind(at + length, part)
             if described:
-                self.own(at, length)
-                self.describe(described, part)
+                stated = self.own(at, length)
+                self.describe(described, part, start=at if not stated and end > at else None)
                 return end
             return 0
         for head in range(at + 1, min(at + REACH, len(self.words))):
@@ -265,8 +267,9 @@ class Reader:
         self.emit_item(at, at + length - 1, meaning, group)
         return meaning.states
 
-    def describe(self, described: list[tuple[str, int, int]], part: str, head: tuple[int, int] | None = None) -> None:
-        """Marks of a part's description; its last word takes in the part behind it, unless that says something itself."""
+    def describe(self, described: list[tuple[str, int, int]], part: str, head: tuple[int, int] | None = None, start: int | None = None) -> None:
+        """Marks of a part's description; its last word takes in the part behind it, or its first the part before it (`start`),
+        unless that says something itself."""
         self.group += 1
         own = self.lexicon.phrases.get(self.run(*head)) if head else None
         merged = False
@@ -280,6 +283,7 @@ class Reader:
                 last, merged = sum(head) - 1, own is not None
             elif own is not None and takes_in:
                 merged = True
+            first, start = (first, None) if start is None else (start, None)
             self.emit_item(first, last, meaning, self.group)
         if own is not None and not merged:
             self.own(*head, self.group)
@@ -304,6 +308,10 @@ def _joined(found: list[Mark]) -> list[Mark]:
             noun = mark.noun
             mark = replace(_over(joined[before], mark), noun=noun)
             del joined[before:]
+        if joined and mark.role == "item" and _strange(joined[-1]) and joined[-1].alike(mark):
+            last = joined.pop()
+            kind = NEAR if mark.item.kind == FOLLOWED else mark.item.kind
+            mark = replace(mark, start=last.start, item=replace(mark.item, start=last.start, kind=kind))
         joined.append(mark)
     return joined
 
@@ -331,7 +339,7 @@ STEERING: dict[str, frozenset[Words]] = {
     "no": _set(
         "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|haven't|wasn't|isnt|doesnt|dont|"
         "take off|takes off|taking off|remove|removes|lacks|lacking|minus|free of|devoid of|lose|lost|avoid|zero|none of|"
-        "hardly any|barely any|nothing like|took off|ditch|drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen"
+        "hardly any|barely any|nothing like|took off|ditch|drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|never mind|no need for|forget"
     ),
     "or": _set("or"),
     "and": _set("and|plus|n"),

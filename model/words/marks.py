@@ -3,7 +3,12 @@
 from dataclasses import dataclass, replace
 
 FOLLOWED, NEAR, UNKNOWN = "followed", "near", "unknown"
-WORN = {"Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"}
+IMPLIED = "implied"  # the sex that a "him" or "her" tells by the way
+# Attributes of which the denial of something near is a denial too: who wants no sombrero wants no hat.
+WHOLE = {
+    *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
+    *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Wavy_Hair", "Smiling", "Mouth_Slightly_Open", "Bags_Under_Eyes"),
+}
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,7 @@ class Item:
 
     start: int  # in characters
     end: int
-    kind: str  # FOLLOWED: drawn as said; NEAR: drawn as something near it; UNKNOWN: not drawn
+    kind: str  # FOLLOWED: drawn as said; NEAR: only something near it is; UNKNOWN: nothing of it; IMPLIED
     states: tuple[tuple[str, bool], ...] = ()  # attributes, and whether the face has them
     instead: tuple[str, ...] = ()  # of an unknown thing: the attributes that come closest
 
@@ -28,6 +33,14 @@ class Mark:
     group: int = -1  # items of one noun ("wavy blond hair") share a number
     noun: bool = False  # a thing that one has or wears: "without hat and glasses" reaches both
     word: str = ""
+
+    def alike(self, thing: "Mark") -> bool:
+        """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
+        return thing.noun and not self.noun and bool(thing.item.states) and self.end + 1 >= thing.start and self.single
+
+    @property
+    def single(self) -> bool:
+        return self.end - self.start == len(self.word)
 
 
 def items(marks: list[Mark]) -> list[Item]:
@@ -73,7 +86,7 @@ def items(marks: list[Mark]) -> list[Item]:
 
 def denied(item: Item, denial: Mark | None = None) -> Item:
     """What a "no" makes of an item: the opposite of the one attribute that it states; of all else nothing is known."""
-    if len(item.states) == 1 and (item.kind == FOLLOWED or item.states[0][0] in WORN):
+    if len(item.states) == 1 and (item.kind == FOLLOWED or item.states[0][0] in WHOLE):
         item = replace(item, states=((item.states[0][0], not item.states[0][1]),))
     else:
         item = replace(item, kind=UNKNOWN, states=(), instead=item.instead or tuple(name for name, _ in item.states))

@@ -7,10 +7,10 @@ from model.words import english
 from model.words.marks import UNKNOWN, Item, Mark, items
 from model.words.text import clean
 
-# How other programs write weights, networks and options: never words.
-SYNTAX = re.compile(
-    r"<[^<>\s][^<>]{0,100}>|(?<!\S)--[a-z]+(?:[ ][\d:.]+)?|(?<!\w)BREAK(?!\w)|:[ ]*-?\d+(?:\.\d+)?(?=\s*[)\]])|\(\(+|\)\)+|\[+|\]+"
-)
+# How other programs name networks and options, and how they write weights: never words.
+NETWORKS = re.compile(r"<[^<>\s][^<>]{0,100}>|(?<!\S)--(?!no\b)[a-z]+(?:[ ][\d:.]+)?|(?<!\w)BREAK(?!\w)")
+WEIGHTS = re.compile(r":[ ]*-?\d+(?:\.\d+)?(?=\s*[)\]])|::-?\d+(?:\.\d+)?|\(\(+|\)\)+|\[+|\]+")
+UNWEIGHTED = "Weights in brackets or behind colons are not used: every word counts once."
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Reading:
 def read(prompt: str) -> Reading:
     """Read a prompt; places are in characters of `prompt`."""
     text, places = clean(prompt)
-    strange = [Item(match.start(), match.end(), UNKNOWN) for match in SYNTAX.finditer(text)]
-    for item in strange:
-        text = text[: item.start] + " " * (item.end - item.start) + text[item.end :]
+    strange = [Item(match.start(), match.end(), UNKNOWN) for match in NETWORKS.finditer(text)]
+    text = NETWORKS.sub(lambda match: "," + " " * (len(match[0]) - 1), text)
+    notes = [UNWEIGHTED] if WEIGHTS.search(text) else []
+    text = WEIGHTS.sub(lambda match: "," + " " * (len(match[0]) - 1), text)
     found = sexed(english.marks(text))
     found = sorted([*items(found), *strange], key=lambda item: (item.start, item.end))
-    return Reading([replace(item, start=places[item.start], end=places[item.end - 1] + 1) for item in found])
+    placed = [replace(item, start=places[item.start], end=places[item.end - 1] + 1) for item in found]
+    return Reading(placed, " ".join(notes))
 
 
 def sexed(marks: list[Mark]) -> list[Mark]:
