@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from model.attributes import ATTRIBUTES, lacking
-from model.clip import LONGEST, Clip, is_cut
+from model.clip import Clip, is_cut
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
-from model.words.text import clean
+from model.words.text import READABLE, clean
 
 ABSENT, UNMENTIONED, PRESENT = range(3)  # order of Clip.stated's probabilities
 
@@ -34,7 +34,7 @@ def understand(clip: Clip, prompt: str) -> Understood:
     """Read a prompt of any length in any language."""
     whole, prompt = prompt, shortened(prompt)
     found = read(prompt)
-    text, probabilities = _said(clip, prompt, wanted(found.items))
+    text, probabilities = _said(clip, prompt, wanted(found.items), plain=found.language == "English")
     readings = probabilities.argmax(-1)
     present, absent = (
         {ATTRIBUTES[i]: round(probabilities[i, side].item(), 3) for i in (readings == side).nonzero().flatten().tolist()}
@@ -46,12 +46,12 @@ def understand(clip: Clip, prompt: str) -> Understood:
         for item in found.items
     ]
     unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in items if item.kind == UNKNOWN))
-    return Understood(present, absent, unknown, is_cut(whole), items, text, found.note)
+    return Understood(present, absent, unknown, len(whole) > len(prompt) or is_cut(text), items, text, found.note)
 
 
 def shortened(prompt: str) -> str:
     """The beginning of a prompt, as much as is looked at, without a part of a word at its end."""
-    return prompt if len(prompt) <= LONGEST else prompt[:LONGEST].rpartition(" ")[0] or prompt[:LONGEST]
+    return prompt if len(prompt) <= READABLE else prompt[:READABLE].rpartition(" ")[0] or prompt[:READABLE]
 
 
 def wanted(items: list[Item]) -> dict[str, bool]:
@@ -72,12 +72,12 @@ def worded(states: dict[str, bool]) -> str:
     return f"Photo of person {', '.join(words)}." if words else ""
 
 
-def _said(clip: Clip, prompt: str, states: dict[str, bool]) -> tuple[str, torch.Tensor]:
+def _said(clip: Clip, prompt: str, states: dict[str, bool], plain: bool) -> tuple[str, torch.Tensor]:
     """The text for CLIP and what its head reads there, (40, 3): the prompt itself if the head reads `states` in it, else the
-    plain wording of `states`, unless the head reads that less well."""
+    plain wording of `states`, unless the head reads that less well. `plain`: the prompt is English."""
     texts = [clean(prompt)[0].strip(), worded(states)]
     probabilities = clip.stated(texts).cpu()
     aim = torch.tensor([PRESENT if states.get(n) else ABSENT if n in states else UNMENTIONED for n in ATTRIBUTES])
     wrong = (probabilities.argmax(-1) != aim).sum(1).tolist()
-    best = int(wrong[1] < wrong[0])
+    best = int(wrong[1] < wrong[0] or not plain and wrong[1] == wrong[0])
     return texts[best], probabilities[best]

@@ -1,9 +1,11 @@
 """English: phrases and parts of the face (model/wording.toml, english.toml) -> marks."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from model.attributes import COMBINED, WORDING
 from model.words.ages import ages
@@ -13,7 +15,7 @@ from model.words.text import Token, tokens
 
 TABLE = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
 Words = tuple[str, ...]
-REACH = 10  # words of one noun phrase, and of one phrase of the table
+REACH = 10  # words of one noun phrase
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,22 @@ class Meaning:
     pronoun: str = ""  # "pronoun" (he), "object" (him) or "owner" (his)
 
 
+class Phrases(dict):
+    """Phrases by their words, and how long the longest is that begins with a word."""
+
+    def __init__(self, found: Mapping[Words, Any]):
+        super().__init__(found)
+        self.reach: dict[str, int] = {}
+        for words in found:
+            self.reach[words[0]] = max(len(words), self.reach.get(words[0], 0))
+
+
 @dataclass(frozen=True)
 class Lexicon:
-    phrases: dict[Words, Meaning]
-    heads: dict[Words, str]  # a part of the face, by its words
-    described: dict[str, dict[Words, Meaning]]  # part -> the words that describe it
-    silent: frozenset[Words]
+    phrases: Phrases
+    heads: Phrases  # a part of the face, by its words
+    described: dict[str, Phrases]  # part -> the words that describe it
+    silent: Phrases
     spelling: Spelling
 
 
@@ -89,9 +101,11 @@ def lexicon() -> Lexicon:
                     add(_bare(_split(word)), meaning, "hair" if kind == "hair" else "")
     for word in TABLE["things"]["words"]:
         add(_split(word), Meaning(UNKNOWN, noun=True))
-    silent = frozenset(map(_split, TABLE["silent"]["words"]))
+    silent = dict.fromkeys(map(_split, TABLE["silent"]["words"]))
     single = {word for group in (phrases, heads, *described.values()) for words in group for word in words}
-    return Lexicon(phrases, heads, described, silent, Spelling(single | {word for words in silent for word in words}))
+    spelling = Spelling(single | {word for words in silent for word in words})
+    parts = {part: Phrases(words) for part, words in described.items()}
+    return Lexicon(Phrases(phrases), Phrases(heads), parts, Phrases(silent), spelling)
 
 
 def marks(text: str) -> list[Mark]:
@@ -136,9 +150,12 @@ class Reader:
     def run(self, at: int, length: int) -> Words:
         return tuple(token.text for token in self.words[at : at + length])
 
-    def longest(self, at: int, among) -> int:
+    def longest(self, at: int, among: Phrases) -> int:
         """The length of the longest phrase of `among` that begins here and is not parted by a comma; 0 if there is none."""
-        for length in range(min(REACH, len(self.words) - at), 0, -1):
+        if at >= len(self.words):
+            return 0
+        reach = among.reach.get(self.words[at].text, 0)
+        for length in range(min(reach, len(self.words) - at), 0, -1):
             if self.run(at, length) in among and not any(
                 sign in token.gap for token in self.words[at + 1 : at + length] for sign in ",.;!?\n"
             ):
@@ -257,7 +274,7 @@ class Reader:
             return True
         if self.longest(at, self.lexicon.heads):
             return False
-        return linked or bool(self.longest(at, STEERING["and"] | COPULAS | STEERING["stop"] | STEERING["verb"]))
+        return linked or any(self.longest(at, group) for group in (STEERING["and"], COPULAS, STEERING["stop"], STEERING["verb"]))
 
     def own(self, at: int, length: int, group: int = -1) -> tuple[tuple[str, bool], ...]:
         """The item of a part that says something by itself ("curls", "beard"), if it does; what it states."""
@@ -330,12 +347,12 @@ def adjectives() -> frozenset[str]:
     return frozenset(words[0] for words, meaning in lexicon().phrases.items() if meaning.adjective and len(words) == 1)
 
 
-def _set(phrases: str) -> frozenset[Words]:
-    return frozenset(_split(phrase) for phrase in phrases.split("|"))
+def _set(phrases: str) -> Phrases:
+    return Phrases(dict.fromkeys(_split(phrase) for phrase in phrases.split("|")))
 
 
 # Words that steer what a "no" reaches, and such as hold a description together.
-STEERING: dict[str, frozenset[Words]] = {
+STEERING: dict[str, Phrases] = {
     "no": _set(
         "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|haven't|wasn't|isnt|doesnt|dont|"
         "take off|takes off|taking off|remove|removes|lacks|lacking|minus|free of|devoid of|lose|lost|avoid|zero|none of|"

@@ -69,6 +69,8 @@ def items(marks: list[Mark]) -> list[Item]:
             denial = denial if linked else None
         elif mark.role == "stop" or mark.role == "verb" and reached and not linked:
             denial = None
+        elif mark.role == "implied":
+            found.append(mark.item)
         elif mark.role == "head" and mark.item and denial and (reached is None or linked):
             found.append(denied(mark.item, denial))
             reached, linked = mark, False

@@ -5,6 +5,8 @@ import unicodedata
 from dataclasses import dataclass
 
 LONGEST = 2000  # characters of a prompt that are looked at; the rest never fits CLIP's 77 tokens
+READABLE = 400  # characters that are read: more than 77 tokens of English hold
+LONG = re.compile(r"(\S{60})\S+")  # no word, and slow to part into tokens
 MARKS = 4  # combining marks on one letter that are kept; more is decoration
 SPECIAL = re.compile(r"<\s*(?:start_of_text|end_of_text|\|startoftext\||\|endoftext\|)\s*>", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -57,7 +59,7 @@ def _composed(letter: str) -> str:
 
 def for_clip(text: str) -> str:
     """What CLIP's tokenizer gets: clean, and without the marks of a text's beginning and end, which would drop what follows."""
-    return SPECIAL.sub(" ", clean(text[:LONGEST])[0])
+    return LONG.sub(r"\1", SPECIAL.sub(" ", clean(text[:LONGEST])[0]))
 
 
 def tokens(text: str) -> list[Token]:
