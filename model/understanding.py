@@ -37,7 +37,10 @@ def understand(clip: Clip, prompt: str) -> Understood:
     text, probabilities = _said(clip, prompt, wanted(found.items), plain=found.language == "English")
     readings = probabilities.argmax(-1)
     present, absent = (
-        {ATTRIBUTES[i]: round(probabilities[i, side].item(), 3) for i in (readings == side).nonzero().flatten().tolist()}
+        {
+            ATTRIBUTES[i]: round(probabilities[i, side].item(), 3)
+            for i in (readings == side).nonzero().flatten().tolist()
+        }
         for side in (PRESENT, ABSENT)
     )
     heard = [(name, True) for name in present] + [(name, False) for name in absent]

@@ -62,7 +62,10 @@ def parts(prompt: str, found: Understood) -> list[dict[str, str]]:
     for item in found.items:
         if item.kind == IMPLIED or item.start < at:
             continue
-        pieces += [{"text": prompt[at : item.start], "kind": ""}, {"text": prompt[item.start : item.end], "kind": item.kind}]
+        pieces += [
+            {"text": prompt[at : item.start], "kind": ""},
+            {"text": prompt[item.start : item.end], "kind": item.kind},
+        ]
         at = item.end
     return [piece for piece in (*pieces, {"text": prompt[at:], "kind": ""}) if piece["text"]]
 
@@ -73,7 +76,9 @@ def near(prompt: str, found: Understood) -> list[str]:
     for item in found.items:
         if item.kind == NEAR:
             drawn = [attributes.label(n).lower() if has else attributes.lacking(n) for n, has in item.states]
-            told.append(f"{prompt[item.start : item.end]} as {' and '.join(drawn)}" if drawn else prompt[item.start : item.end])
+            told.append(
+                f"{prompt[item.start : item.end]} as {' and '.join(drawn)}" if drawn else prompt[item.start : item.end]
+            )
     return list(dict.fromkeys(told))
 
 

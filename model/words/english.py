@@ -132,7 +132,9 @@ class Reader:
     # --- parts ---
 
     def emit(self, role: str, first: int, last: int, **more) -> None:
-        self.found.append(Mark(role, self.words[first].start, self.words[last].end, word=self.words[first].text, **more))
+        self.found.append(
+            Mark(role, self.words[first].start, self.words[last].end, word=self.words[first].text, **more)
+        )
 
     def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1) -> None:
         item = Item(self.words[first].start, self.words[last].end, meaning.kind, meaning.states, meaning.instead)
@@ -274,7 +276,9 @@ class Reader:
             return True
         if self.longest(at, self.lexicon.heads):
             return False
-        return linked or any(self.longest(at, group) for group in (STEERING["and"], COPULAS, STEERING["stop"], STEERING["verb"]))
+        return linked or any(
+            self.longest(at, group) for group in (STEERING["and"], COPULAS, STEERING["stop"], STEERING["verb"])
+        )
 
     def own(self, at: int, length: int, group: int = -1) -> tuple[tuple[str, bool], ...]:
         """The item of a part that says something by itself ("curls", "beard"), if it does; what it states."""
@@ -284,7 +288,13 @@ class Reader:
         self.emit_item(at, at + length - 1, meaning, group)
         return meaning.states
 
-    def describe(self, described: list[tuple[str, int, int]], part: str, head: tuple[int, int] | None = None, start: int | None = None) -> None:
+    def describe(
+        self,
+        described: list[tuple[str, int, int]],
+        part: str,
+        head: tuple[int, int] | None = None,
+        start: int | None = None,
+    ) -> None:
         """Marks of a part's description; its last word takes in the part behind it, or its first the part before it (`start`),
         unless that says something itself."""
         self.group += 1
@@ -361,12 +371,34 @@ STEERING: dict[str, Phrases] = {
     "or": _set("or"),
     "and": _set("and|plus|n"),
     "stop": _set("but|yet|though|although|however|except"),
-    "verb": _set("with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"),
+    "verb": _set(
+        "with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"
+    ),
     "no behind": _set("off|removed|gone"),
 }
 DEGREES = _set(
     "very|really|quite|so|too|slightly|rather|a bit|somewhat|extremely|super|kind of|kinda|a little|fairly|pretty|"
     "naturally|a|an|the|all|totally|completely|mostly|incredibly|such|any|at all|mostly|partly|unusually|noticeably"
 )
-COPULAS = _set("is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of")
-BETWEEN = ("a", "an", "the", "of", "in", "on", "at", "with", "his", "her", "their", "by", "to", "from", "for", "like", "into")
+COPULAS = _set(
+    "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
+)
+BETWEEN = (
+    "a",
+    "an",
+    "the",
+    "of",
+    "in",
+    "on",
+    "at",
+    "with",
+    "his",
+    "her",
+    "their",
+    "by",
+    "to",
+    "from",
+    "for",
+    "like",
+    "into",
+)

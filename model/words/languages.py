@@ -85,7 +85,9 @@ def _folded(sign: str) -> str:
     if sign.isascii():
         return sign.lower()
     base = unicodedata.normalize("NFD", sign)[0]
-    return base.lower() if unicodedata.name(base, "").startswith(("LATIN", "ARABIC")) and len(base.lower()) == 1 else sign
+    return (
+        base.lower() if unicodedata.name(base, "").startswith(("LATIN", "ARABIC")) and len(base.lower()) == 1 else sign
+    )
 
 
 def marks(text: str, language: Language) -> list[Mark]:
@@ -121,7 +123,9 @@ def read_share(found: list[Mark], text: str) -> int:
     """Letters of a text that its marks explain; 0 where none of them states or names anything."""
     if not any(mark.item and mark.item.kind != UNKNOWN for mark in found):
         return 0
-    known = [mark for mark in found if not (mark.item and mark.item.kind == UNKNOWN) and mark.role not in ("comma", "stop")]
+    known = [
+        mark for mark in found if not (mark.item and mark.item.kind == UNKNOWN) and mark.role not in ("comma", "stop")
+    ]
     return sum(_letter(sign) for mark in known for sign in text[mark.start : mark.end])
 
 

@@ -7,7 +7,16 @@ IMPLIED = "implied"  # the sex that a "him" or "her" tells by the way
 # Attributes of which the denial of something near is a denial too: who wants no sombrero wants no hat.
 WHOLE = {
     *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
-    *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Wavy_Hair", "Smiling", "Mouth_Slightly_Open", "Bags_Under_Eyes"),
+    *(
+        "Heavy_Makeup",
+        "No_Beard",
+        "Mustache",
+        "Goatee",
+        "Wavy_Hair",
+        "Smiling",
+        "Mouth_Slightly_Open",
+        "Bags_Under_Eyes",
+    ),
 }
 
 
@@ -55,7 +64,9 @@ def items(marks: list[Mark]) -> list[Item]:
     linked = False  # an "or" or a list's comma stands behind it
     for index, mark in enumerate(marks):
         if mark.role == "no":
-            twice = denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
+            twice = (
+                denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
+            )
             denial, reached, linked = None if twice else mark, None, False
         elif mark.role == "no behind" and found:
             found[-1] = denied(found[-1])

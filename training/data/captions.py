@@ -39,8 +39,7 @@ BINDING = frozenset(
     "aren't doesn't don't didn't won't can't is are was be been being has have having had got do "
     "does wear wears wearing worn please like want would could should can will some any all very really "
     "quite so too also just only more most much many bit little slightly rather somewhat extremely look looks "
-    "looking seem seems show shows showing draw make create generate give let see imagine hair face "
-    .split()
+    "looking seem seems show shows showing draw make create generate give let see imagine hair face ".split()
 )
 
 
@@ -433,7 +432,8 @@ def known_words() -> frozenset[str]:
     ]
     said += [words for entry in COMBINED for words in entry["words"]] + FILLER["openings"] + FILLER["nouns"]
     return BINDING.union(
-        *([word.lower() for word in WORD.findall(text)] for text in said), *(name.lower().split("_") for name in ATTRIBUTES)
+        *([word.lower() for word in WORD.findall(text)] for text in said),
+        *(name.lower().split("_") for name in ATTRIBUTES),
     )
 
 
