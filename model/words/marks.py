@@ -88,7 +88,7 @@ def items(marks: list[Mark]) -> list[Item]:
         elif mark.role == "item":
             same = reached is not None and mark.group >= 0 and mark.group == reached.group
             if denial and (reached is None or linked or same):
-                found.append(denied(mark.item, denial))
+                found.append(denied(mark.item, denial if reached is None else None))
                 if mark.item.kind != UNKNOWN or mark.noun:
                     reached, linked = mark, False
             else:
