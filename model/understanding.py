@@ -1,7 +1,7 @@
 """What a prompt asks for, thing by thing, and the text that CLIP gets of it.
 
-Tables read the prompt (model/words): each thing in it is followed, drawn as something near, or not known. Where CLIP's text
-head reads the same out of the prompt, CLIP gets the prompt as it is; else a plainer wording of what was read.
+Tables read the prompt (model/words): each thing in it is followed, drawn as something near, or not known. Where CLIP's
+text head reads the same out of the prompt, CLIP gets the prompt as it is; else a plainer wording of what was read.
 """
 
 from dataclasses import dataclass
@@ -58,8 +58,8 @@ def shortened(prompt: str) -> str:
 
 
 def wanted(items: list[Item]) -> dict[str, bool]:
-    """Attribute -> whether the face has it, of all items; where two contradict each other, what is followed comes before
-    what is only near, then the later one."""
+    """Attribute -> whether the face has it, of all items. Where two contradict each other, what is followed counts
+    more than what is only near, then the later more than the earlier."""
     found: dict[str, bool] = {}
     for kind in (IMPLIED, NEAR, FOLLOWED):
         for item in items:
@@ -76,8 +76,8 @@ def worded(states: dict[str, bool]) -> str:
 
 
 def _said(clip: Clip, prompt: str, states: dict[str, bool], plain: bool) -> tuple[str, torch.Tensor]:
-    """The text for CLIP and what its head reads there, (40, 3): the prompt itself if the head reads `states` in it, else the
-    plain wording of `states`, unless the head reads that less well. `plain`: the prompt is English."""
+    """The text for CLIP and what its head reads there, (40, 3): the prompt itself if the head reads `states` in it,
+    else the plain wording of `states`, unless the head reads that less well. `plain`: the prompt is English."""
     texts = [clean(prompt)[0].strip(), worded(states)]
     probabilities = clip.stated(texts).cpu()
     aim = torch.tensor([PRESENT if states.get(n) else ABSENT if n in states else UNMENTIONED for n in ATTRIBUTES])

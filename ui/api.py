@@ -61,7 +61,7 @@ def understand(prompt: str) -> dict[str, Any]:
     `items`, a list of all that the prompt asks for, each with its `text`, `start` and `end` in characters, its `kind`
     ("followed"; "near": only something near it is drawn; "unknown"), `states`, a dict from attribute to whether the
     face has it, and `instead`, the attributes nearest to what cannot be drawn; `unknown`, the words for what cannot be
-    drawn; `text`, what the model gets; `note`, a line about the whole prompt or ""; `cut`, whether the prompt is too long.
+    drawn; `text`, what the model gets; `note`, a line about the whole prompt; `cut`, whether it is too long.
 
     Parameters:
         prompt: What a face should look like, in English or one of nine other languages.

@@ -89,7 +89,7 @@ def instead(found: Understood) -> list[str]:
 
 
 def disagreement(said: dict[str, Any], present: list[str], absent: list[str]) -> str:
-    """One sentence if typed words (their attributes present and absent) and ticked boxes contradict each other, else ""."""
+    """One sentence if typed words (attributes present and absent) and boxes contradict each other, else ""."""
     for name in (*present, *absent):
         if name in (said["absent"] if name in present else said["present"]):
             return f"{attributes.label(name)}: your words say one thing, the boxes the other."

@@ -13,9 +13,11 @@ DECADE = rf"(?:\d0[' ]?s|{'|'.join(f'{ten}ies' for ten in TENS[1:])})"
 PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
+        rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
+        rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
-        rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
+        rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"
+        rf"(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
         rf"\b(?:early|mid|late)[ -]+(?P<decade>{DECADE})(?!\w)",
         r"(?<![\w-])\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"\b(?P<years>{NUMBER})[ -]?(?:something|ish)\b",

@@ -11,7 +11,7 @@ from model.attributes import COMBINED, WORDING
 from model.words.ages import ages
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.spelling import Spelling
-from model.words.text import Token, tokens
+from model.words.text import tokens
 
 TABLE = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
 Words = tuple[str, ...]
@@ -153,7 +153,7 @@ class Reader:
         return tuple(token.text for token in self.words[at : at + length])
 
     def longest(self, at: int, among: Phrases) -> int:
-        """The length of the longest phrase of `among` that begins here and is not parted by a comma; 0 if there is none."""
+        """The length of the longest phrase of `among` that begins here and no comma parts; 0 if there is none."""
         if at >= len(self.words):
             return 0
         reach = among.reach.get(self.words[at].text, 0)
@@ -295,8 +295,8 @@ class Reader:
         head: tuple[int, int] | None = None,
         start: int | None = None,
     ) -> None:
-        """Marks of a part's description; its last word takes in the part behind it, or its first the part before it (`start`),
-        unless that says something itself."""
+        """Marks of a part's description; its last word takes in the part behind it, or its first the part before
+        it (`start`), unless that says something itself."""
         self.group += 1
         own = self.lexicon.phrases.get(self.run(*head)) if head else None
         merged = False
@@ -364,9 +364,12 @@ def _set(phrases: str) -> Phrases:
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING: dict[str, Phrases] = {
     "no": _set(
-        "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|haven't|wasn't|isnt|doesnt|dont|"
-        "take off|takes off|taking off|remove|removes|lacks|lacking|minus|free of|devoid of|lose|lost|avoid|zero|none of|"
-        "hardly any|barely any|nothing like|took off|ditch|drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|never mind|no need for|forget"
+        "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|haven't|"
+        "wasn't|isnt|doesnt|dont|"
+        "take off|takes off|taking off|remove|removes|lacks|lacking|minus|free of|devoid of|lose|lost|avoid|"
+        "zero|none of|"
+        "hardly any|barely any|nothing like|took off|ditch|drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|"
+        "nothing|not even|never seen|never mind|no need for|forget"
     ),
     "or": _set("or"),
     "and": _set("and|plus|n"),

@@ -60,10 +60,10 @@ def load(path: Path) -> Language:
                 states.setdefault(word, {}).setdefault(attribute, sign)
     found = {word: ("item", kinds[word], tuple(said.items())) for word, said in states.items()}
     for section, kind in (("nothing", NEAR), ("unknown", UNKNOWN)):
-        found |= {word: ("item", kind, ()) for word in table.get(section, {}).get("words", [])}
+        found |= dict.fromkeys(table.get(section, {}).get("words", []), ("item", kind, ()))
     roles = {"no": "no", "behind": "no behind", "or": "or", "and": "and", "stop": "verb", "silent": "word"}
     for section, role in roles.items():
-        found = {word: (role, "", ()) for word in table.get(section, [])} | found
+        found = dict.fromkeys(table.get(section, []), (role, "", ())) | found
     phrases: dict[str, list[Phrase]] = {}
     for word, meaning in found.items():
         text = folded(clean(word)[0])

@@ -25,9 +25,9 @@ class Token:
 
 
 def clean(text: str) -> tuple[str, list[int]]:
-    """A text without invisible characters (zero-width joiners, soft hyphens, direction marks) in Unicode's composed form.
+    """A text without invisible characters (zero-width joiners, soft hyphens, direction marks), in composed form.
 
-    Returns it with the place of each of its characters in `text`, and the length of `text` behind them. Control characters
+    Returns it with the place of each of its characters in `text`, and the length of `text` at the end. Control characters
     become spaces; a Latin letter keeps no mark that does not belong to it.
     """
     if text.isascii() and text.isprintable():
@@ -58,7 +58,7 @@ def _composed(letter: str) -> str:
 
 
 def for_clip(text: str) -> str:
-    """What CLIP's tokenizer gets: clean, and without the marks of a text's beginning and end, which would drop what follows."""
+    """What CLIP's tokenizer gets: clean, and without marks of a text's beginning and end, which drop what follows."""
     return LONG.sub(r"\1", SPECIAL.sub(" ", clean(text[:LONGEST])[0]))
 
 

@@ -84,7 +84,10 @@ def test_what_is_drawn_as_something_near(words):
 
 
 def test_a_colour_means_what_stands_behind_it():
-    assert states("black hair") == {"Black_Hair": True} and states("a black woman") == {"Male": False, "Pale_Skin": False}
+    assert states("black hair") == {"Black_Hair": True} and states("a black woman") == {
+        "Male": False,
+        "Pale_Skin": False,
+    }
     assert states("a happy dog") == {} and states("a black dress") == {}
 
 

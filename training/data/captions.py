@@ -31,16 +31,6 @@ PARTS = (
 )  # can be big, thin, ...
 MALE = ATTRIBUTES.index("Male")
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
-# Words that hold a sentence together: no strangers to a caption.
-BINDING = frozenset(
-    "a an the and or but of on in at to for by as from than that this "
-    "these those there it its it's i i'd i'll you we they them he she his her him "
-    "hers their my your me who whose which what with without no not none nor neither never isn't "
-    "aren't doesn't don't didn't won't can't is are was be been being has have having had got do "
-    "does wear wears wearing worn please like want would could should can will some any all very really "
-    "quite so too also just only more most much many bit little slightly rather somewhat extremely look looks "
-    "looking seem seems show shows showing draw make create generate give let see imagine hair face ".split()
-)
 
 
 def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
@@ -431,7 +421,7 @@ def known_words() -> frozenset[str]:
         for words in kind
     ]
     said += [words for entry in COMBINED for words in entry["words"]] + FILLER["openings"] + FILLER["nouns"]
-    return BINDING.union(
+    return frozenset(FILLER["binding"]).union(
         *([word.lower() for word in WORD.findall(text)] for text in said),
         *(name.lower().split("_") for name in ATTRIBUTES),
     )
