@@ -364,12 +364,11 @@ def _set(phrases: str) -> Phrases:
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING: dict[str, Phrases] = {
     "no": _set(
-        "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|haven't|"
-        "wasn't|isnt|doesnt|dont|"
-        "take off|takes off|taking off|remove|removes|lacks|lacking|minus|free of|devoid of|lose|lost|avoid|"
-        "zero|none of|"
-        "hardly any|barely any|nothing like|took off|ditch|drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|"
-        "nothing|not even|never seen|never mind|no need for|forget"
+        "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|"
+        "haven't|wasn't|isnt|doesnt|dont|take off|takes off|taking off|remove|removes|lacks|lacking|minus|"
+        "free of|devoid of|lose|avoid|lost|zero|none of|hardly any|barely any|nothing like|took off|ditch|"
+        "drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|"
+        "never mind|no need for|forget"
     ),
     "or": _set("or"),
     "and": _set("and|plus|n"),

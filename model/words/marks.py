@@ -56,8 +56,8 @@ def items(marks: list[Mark]) -> list[Item]:
     """The items of a text, those denied that a "no" reaches.
 
     A "no" reaches the thing behind it, all of one noun ("no long gray hair"), what an "or" or "nor" adds, and a list
-    that ends with an "or" ("no hat, glasses or earrings"). "Without" and verbs reach also what an "and" adds, if it is a
-    thing.
+    that ends with an "or" ("no hat, glasses or earrings"). "Without" and verbs reach also a thing that an
+    "and" adds.
     """
     found: list[Item] = []
     denial: Mark | None = None

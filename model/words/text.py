@@ -27,8 +27,8 @@ class Token:
 def clean(text: str) -> tuple[str, list[int]]:
     """A text without invisible characters (zero-width joiners, soft hyphens, direction marks), in composed form.
 
-    Returns it with the place of each of its characters in `text`, and the length of `text` at the end. Control characters
-    become spaces; a Latin letter keeps no mark that does not belong to it.
+    Returns it with the place of each of its characters in `text`, and the length of `text` at the end. Control
+    characters become spaces; a Latin letter keeps no mark that does not belong to it.
     """
     if text.isascii() and text.isprintable():
         return text, list(range(len(text) + 1))

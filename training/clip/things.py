@@ -23,7 +23,7 @@ def read_set(path: Path) -> list[dict]:
 
 
 def things(clip: Clip, asked: list[dict]) -> dict[str, dict[str, float]]:
-    """{kind: {"precision", "recall"}}. A thing is right if things of its kind on the other side cover half its letters."""
+    """{kind: {"precision", "recall"}}. A thing is right if such things on the other side cover half of it."""
     counts = {kind: [0, 0, 0, 0] for kind in (FOLLOWED, NEAR, UNKNOWN)}
     for one in asked:
         prompt, found = one["prompt"], understand(clip, one["prompt"]).items

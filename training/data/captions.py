@@ -284,7 +284,7 @@ def owned(owner: str, kind: str, words: str, rng: Random) -> str:
     return f"{owner} {part} {verb} {adjective}"
 
 
-# --- one attribute ------------------------------------------------------------------------------------------------------
+# --- one attribute ----------------------------------------------------------------------------------------------------
 
 
 def chosen_words(stated: np.ndarray, rng: Random) -> list[tuple[str, str]]:
