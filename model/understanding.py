@@ -43,13 +43,8 @@ def understand(clip: Clip, prompt: str) -> Understood:
         }
         for side in (PRESENT, ABSENT)
     )
-    heard = [(name, True) for name in present] + [(name, False) for name in absent]
-    items = [
-        Item(item.start, item.end, UNKNOWN) if item.states and not set(item.states) & set(heard) else item
-        for item in found.items
-    ]
-    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in items if item.kind == UNKNOWN))
-    return Understood(present, absent, unknown, len(whole) > len(prompt) or is_cut(text), items, text, found.note)
+    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in found.items if item.kind == UNKNOWN))
+    return Understood(present, absent, unknown, len(whole) > len(prompt) or is_cut(text), found.items, text, found.note)
 
 
 def shortened(prompt: str) -> str:
