@@ -120,13 +120,15 @@ def written_in(text: str, language: Language) -> bool:
 
 
 def read_share(found: list[Mark], text: str) -> int:
-    """Letters of a text that its marks explain; 0 where none of them states or names anything."""
-    if not any(mark.item and mark.item.kind != UNKNOWN for mark in found):
+    """Letters of a text that its marks explain; 0 where none of them states or names anything that a table holds."""
+    known = [mark for mark in found if mark.role not in ("comma", "stop") and (mark.noun or not _strange(mark))]
+    if not any(mark.item for mark in known):
         return 0
-    known = [
-        mark for mark in found if not (mark.item and mark.item.kind == UNKNOWN) and mark.role not in ("comma", "stop")
-    ]
     return sum(_letter(sign) for mark in known for sign in text[mark.start : mark.end])
+
+
+def _strange(mark: Mark) -> bool:
+    return mark.item is not None and mark.item.kind == UNKNOWN
 
 
 def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
