@@ -82,18 +82,20 @@ function surprise() {
   return chosen;
 }
 
-// Search as you type, also by other words for the same thing.
+// Search as you type, also by other words for the same thing, and by what has only something near it here.
 const search = picker.querySelector("input[type=search]"), nothing = picker.querySelector(".nothing");
 search.addEventListener("input", () => {
   const query = search.value.trim().toLowerCase();
-  let found = 0;
-  for (const item of items.values()) {
-    item.hidden = Boolean(query) && !item.dataset.words.includes(query);
-    found += !item.hidden;
-  }
+  const named = [...items.values()].filter(item => item.dataset.words.includes(query));
+  const words = query.split(/[^\p{L}\p{M}\p{N}]+/u).filter(word => word.length > 2);
+  const close = item => words.some(word => item.dataset.near.includes(word));
+  const whole = named.length ? named : [...items.values()].filter(item => item.dataset.near.includes(query));
+  const shown = whole.length ? whole : [...items.values()].filter(close);
+  for (const item of items.values()) item.hidden = Boolean(query) && !shown.includes(item);
+  const found = shown.length;
   picker.querySelectorAll("fieldset").forEach(group => { group.hidden = !group.querySelector(".attribute:not([hidden])"); });
-  nothing.hidden = found > 0;
-  nothing.textContent = found ? "" : `No attribute is called "${search.value.trim()}". Write it in the prompt instead.`;
+  nothing.hidden = !query || named.length > 0;
+  nothing.textContent = nothing.hidden ? "" : `No attribute is called "${search.value.trim()}". ${found ? "Nearest:" : "Nothing here comes near it."}`;
 });
 search.addEventListener("keydown", event => {
   if (event.key === "Escape" && search.value) {
@@ -101,6 +103,12 @@ search.addEventListener("keydown", event => {
     search.dispatchEvent(new Event("input"));
     event.stopPropagation();
   }
+});
+
+facet.hear("press", name => {
+  set(name, "present");
+  rivals(name).forEach(other => { wanted(other).checked = false; });
+  changed(`${label(name)} is ticked.`);
 });
 
 // What the typed words say already is marked.

@@ -1,14 +1,27 @@
-// What CLIP reads in the prompt that words and boxes make together; see `read` in ui/words.py.
+// What is read in the prompt that words and boxes make together; see `read` in ui/words.py.
 const facet = window.facet, part = selector => element.querySelector(selector);
+const TOLD = {followed: "drawn", near: "only something near it is drawn", unknown: "cannot be drawn"};
 
-function show({prompt = "", chips = [], unknown = [], cut = "", warning = "", said = {present: [], absent: []}}) {
+function show({prompt = "", parts = [], chips = [], unknown = [], near = [], instead = [], drawn = "", cut = "", warning = "",
+  said = {present: [], absent: []}}) {
   part(".chips").innerHTML = chips.map(({label, kind, sure}) =>
     `<span class="chip ${kind}" title="${Math.round(100 * sure)} % sure">${facet.escape(label)}</span>`).join("");
-  part(".unknown").innerHTML = unknown.length ? `Not understood: ${unknown.map(word => `<b>${facet.escape(word)}</b>`).join(", ")}` : "";
+  const buttons = instead.map(({name, label}) => `<button type="button" data-name="${name}">${facet.escape(label)}</button>`).join("");
+  part(".unknown").innerHTML = unknown.length ? `Cannot be drawn: ${unknown.map(word => `<b>${facet.escape(word)}</b>`).join(", ")}.`
+    + (buttons ? ` Nearest: ${buttons}` : "") : "";
+  part(".near").textContent = near.length ? `Drawn as something near, or only in part: ${near.join(", ")}.` : "";
   part(".warning").textContent = [warning, cut].filter(Boolean).join(" ");
-  part(".reads").textContent = prompt ? `Prompt: ${prompt}` : "No words, no boxes: any face may come.";
+  part(".reads").innerHTML = prompt ? "Prompt: " + parts.map(({text, kind}) =>
+    kind ? `<span class="${kind}" title="${TOLD[kind]}">${facet.escape(text)}</span>` : facet.escape(text)).join("")
+    : "No words, no boxes: any face may come.";
+  part(".drawn").textContent = drawn ? `Read as: ${drawn}` : "";
   facet.tell("said", said);
 }
+
+element.addEventListener("click", event => {
+  const name = event.target.closest("button")?.dataset.name;
+  if (name) facet.tell("press", name);
+});
 
 facet.understand = () => trigger("ask");
 watch("value", () => show(props.value || {}));

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from model import checkpoint
 from model.attributes import ATTRIBUTES, attributes_to_prompt
 from model.errors import InputError
+from model.words.text import LONGEST, for_clip
 
 CONTEXT = 77  # tokens, start and end included
-LONGEST = 2000  # characters of a prompt that are looked at; the rest never fits 77 tokens
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's pixel statistics, RGB in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
 PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2  # rows of the folded token table
@@ -121,7 +121,7 @@ class Clip(nn.Module):
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
         """(N, L) token ids, L <= 77: with the folded table as long as the longest text, else always 77."""
-        ids = tokenizer()([text[:LONGEST] for text in texts], context_length=CONTEXT).to(self.head.weight.device)
+        ids = tokenizer()([for_clip(text) for text in texts], context_length=CONTEXT).to(self.head.weight.device)
         if self.config.tokens:
             table = torch.full((len(tokenizer().encoder),), UNKNOWN, device=ids.device)
             table[self.vocabulary.long()] = torch.arange(len(self.vocabulary), device=ids.device) + FIRST_KNOWN
@@ -192,4 +192,4 @@ def tokenizer():
 
 def is_cut(text: str) -> bool:
     """Whether the text is longer than the 77 tokens CLIP reads (75 besides start and end)."""
-    return len(text) > LONGEST or len(tokenizer().encode(text)) > CONTEXT - 2
+    return len(text) > LONGEST or len(tokenizer().encode(for_clip(text))) > CONTEXT - 2

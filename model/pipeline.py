@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import FILES, fetch
-from model.clip import CONTEXT, Clip, is_cut
+from model.clip import CONTEXT, Clip
 from model.device import pick_device, run_split_if_full
 from model.diffusion import add_noise, alpha_bar
 from model.errors import InputError, WeightsError
@@ -301,12 +301,12 @@ class FacePipeline:
         return (embeddings @ embeddings.T).clamp(-1, 1).cpu().numpy()
 
     def understood(self, prompt: str) -> Understood:
-        """What CLIP reads in a prompt: attributes stated and denied, with its confidence; words that say nothing."""
+        """All that a prompt asks for, thing by thing, and the text that CLIP gets of it."""
         return self.compute(understand, self.clip, text("The prompt", prompt))
 
     def prompt_note(self, prompt: str) -> str:
         """One line if the prompt is too long for CLIP, else ""."""
-        if not is_cut(prompt):
+        if not prompt or not self.understood(prompt).cut:
             return ""
         return f"The prompt is longer than CLIP's {CONTEXT} tokens: only its beginning was used."
 
@@ -325,9 +325,10 @@ class FacePipeline:
         return self.executor.submit(there).result()
 
     def condition(self, texts: Sequence[str]) -> Tensor:
-        """N texts -> (N, 514) conditions of the U-Net, on its device. Equal texts are encoded once."""
+        """N texts -> (N, 514) conditions of the U-Net by what is read in them, on its device. Equal ones are read once."""
         rows = {one: row for row, one in enumerate(dict.fromkeys(texts))}
-        return condition_of(self.compute(self.clip.encode_texts, list(rows)).to(self.device))[
+        read = [self.understood(one).text if one else one for one in rows]
+        return condition_of(self.compute(self.clip.encode_texts, read).to(self.device))[
             [rows[one] for one in texts]
         ]
 

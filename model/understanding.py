@@ -1,196 +1,81 @@
-"""What a prompt says, as CLIP reads it: the attributes it states, and the words that said nothing."""
+"""What a prompt asks for, thing by thing, and the text that CLIP gets of it.
 
-import re
+Tables read the prompt (model/words): each thing in it is followed, drawn as something near, or not known. Where CLIP's
+text head reads the same out of the prompt, CLIP gets the prompt as it is; else a plainer wording of what was read.
+"""
+
 from dataclasses import dataclass
-from functools import lru_cache
 
-from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING
-from model.clip import LONGEST, Clip, is_cut
+import torch
+
+from model.attributes import ATTRIBUTES, lacking
+from model.clip import Clip, is_cut
+from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
+from model.words.reading import read
+from model.words.text import READABLE, clean
 
 ABSENT, UNMENTIONED, PRESENT = range(3)  # order of Clip.stated's probabilities
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
-DOUBTFUL = 24  # words that are tried, so that a long prompt stays quick
-# Words that hold a sentence together: nobody expects them to be drawn.
-SILENT = set(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "of",
-        "on",
-        "in",
-        "at",
-        "to",
-        "for",
-        "by",
-        "as",
-        "from",
-        "than",
-        "that",
-        "this",
-        "these",
-        "those",
-        "there",
-        "it",
-        "its",
-        "it's",
-        "i",
-        "i'd",
-        "i'll",
-        "you",
-        "we",
-        "they",
-        "them",
-        "he",
-        "she",
-        "his",
-        "her",
-        "him",
-        "hers",
-        "their",
-        "my",
-        "your",
-        "me",
-        "who",
-        "whose",
-        "which",
-        "what",
-        "with",
-        "without",
-        "no",
-        "not",
-        "none",
-        "nor",
-        "neither",
-        "never",
-        "isn't",
-        "aren't",
-        "doesn't",
-        "don't",
-        "didn't",
-        "won't",
-        "can't",
-        "is",
-        "are",
-        "was",
-        "be",
-        "been",
-        "being",
-        "has",
-        "have",
-        "having",
-        "had",
-        "got",
-        "do",
-        "does",
-        "wear",
-        "wears",
-        "wearing",
-        "worn",
-        "please",
-        "like",
-        "want",
-        "would",
-        "could",
-        "should",
-        "can",
-        "will",
-        "some",
-        "any",
-        "all",
-        "very",
-        "really",
-        "quite",
-        "so",
-        "too",
-        "also",
-        "just",
-        "only",
-        "more",
-        "most",
-        "much",
-        "many",
-        "bit",
-        "little",
-        "slightly",
-        "rather",
-        "somewhat",
-        "extremely",
-        "look",
-        "looks",
-        "looking",
-        "seem",
-        "seems",
-        "show",
-        "shows",
-        "showing",
-        "draw",
-        "make",
-        "create",
-        "generate",
-        "give",
-        "let",
-        "see",
-        "imagine",
-        "hair",
-        "face",
-    ]
-)
 
 
 @dataclass(frozen=True)
 class Understood:
     """What was read from one prompt."""
 
-    present: dict[str, float]  # attribute -> confidence in (0, 1]
+    present: dict[str, float]  # attribute -> CLIP's confidence in (0, 1]
     absent: dict[str, float]  # denied attributes, likewise
-    unknown: list[str]  # words without which the prompt says the same, in order
+    unknown: list[str]  # the prompt's words for what cannot be drawn, in order
     cut: bool  # the prompt is longer than CLIP reads
+    items: list[Item]  # everything asked for, in order, with its place in the prompt
+    text: str  # what CLIP gets: the prompt, or what was read of it in plain English
+    note: str  # one line about the whole prompt (an unread language), or ""
 
 
 def understand(clip: Clip, prompt: str) -> Understood:
-    """Read a prompt with CLIP's text head.
-
-    A word of the captions' own vocabulary counts as understood. Any other word ("smilng", "astronaut") does if the reading
-    changes when it is left out: so a typing error that CLIP sees through is not reported.
-    """
-    cut = is_cut(prompt)
-    if len(prompt) > LONGEST:
-        prompt = prompt[:LONGEST].rpartition(" ")[0] or prompt[:LONGEST]  # not a part of a word
-    doubtful = [word for word in dict.fromkeys(words_of(prompt)) if word not in known_words()][:DOUBTFUL]
-    without = [WORD.sub(lambda found: " " if found[0].lower() == word else found[0], prompt) for word in doubtful]
-    probabilities = clip.stated([prompt, *without]).cpu()
+    """Read a prompt of any length in any language."""
+    whole, prompt = prompt, shortened(prompt)
+    found = read(prompt)
+    text, probabilities = _said(clip, prompt, wanted(found.items), plain=found.language == "English")
     readings = probabilities.argmax(-1)
-    found = {
-        side: {
-            ATTRIBUTES[i]: round(probabilities[0, i, side].item(), 3)
-            for i in (readings[0] == side).nonzero().flatten().tolist()
+    present, absent = (
+        {
+            ATTRIBUTES[i]: round(probabilities[i, side].item(), 3)
+            for i in (readings == side).nonzero().flatten().tolist()
         }
         for side in (PRESENT, ABSENT)
-    }
-    same = (readings[1:] == readings[0]).all(1).tolist()
-    return Understood(found[PRESENT], found[ABSENT], [word for word, useless in zip(doubtful, same) if useless], cut)
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-case words, hyphens and apostrophes inside them kept: `"A clean-shaven man's"` -> `["a", "clean-shaven", "man's"]`."""
-    return [found.lower() for found in WORD.findall(text)]
-
-
-@lru_cache(maxsize=1)
-def known_words() -> frozenset[str]:
-    """Words that the table of wordings uses for attributes, and those nobody expects to be drawn."""
-    phrases = [
-        words
-        for entry in WORDING.values()
-        for side in ("has", "lacks")
-        for kind in entry.get(side, {}).values()
-        for words in kind
-    ]
-    phrases += [words for entry in COMBINED for words in entry["words"]] + FILLER["openings"] + FILLER["nouns"]
-    return frozenset(SILENT).union(
-        *(words_of(phrase) for phrase in phrases), *(name.lower().split("_") for name in ATTRIBUTES)
     )
+    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in found.items if item.kind == UNKNOWN))
+    return Understood(present, absent, unknown, len(whole) > len(prompt) or is_cut(text), found.items, text, found.note)
+
+
+def shortened(prompt: str) -> str:
+    """The beginning of a prompt, as much as is looked at, without a part of a word at its end."""
+    return prompt if len(prompt) <= READABLE else prompt[:READABLE].rpartition(" ")[0] or prompt[:READABLE]
+
+
+def wanted(items: list[Item]) -> dict[str, bool]:
+    """Attribute -> whether the face has it, of all items. Where two contradict each other, what is followed counts
+    more than what is only near, then the later more than the earlier."""
+    found: dict[str, bool] = {}
+    for kind in (IMPLIED, NEAR, FOLLOWED):
+        for item in items:
+            if item.kind == kind:
+                found |= dict(item.states)
+    return found
+
+
+def worded(states: dict[str, bool]) -> str:
+    """The lecture's wording of what was read, contradictions and all; "" for nothing."""
+    words = [name.replace("_", " ").lower() for name in ATTRIBUTES if states.get(name)]
+    words += [lacking(name) for name in ATTRIBUTES if states.get(name) is False]
+    return f"Photo of person {', '.join(words)}." if words else ""
+
+
+def _said(clip: Clip, prompt: str, states: dict[str, bool], plain: bool) -> tuple[str, torch.Tensor]:
+    """The text for CLIP and what its head reads there, (40, 3): the prompt itself if the head reads `states` in it,
+    else the plain wording of `states`, unless the head reads that less well. `plain`: the prompt is English."""
+    texts = [clean(prompt)[0].strip(), worded(states)]
+    probabilities = clip.stated(texts).cpu()
+    aim = torch.tensor([PRESENT if states.get(n) else ABSENT if n in states else UNMENTIONED for n in ATTRIBUTES])
+    wrong = (probabilities.argmax(-1) != aim).sum(1).tolist()
+    best = int(wrong[1] < wrong[0] or not plain and wrong[1] == wrong[0])
+    return texts[best], probabilities[best]

@@ -4,6 +4,7 @@ The rule: typed words and boxes add up. Words come first, the boxes follow as a 
 """
 
 import html
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ import gradio as gr
 from model import attributes
 from model.attributes import ATTRIBUTES, CONFLICTS, WORDING
 from model.errors import InputError
+from model.words import english, languages
 from ui.component import component
 
 # Chips above the boxes: name -> attributes wanted, attributes not wanted.
@@ -77,7 +79,8 @@ def _html() -> str:
 def _attribute(name: str) -> str:
     label, denial = html.escape(attributes.label(name)), html.escape(attributes.lacking(name))
     return (
-        f'<div class="attribute" data-name="{name}" data-label="{label}" data-words="{html.escape(_words(name))}">'
+        f'<div class="attribute" data-name="{name}" data-label="{label}" data-words="{html.escape(_words(name))}" '
+        f'data-near="{html.escape(near_words(name))}">'
         f'<label><input type="checkbox"><span class="name">{label}</span><span class="said hidden-text"></span></label>'
         f'<button type="button" aria-pressed="false" data-says="{denial}" aria-label="not: {denial}" '
         f'title="{denial}">not</button>'
@@ -89,6 +92,29 @@ def _words(name: str) -> str:
     """Everything an attribute is called, for the search."""
     said = [words for way in ("has", "lacks") for kind in WORDING[name].get(way, {}).values() for words in kind]
     return " ".join([attributes.label(name), attributes.lacking(name), *said]).lower()
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, set[str]]:
+    """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
+    found: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
+    for kind in ("followed", "near", "unknown"):
+        for entry in english.TABLE[kind]:
+            part = entry.get("head", "")
+            words = {f"{word} {part}".strip() for word in entry["words"]}
+            for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:
+                found[name] |= words
+    for language in languages.languages():
+        for phrases in language.phrases.values():
+            for phrase in phrases:
+                for name, _ in phrase.states:
+                    found[name].add(phrase.text.replace("*", ""))
+    return found
+
+
+def near_words(name: str) -> str:
+    """What the tables call an attribute, and what it comes nearest to, for the search."""
+    return f"{_words(name)} | {' | '.join(sorted(_tables()[name]))}"
 
 
 def chosen(picks: Any) -> tuple[list[str], list[str]]:

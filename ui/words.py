@@ -6,48 +6,90 @@ from typing import Any
 from model import attributes
 from model.attributes import CONFLICTS
 from model.errors import FacetError
+from model.understanding import Understood
+from model.words.marks import IMPLIED, NEAR, UNKNOWN
 from ui.picker import chosen, combined, typed
 from ui.server import engine
 
 
 def understood(prompt: str) -> dict[str, Any]:
-    """{"present": {attribute: confidence}, "absent": {...}, "unknown": [words], "cut": bool}, in CelebA's names."""
-    return asdict(engine.pipeline().understood(prompt))
+    """All that was read in a prompt, in CelebA's names; see `understand` in ui/api.py."""
+    found = engine.pipeline().understood(prompt)
+    items = [
+        asdict(item) | {"text": prompt[item.start : item.end], "states": dict(item.states)}
+        for item in found.items
+        if item.kind != IMPLIED
+    ]
+    return asdict(found) | {"items": items}
 
 
 def read(words: str, picks: Any) -> dict[str, Any]:
-    """What the page shows of typed words and ticked boxes: the prompt they make, what CLIP reads in it, what it does
-    not."""
+    """What the page shows of typed words and ticked boxes: the prompt they make, what is read in it, what is not."""
     try:
         present, absent = chosen(picks)
         prompt = combined(words, present, absent)
         if not prompt:
             return {"prompt": ""}
-        said = understood(typed(words)) if typed(words) else None
-        found = said if said and prompt == typed(words) else understood(prompt)  # read once where no box is ticked
+        pipe = engine.pipeline()
+        said = pipe.understood(typed(words)) if typed(words) else None
+        found = said if said and prompt == typed(words) else pipe.understood(prompt)  # read once where no box is ticked
     except FacetError as error:
         return {"prompt": "", "warning": str(error)}
-    chips = [
-        {"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found["present"].items()
-    ]
+    chips = [{"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found.present.items()]
     chips += [
         {"label": attributes.lacking(name).capitalize(), "kind": "absent", "sure": sure}
-        for name, sure in found["absent"].items()
+        for name, sure in found.absent.items()
     ]
+    both = {"present": list(said.present), "absent": list(said.absent)} if said else {"present": [], "absent": []}
+    long = "The prompt is long: only its beginning is read." if found.cut else ""
     return {
         "prompt": prompt,
+        "parts": parts(prompt, found),
         "chips": chips,
-        "unknown": found["unknown"],
-        "cut": "The prompt is long: only its beginning is read." if found["cut"] else "",
-        "warning": disagreement(said, present, absent) if said else "",
-        "said": {"present": list(said["present"]), "absent": list(said["absent"])}
-        if said
-        else {"present": [], "absent": []},
+        "unknown": found.unknown,
+        "near": near(prompt, found),
+        "instead": [{"name": name, "label": attributes.label(name)} for name in instead(found)],
+        "drawn": found.text if found.text != prompt else "",
+        "cut": " ".join(filter(None, (long, found.note))),
+        "warning": disagreement(both, present, absent),
+        "said": both,
     }
 
 
+def parts(prompt: str, found: Understood) -> list[dict[str, str]]:
+    """The prompt in pieces, each with the kind of what it says, "" for words that hold it together."""
+    pieces, at = [], 0
+    for item in found.items:
+        if item.kind == IMPLIED or item.start < at:
+            continue
+        pieces += [
+            {"text": prompt[at : item.start], "kind": ""},
+            {"text": prompt[item.start : item.end], "kind": item.kind},
+        ]
+        at = item.end
+    return [piece for piece in (*pieces, {"text": prompt[at:], "kind": ""}) if piece["text"]]
+
+
+def near(prompt: str, found: Understood) -> list[str]:
+    """`"curly hair as wavy hair"` for each thing that is drawn as something near it, or only in part."""
+    told = []
+    for item in found.items:
+        if item.kind == NEAR:
+            drawn = [attributes.label(n).lower() if has else attributes.lacking(n) for n, has in item.states]
+            told.append(
+                f"{prompt[item.start : item.end]} as {' and '.join(drawn)}" if drawn else prompt[item.start : item.end]
+            )
+    return list(dict.fromkeys(told))
+
+
+def instead(found: Understood) -> list[str]:
+    """The attributes nearest to what cannot be drawn, none of those that the prompt says anyway."""
+    names = dict.fromkeys(name for item in found.items if item.kind == UNKNOWN for name in item.instead)
+    return [name for name in names if name not in found.present and name not in found.absent][:4]
+
+
 def disagreement(said: dict[str, Any], present: list[str], absent: list[str]) -> str:
-    """One sentence if typed words (`understood`) and ticked boxes contradict each other, else ""."""
+    """One sentence if typed words (attributes present and absent) and boxes contradict each other, else ""."""
     for name in (*present, *absent):
         if name in (said["absent"] if name in present else said["present"]):
             return f"{attributes.label(name)}: your words say one thing, the boxes the other."

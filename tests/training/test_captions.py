@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from model.attributes import ATTRIBUTES, COMBINED, attributes_to_prompt
-from model.understanding import known_words
 from training.data.captions import (
     PHRASES,
     THINGS,
@@ -16,6 +15,7 @@ from training.data.captions import (
     celeba_prompt,
     choose,
     denials,
+    known_words,
     out_of_vocabulary,
     owned,
     phrase,

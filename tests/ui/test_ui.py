@@ -112,7 +112,15 @@ def test_what_the_page_reads_in_words(pipe):
         attributes.lacking(name).capitalize() for name in whole.absent
     ]
     assert found["said"] == {"present": list(typed.present), "absent": list(typed.absent)}
+    assert "".join(part["text"] for part in found["parts"]) == found["prompt"]
     assert "beginning" in words.read("smiling " * 500, None)["cut"]
+    found = words.read("curly hair, blue eyes 😀", None)
+    assert found["near"] == ["curly hair as wavy hair"] and found["unknown"] == ["blue eyes"]
+    assert [one["name"] for one in found["instead"]] == ["Narrow_Eyes", "Bags_Under_Eyes", "Eyeglasses"]
+
+
+def test_the_search_finds_what_exists():
+    assert "blue eyes" in picker.near_words("Narrow_Eyes") and "brille" in picker.near_words("Eyeglasses")
     assert "contradict" in words.read("", {"present": ["Bald", "Bangs"]})["warning"]
 
 

@@ -4,6 +4,7 @@ A caption states some attributes as present, some as absent, and leaves the othe
 `caption` returns both the text and what it states, and an image fits a caption when it satisfies all that is stated.
 """
 
+import re
 from functools import lru_cache
 from random import Random
 
@@ -11,7 +12,6 @@ import numpy as np
 
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING, attributes_to_prompt, conflict, lacking
 from model.clip import tokenizer
-from model.understanding import known_words
 
 PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
 DENIALS = ("no", "unworn", "not")  # kinds of phrase that put a "no" before words of the attribute
@@ -30,6 +30,7 @@ PARTS = (
     "head",
 )  # can be big, thin, ...
 MALE = ATTRIBUTES.index("Male")
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
@@ -283,7 +284,7 @@ def owned(owner: str, kind: str, words: str, rng: Random) -> str:
     return f"{owner} {part} {verb} {adjective}"
 
 
-# --- one attribute ------------------------------------------------------------------------------------------------------
+# --- one attribute ----------------------------------------------------------------------------------------------------
 
 
 def chosen_words(stated: np.ndarray, rng: Random) -> list[tuple[str, str]]:
@@ -406,6 +407,23 @@ def out_of_vocabulary() -> list[str]:
     whole = (token.removesuffix("</w>") for token in tokenizer().encoder if token.endswith("</w>"))
     return sorted(
         word for word in whole if len(word) > 3 and word.isascii() and word.isalpha() and word not in known_words()
+    )
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """Words that the table of wordings uses for attributes, and those that hold a sentence together."""
+    said = [
+        words
+        for entry in WORDING.values()
+        for side in ("has", "lacks")
+        for kind in entry.get(side, {}).values()
+        for words in kind
+    ]
+    said += [words for entry in COMBINED for words in entry["words"]] + FILLER["openings"] + FILLER["nouns"]
+    return frozenset(FILLER["binding"]).union(
+        *([word.lower() for word in WORD.findall(text)] for text in said),
+        *(name.lower().split("_") for name in ATTRIBUTES),
     )
 
 

@@ -1,0 +1,67 @@
+"""Ages: `"a 5 year old"`, `"in her forties"`, `"aged 70"`, `"mid-thirties"` -> young, not young, or near it."""
+
+import re
+
+from model.words.marks import FOLLOWED, NEAR, Item
+
+TENS = ("ten", "twent", "thirt", "fort", "fift", "sixt", "sevent", "eight", "ninet")
+ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_TENS = "|".join(f"{ten}y" for ten in TENS[1:])
+NUMBER = rf"(?:\d{{1,3}}|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)}|{'|'.join(ONES)}|a hundred)"
+DECADE = rf"(?:\d0[' ]?s|{'|'.join(f'{ten}ies' for ten in TENS[1:])})"
+PATTERNS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
+        rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
+        rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
+        rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"
+        rf"(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
+        rf"\b(?:early|mid|late)[ -]+(?P<decade>{DECADE})(?!\w)",
+        r"(?<![\w-])\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
+        rf"\b(?P<years>{NUMBER})[ -]?(?:something|ish)\b",
+        rf"\b(?:over|past|under|well over|above|nearly|almost)\s+(?P<years>(?:\d{{2}}|{_TENS}))\b(?!\s*(?:%|k|mm))",
+        r"\b(?P<months>\d+|a few|some|six|three|nine)[ -]*(?:months?|weeks?|days?)[ -]+old\b",
+        r"\b(?P<hundred>centenarian)\b",
+    )
+]
+ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60  # years: young from ADULT to GROWN, not young from OLD; all between is near
+
+
+def ages(text: str) -> list[Item]:
+    """Every age that a clean text tells, in order."""
+    found: list[Item] = []
+    for pattern in PATTERNS:
+        for match in pattern.finditer(text):
+            if not any(item.start < match.end() and match.start() < item.end for item in found):
+                found.append(Item(match.start(), match.end(), *_meaning(match)))
+    return sorted(found, key=lambda item: item.start)
+
+
+def _meaning(match: re.Match) -> tuple[str, tuple[tuple[str, bool], ...]]:
+    said = match.groupdict()
+    if said.get("months"):
+        years = 0
+    elif said.get("hundred"):
+        years = 100
+    elif said.get("decade"):
+        word = said["decade"].lower()
+        years = int(word[0]) * 10 if word[0].isdigit() else _number(word[:-3] + "y")
+    else:
+        years = _number(said["years"].lower())
+    return (FOLLOWED if ADULT <= years < GROWN or years >= OLD else NEAR), (("Young", years < MIDDLE),)
+
+
+def _number(word: str) -> int:
+    """`"47"`, `"forty-seven"`, `"sixteen"` -> the number."""
+    if word.isdigit():
+        return int(word)
+    if word == "a hundred":
+        return 100
+    if word in TEENS:
+        return 10 + TEENS.index(word)
+    if word in ONES:
+        return 1 + ONES.index(word)
+    ten, _, one = word.replace("-", " ").partition(" ")
+    return 10 * (1 + TENS.index(ten.removesuffix("y"))) + (1 + ONES.index(one) if one else 0)

@@ -1,0 +1,406 @@
+"""English: phrases and parts of the face (model/wording.toml, english.toml) -> marks."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from model.attributes import COMBINED, WORDING
+from model.words.ages import ages
+from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
+from model.words.spelling import Spelling
+from model.words.text import tokens
+
+TABLE = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
+Words = tuple[str, ...]
+REACH = 10  # words of one noun phrase
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a phrase of the table says."""
+
+    kind: str
+    states: tuple[tuple[str, bool], ...] = ()
+    instead: tuple[str, ...] = ()
+    noun: bool = False  # can be had or worn
+    adjective: bool = False  # can describe any thing, so that "a happy dog" is no happy face
+    pronoun: str = ""  # "pronoun" (he), "object" (him) or "owner" (his)
+
+
+class Phrases(dict):
+    """Phrases by their words, and how long the longest is that begins with a word."""
+
+    def __init__(self, found: Mapping[Words, Any]):
+        super().__init__(found)
+        self.reach: dict[str, int] = {}
+        for words in found:
+            self.reach[words[0]] = max(len(words), self.reach.get(words[0], 0))
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    phrases: Phrases
+    heads: Phrases  # a part of the face, by its words
+    described: dict[str, Phrases]  # part -> the words that describe it
+    silent: Phrases
+    spelling: Spelling
+
+
+def _split(phrase: str) -> Words:
+    return tuple(token.text for token in tokens(phrase))
+
+
+def _bare(words: Words) -> Words:
+    return words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words
+
+
+def _states(signed: list[str]) -> tuple[tuple[str, bool], ...]:
+    return tuple((name[1:], name[0] == "+") for name in signed)
+
+
+@lru_cache(maxsize=1)
+def lexicon() -> Lexicon:
+    """All that the tables say, by words."""
+    heads = {_split(word): part for part, words in TABLE["heads"].items() for word in words}
+    phrases: dict[Words, Meaning] = {}
+    described: dict[str, dict[Words, Meaning]] = {part: {} for part in TABLE["heads"]}
+
+    def add(words: Words, meaning: Meaning, part: str = "") -> None:
+        if part:
+            described[part].setdefault(words, meaning)
+        elif words and words[0] not in ("no", "with"):  # a "no" is read, not known by heart
+            phrases.setdefault(words, meaning)
+            if len(words) > 1 and words[-1:] in heads and meaning.kind == FOLLOWED and len(words) <= 3:
+                described[heads[words[-1:]]].setdefault(words[:-1], meaning)
+
+    for kind in (NEAR, FOLLOWED, UNKNOWN):
+        for entry in TABLE[kind]:
+            meaning = Meaning(kind, _states(entry.get("states", [])), tuple(entry.get("instead", [])), noun=True)
+            for word in entry["words"]:
+                add(_split(word), meaning, entry.get("head", ""))
+    for entry in COMBINED:
+        for word in entry["words"]:
+            add(_bare(_split(word)), Meaning(FOLLOWED, _states(entry["states"])))
+    for name, entry in WORDING.items():
+        add(_split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
+        for side in ("has", "lacks"):
+            for kind, words in entry.get(side, {}).items():
+                meaning = Meaning(
+                    FOLLOWED,
+                    ((name, side == "has" and kind != "no"),),
+                    noun=kind in ("with", "wearing"),
+                    adjective=kind == "adjective",
+                    pronoun=kind if kind in ("pronoun", "object", "owner") else "",
+                )
+                for word in words:
+                    if kind == "no":  # what may follow a "no"
+                        meaning = Meaning(FOLLOWED, ((name, True),), noun=True)
+                    add(_bare(_split(word)), meaning, "hair" if kind == "hair" else "")
+    for word in TABLE["things"]["words"]:
+        add(_split(word), Meaning(UNKNOWN, noun=True))
+    silent = dict.fromkeys(map(_split, TABLE["silent"]["words"]))
+    single = {word for group in (phrases, heads, *described.values()) for words in group for word in words}
+    spelling = Spelling(single | {word for words in silent for word in words})
+    parts = {part: Phrases(words) for part, words in described.items()}
+    return Lexicon(Phrases(phrases), Phrases(heads), parts, Phrases(silent), spelling)
+
+
+def marks(text: str) -> list[Mark]:
+    """Everything that a clean English text says, in order."""
+    return Reader(text).read()
+
+
+class Reader:
+    """One pass through the words of a text."""
+
+    def __init__(self, text: str):
+        self.lexicon, self.found = lexicon(), []
+        self.ages = {age.start: age for age in ages(text)}
+        self.words = [self.lexicon.spelling.mended(token) for token in tokens(text)]
+        self.group = 0
+
+    def read(self) -> list[Mark]:
+        at = 0
+        while at < len(self.words):
+            self.punctuation(self.words[at].gap)
+            at = self.age(at) or self.noun_phrase(at) or self.phrase(at) or self.single(at)
+        return _joined(self.found)
+
+    # --- parts ---
+
+    def emit(self, role: str, first: int, last: int, **more) -> None:
+        self.found.append(
+            Mark(role, self.words[first].start, self.words[last].end, word=self.words[first].text, **more)
+        )
+
+    def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1) -> None:
+        item = Item(self.words[first].start, self.words[last].end, meaning.kind, meaning.states, meaning.instead)
+        if meaning.pronoun in ("object", "owner"):
+            item = replace(item, kind=IMPLIED)
+        role = "pronoun" if meaning.pronoun else "item"
+        self.emit(role, first, last, item=item, group=group, noun=meaning.noun)
+
+    def punctuation(self, gap: str) -> None:
+        if any(sign in gap for sign in ".;!?\n|"):
+            self.found.append(Mark("stop", 0, 0, word="."))
+        elif any(sign in gap for sign in ",()[]/+&:") or " - " in gap or "–" in gap or "—" in gap:
+            self.found.append(Mark("and" if "&" in gap or "+" in gap else "comma", 0, 0, word=","))
+
+    def run(self, at: int, length: int) -> Words:
+        return tuple(token.text for token in self.words[at : at + length])
+
+    def longest(self, at: int, among: Phrases) -> int:
+        """The length of the longest phrase of `among` that begins here and no comma parts; 0 if there is none."""
+        if at >= len(self.words):
+            return 0
+        reach = among.reach.get(self.words[at].text, 0)
+        for length in range(min(reach, len(self.words) - at), 0, -1):
+            if self.run(at, length) in among and not any(
+                sign in token.gap for token in self.words[at + 1 : at + length] for sign in ",.;!?\n"
+            ):
+                return length
+        return 0
+
+    def age(self, at: int) -> int:
+        age = self.ages.get(self.words[at].start)
+        if age is None:
+            return 0
+        last = max(i for i in range(at, len(self.words)) if self.words[i].start < age.end)
+        self.emit("item", at, last, item=age)
+        return last + 1
+
+    def phrase(self, at: int) -> int:
+        length = self.longest(at, self.lexicon.phrases)
+        if not length:
+            return 0
+        meaning = self.lexicon.phrases[self.run(at, length)]
+        self.emit_item(at, at + length - 1, meaning)
+        return at + length
+
+    def single(self, at: int) -> int:
+        word = self.words[at].text
+        for role, words in STEERING.items():
+            if length := self.longest(at, words):
+                after = self.words[at + length].gap if at + length < len(self.words) else "."
+                if role == "no" and word in ("no", "not") and after.strip() and self.found and ":" not in after:
+                    role = "no behind"  # "necklace: no,"
+                self.emit(role, at, at + length - 1)
+                return at + length
+        head = self.longest(at, self.lexicon.heads)
+        length = head or self.longest(at, self.lexicon.silent) or word in ("s", "t")
+        if head and self.lexicon.heads[self.run(at, length)] == "hair":  # "no hair" says bald
+            item = Item(self.words[at].start, self.words[at + length - 1].end, FOLLOWED, (("Bald", False),))
+            self.emit("head", at, at + length - 1, item=item)
+            return at + length
+        if length:
+            self.emit("head" if head else "word", at, at + length - 1)
+            return at + length
+        self.emit_item(at, at, Meaning(UNKNOWN))
+        return at + 1
+
+    # --- a part of the face and what describes it ---
+
+    def noun_phrase(self, at: int) -> int:
+        """`"long wavy blond hair"`, `"eyes that are blue"`, `"hair neither black nor blond"`; 0 if none begins here."""
+        if length := self.longest(at, self.lexicon.heads):
+            part = self.lexicon.heads[self.run(at, length)]
+            described, end = self.behind(at + length, part)
+            if described:
+                stated = self.own(at, length)
+                self.describe(described, part, start=at if not stated and end > at else None)
+                return end
+            return 0
+        for head in range(at + 1, min(at + REACH, len(self.words))):
+            if length := self.longest(head, self.lexicon.heads):
+                part = self.lexicon.heads[self.run(head, length)]
+                described, end = self.chain(at, part, head)
+                if not described or end != head or described[0][1] != at or described[0][0] != "item":
+                    return 0
+                known = self.longest(at, self.lexicon.phrases)
+                if known > head + length - at:
+                    return 0
+                self.describe(described, part, (head, length))
+                return head + length
+        return 0
+
+    def chain(self, at: int, part: str, stop: int) -> tuple[list[tuple[str, int, int]], int]:
+        """Words that describe a part, with what holds them together: [(role, first, length)], and where they end."""
+        found = []
+        while at < stop:
+            if found and any(sign in self.words[at].gap for sign in ".;!?\n()"):
+                break
+            if length := self.longest(at, self.lexicon.described[part]):
+                found.append(("item", at, length))
+            elif length := next((n for role in STEERING if (n := self.longest(at, STEERING[role]))), 0):
+                role = next(role for role in STEERING if self.longest(at, STEERING[role]))
+                if role in ("stop", "verb"):
+                    break
+                found.append((role, at, length))
+            elif length := self.longest(at, DEGREES):
+                found.append(("word", at, length))
+            else:
+                break
+            at += length
+        while found and found[-1][0] != "item":  # an "and" that leads on
+            if stop == at:
+                break
+            at = found.pop()[1]
+        return found, at
+
+    def behind(self, at: int, part: str) -> tuple[list[tuple[str, int, int]], int]:
+        """`"is big"`, `"that is neither black nor blond"`, or `"black"` before a comma."""
+        start = at
+        while at < len(self.words) and self.longest(at, COPULAS) and "." not in self.words[at].gap:
+            at += self.longest(at, COPULAS)
+        linked = at > start or at < len(self.words) and ":" in self.words[at].gap
+        if at >= len(self.words) or not linked and self.words[at].gap.strip(" -"):
+            return [], start
+        denial = self.words[at - 1].text.endswith("n't")
+        found, end = self.chain(at, part, len(self.words))
+        if not any(role == "item" for role, *_ in found):
+            return [], start
+        while found and not self.ends(end, linked):  # a describing word may belong to what comes next
+            end = found.pop()[1]
+            while found and found[-1][0] != "item":
+                end = found.pop()[1]
+        if not found:
+            return [], start
+        return ([("no", at - 1, 1)] if denial else []) + found, end
+
+    def ends(self, at: int, linked: bool) -> bool:
+        """Whether a description can end before this word."""
+        if at >= len(self.words) or self.words[at].gap.strip():
+            return True
+        if self.longest(at, self.lexicon.heads):
+            return False
+        return linked or any(
+            self.longest(at, group) for group in (STEERING["and"], COPULAS, STEERING["stop"], STEERING["verb"])
+        )
+
+    def own(self, at: int, length: int, group: int = -1) -> tuple[tuple[str, bool], ...]:
+        """The item of a part that says something by itself ("curls", "beard"), if it does; what it states."""
+        meaning = self.lexicon.phrases.get(self.run(at, length))
+        if meaning is None:
+            return ()
+        self.emit_item(at, at + length - 1, meaning, group)
+        return meaning.states
+
+    def describe(
+        self,
+        described: list[tuple[str, int, int]],
+        part: str,
+        head: tuple[int, int] | None = None,
+        start: int | None = None,
+    ) -> None:
+        """Marks of a part's description; its last word takes in the part behind it, or its first the part before
+        it (`start`), unless that says something itself."""
+        self.group += 1
+        own = self.lexicon.phrases.get(self.run(*head)) if head else None
+        merged = False
+        for index, (role, first, length) in enumerate(described):
+            if role != "item":
+                self.emit(role, first, first + length - 1)
+                continue
+            meaning, last = self.lexicon.described[part][self.run(first, length)], first + length - 1
+            takes_in = own is None or set(own.states) <= set(meaning.states)
+            if head and index == len(described) - 1 and takes_in:
+                last, merged = sum(head) - 1, own is not None
+            elif own is not None and takes_in:
+                merged = True
+            first, start = (first, None) if start is None else (start, None)
+            self.emit_item(first, last, meaning, self.group)
+        if own is not None and not merged:
+            self.own(*head, self.group)
+
+
+def _joined(found: list[Mark]) -> list[Mark]:
+    """Unknown words that stand side by side become one phrase, together with a thing or bare part behind them."""
+    joined: list[Mark] = []
+    for mark in found:
+        if mark.role == "head" and joined and _strange(joined[-1]):
+            joined[-1] = _over(joined[-1], mark)
+            continue
+        while _strange(mark):
+            before = len(joined) - 1
+            while before >= 0 and joined[before].role in ("word", "verb") and joined[before].word in BETWEEN:
+                before -= 1
+            if before < 0 or joined[before].role != "item":
+                break
+            adjective = before == len(joined) - 1 and mark.noun and joined[before].word in adjectives()
+            if not _strange(joined[before]) and not adjective:
+                break
+            noun = mark.noun
+            mark = replace(_over(joined[before], mark), noun=noun)
+            del joined[before:]
+        if joined and mark.role == "item" and _strange(joined[-1]) and joined[-1].alike(mark):
+            last = joined.pop()
+            kind = NEAR if mark.item.kind == FOLLOWED else mark.item.kind
+            mark = replace(mark, start=last.start, item=replace(mark.item, start=last.start, kind=kind))
+        joined.append(mark)
+    return joined
+
+
+def _strange(mark: Mark) -> bool:
+    return mark.role == "item" and mark.item.kind == UNKNOWN and not mark.item.instead
+
+
+def _over(first: Mark, last: Mark) -> Mark:
+    return Mark("item", first.start, last.end, Item(first.start, last.end, UNKNOWN), noun=True, word=first.word)
+
+
+@lru_cache(maxsize=1)
+def adjectives() -> frozenset[str]:
+    """Words that describe anything, not faces alone: before a dog or a dress they say nothing about the face."""
+    return frozenset(words[0] for words, meaning in lexicon().phrases.items() if meaning.adjective and len(words) == 1)
+
+
+def _set(phrases: str) -> Phrases:
+    return Phrases(dict.fromkeys(_split(phrase) for phrase in phrases.split("|")))
+
+
+# Words that steer what a "no" reaches, and such as hold a description together.
+STEERING: dict[str, Phrases] = {
+    "no": _set(
+        "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|"
+        "haven't|wasn't|isnt|doesnt|dont|take off|takes off|taking off|remove|removes|lacks|lacking|minus|"
+        "free of|devoid of|lose|avoid|lost|zero|none of|hardly any|barely any|nothing like|took off|ditch|"
+        "drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|"
+        "never mind|no need for|forget"
+    ),
+    "or": _set("or"),
+    "and": _set("and|plus|n"),
+    "stop": _set("but|yet|though|although|however|except"),
+    "verb": _set(
+        "with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"
+    ),
+    "no behind": _set("off|removed|gone"),
+}
+DEGREES = _set(
+    "very|really|quite|so|too|slightly|rather|a bit|somewhat|extremely|super|kind of|kinda|a little|fairly|pretty|"
+    "naturally|a|an|the|all|totally|completely|mostly|incredibly|such|any|at all|mostly|partly|unusually|noticeably"
+)
+COPULAS = _set(
+    "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
+)
+BETWEEN = (
+    "a",
+    "an",
+    "the",
+    "of",
+    "in",
+    "on",
+    "at",
+    "with",
+    "his",
+    "her",
+    "their",
+    "by",
+    "to",
+    "from",
+    "for",
+    "like",
+    "into",
+)

@@ -1,0 +1,123 @@
+"""Marks: what a reader of any language finds in a text, before it is known what a "no" reaches."""
+
+from dataclasses import dataclass, replace
+
+FOLLOWED, NEAR, UNKNOWN = "followed", "near", "unknown"
+IMPLIED = "implied"  # the sex that a "him" or "her" tells by the way
+# Attributes of which the denial of something near is a denial too: who wants no sombrero wants no hat.
+WHOLE = {
+    *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
+    *(
+        "Heavy_Makeup",
+        "No_Beard",
+        "Mustache",
+        "Goatee",
+        "Wavy_Hair",
+        "Smiling",
+        "Mouth_Slightly_Open",
+        "Bags_Under_Eyes",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a prompt asks for, with its place in the text."""
+
+    start: int  # in characters
+    end: int
+    kind: str  # FOLLOWED: drawn as said; NEAR: only something near it is; UNKNOWN: nothing of it; IMPLIED
+    states: tuple[tuple[str, bool], ...] = ()  # attributes, and whether the face has them
+    instead: tuple[str, ...] = ()  # of an unknown thing: the attributes that come closest
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An item, or a word that steers what a "no" reaches."""
+
+    role: str  # "item", "no", "no behind", "or", "and", "comma", "stop", "verb", "word"
+    start: int
+    end: int
+    item: Item | None = None
+    group: int = -1  # items of one noun ("wavy blond hair") share a number
+    noun: bool = False  # a thing that one has or wears: "without hat and glasses" reaches both
+    word: str = ""
+
+    def alike(self, thing: "Mark") -> bool:
+        """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
+        return thing.noun and not self.noun and bool(thing.item.states) and self.end + 1 >= thing.start and self.single
+
+    @property
+    def single(self) -> bool:
+        return self.end - self.start == len(self.word)
+
+
+def items(marks: list[Mark]) -> list[Item]:
+    """The items of a text, those denied that a "no" reaches.
+
+    A "no" reaches the thing behind it, all of one noun ("no long gray hair"), what an "or" or "nor" adds, and a list
+    that ends with an "or" ("no hat, glasses or earrings"). "Without" and verbs reach also a thing that an
+    "and" adds.
+    """
+    found: list[Item] = []
+    denial: Mark | None = None
+    reached: Mark | None = None  # the last item that the "no" has reached
+    linked = False  # an "or" or a list's comma stands behind it
+    for index, mark in enumerate(marks):
+        if mark.role == "no":
+            twice = (
+                denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
+            )
+            denial, reached, linked = None if twice else mark, None, False
+        elif mark.role == "no behind" and found:
+            found[-1] = denied(found[-1])
+        elif mark.role == "or":
+            linked = True
+        elif mark.role == "and" and reached:
+            linked = denial is not None and denial.word not in ("no", "not", "never") and _thing_next(marks, index)
+            denial = denial if linked else None
+        elif mark.role == "comma" and reached:
+            linked = _or_ahead(marks, index)
+            denial = denial if linked else None
+        elif mark.role == "stop" or mark.role == "verb" and reached and not linked:
+            denial = None
+        elif mark.role == "implied":
+            found.append(mark.item)
+        elif mark.role == "head" and mark.item and denial and (reached is None or linked):
+            found.append(denied(mark.item, denial))
+            reached, linked = mark, False
+        elif mark.role == "item":
+            same = reached is not None and mark.group >= 0 and mark.group == reached.group
+            if denial and (reached is None or linked or same):
+                found.append(denied(mark.item, denial if reached is None else None))
+                if mark.item.kind != UNKNOWN or mark.noun:
+                    reached, linked = mark, False
+            else:
+                denial = None
+                found.append(mark.item)
+    return found
+
+
+def denied(item: Item, denial: Mark | None = None) -> Item:
+    """What a "no" makes of an item: the opposite of the one attribute that it states; of all else nothing is known."""
+    if len(item.states) == 1 and (item.kind == FOLLOWED or item.states[0][0] in WHOLE):
+        item = replace(item, states=((item.states[0][0], not item.states[0][1]),))
+    else:
+        item = replace(item, kind=UNKNOWN, states=(), instead=item.instead or tuple(name for name, _ in item.states))
+    return item if denial is None else replace(item, start=min(item.start, denial.start))
+
+
+def _thing_next(marks: list[Mark], index: int) -> bool:
+    """Whether a thing follows, and no verb before it."""
+    following = next((mark for mark in marks[index + 1 :] if mark.role != "word"), None)
+    return following is not None and following.role == "item" and following.noun
+
+
+def _or_ahead(marks: list[Mark], index: int) -> bool:
+    """Whether a list of things goes on behind this comma and ends with an "or"."""
+    for mark in marks[index + 1 :]:
+        if mark.role == "or":
+            return True
+        if mark.role not in ("item", "comma", "word") or mark.role == "item" and not mark.noun:
+            return False
+    return False

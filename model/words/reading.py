@@ -1,0 +1,115 @@
+"""A prompt of any language -> everything it asks for, with its place in the prompt."""
+
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+
+from model.words import english, languages
+from model.words.languages import Language, emoji, read_share
+from model.words.marks import FOLLOWED, UNKNOWN, Item, Mark, items
+from model.words.text import clean
+
+# How other programs name networks and options, and how they write weights: never words.
+NETWORKS = re.compile(r"<[^<>\s][^<>]{0,100}>|(?<!\S)--(?!no\b)[a-z]+(?:[ ][\d:.]+)?|(?<!\w)BREAK(?!\w)")
+WEIGHTS = re.compile(r":[ ]*-?\d+(?:\.\d+)?(?=\s*[)\]])|::-?\d+(?:\.\d+)?|\(\(+|\)\)+|\[+|\]+")
+UNWEIGHTED = "Weights in brackets or behind colons are not used: every word counts once."
+PART = re.compile(r"[^,.;!?\n،؛。！？、，]+[,.;!?\n،؛。！？、，]*")
+
+
+@dataclass(frozen=True)
+class Reading:
+    items: list[Item]  # in order
+    language: str = "English"
+    note: str = ""  # one line about the whole prompt, or ""
+
+
+def read(prompt: str) -> Reading:
+    """Read a prompt; places are in characters of `prompt`."""
+    text, places = clean(prompt)
+    found = [Item(match.start(), match.end(), UNKNOWN) for match in NETWORKS.finditer(text)]
+    text = NETWORKS.sub(_blank, text)
+    notes = [UNWEIGHTED] if WEIGHTS.search(text) else []
+    text = WEIGHTS.sub(_blank, text)
+    if not text.isascii():
+        signs, text = pictograms(text)
+        found += signs
+    language, marks = spoken(text)
+    found = sorted([*found, *items(sexed(marks))], key=lambda item: (item.start, item.end))
+    name = language.name if language else "English"
+    if strange := unread(text, found):
+        notes.append(strange)
+    placed = [replace(item, start=places[item.start], end=places[item.end - 1] + 1) for item in found]
+    return Reading(placed, name, " ".join(notes))
+
+
+def pictograms(text: str) -> tuple[list[Item], str]:
+    """The items of a text's emoji, unknown ones among them, and the text without them."""
+    found = items(languages.marks(text, emoji()))
+    taken = {at for item in found for at in range(item.start, item.end)}
+    found += [
+        Item(at, at + 1, UNKNOWN)
+        for at, sign in enumerate(text)
+        if at not in taken and unicodedata.category(sign) == "So" and sign not in "🚫❌⛔"
+    ]
+    without = "".join(
+        "," if at in taken or unicodedata.category(sign) in ("So", "Sk") and not sign.isascii() else sign
+        for at, sign in enumerate(text)
+    )
+    return found, without
+
+
+def spoken(text: str) -> tuple[Language | None, list[Mark]]:
+    """The language that reads most of a text, None for English, and the text's marks.
+
+    Between commas each part is read in English where that reads more of it: boxes add English words to any prompt.
+    """
+    said = english.marks(text)
+    if not any(mark.item and mark.item.kind == UNKNOWN for mark in said):
+        return None, said
+    written = [one for one in languages.languages() if languages.written_in(text, one)]
+    shares = [(read_share(languages.marks(text, one), text), one) for one in written]
+    most, language = max(shares, key=lambda pair: pair[0], default=(0, None))
+    if language is None or most <= read_share(said, text):
+        return None, said
+    found: list[Mark] = []
+    for part in PART.finditer(text):
+        here = languages.marks(part[0], language)
+        there = english.marks(part[0])
+        best = there if read_share(there, part[0]) > read_share(here, part[0]) else here
+        found += [_moved(mark, part.start()) for mark in best]
+        if not found or found[-1].role not in ("comma", "stop"):
+            found.append(Mark("stop" if part[0][-1:] in ".;!?。" else "comma", part.end(), part.end()))
+    return language, found
+
+
+def unread(text: str, found: list[Item]) -> str:
+    """One line for a prompt in a language or script of which nothing is read."""
+    letters = [sign for sign in text if sign.isalpha()]
+    if not letters or any(item.kind != UNKNOWN for item in found):
+        return ""
+    foreign = sum(not sign.isascii() for sign in letters)
+    if foreign * 4 < len(letters):
+        return ""
+    names = ", ".join(one.name for one in languages.languages())
+    return f"Nothing of this is read. The languages are English, {names}."
+
+
+def sexed(marks: list[Mark]) -> list[Mark]:
+    """Of "he", "her" and the like the first counts, and only where no noun tells the sex."""
+    told = any(mark.role == "item" and any(name == "Male" for name, _ in mark.item.states) for mark in marks)
+    found = []
+    for mark in marks:
+        if mark.role == "pronoun":
+            mark = replace(mark, role="word" if told else "item" if mark.item.kind == FOLLOWED else "implied")
+            told = True
+        found.append(mark)
+    return found
+
+
+def _blank(match: re.Match) -> str:
+    return "," + " " * (len(match[0]) - 1)
+
+
+def _moved(mark: Mark, by: int) -> Mark:
+    item = mark.item and replace(mark.item, start=mark.item.start + by, end=mark.item.end + by)
+    return replace(mark, start=mark.start + by, end=mark.end + by, item=item)

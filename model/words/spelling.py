@@ -1,0 +1,47 @@
+"""Typing errors: a word that is none, one letter away from one that the tables know."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+
+from model.words.text import Token
+
+
+class Spelling:
+    """Words by all that is left of them when one letter is missing (as in SymSpell, Garbe 2012)."""
+
+    LEAST, MOST = 5, 20  # letters of a word that is looked at; a shorter one is too near to others
+
+    def __init__(self, words: Iterable[str]):
+        self.words = frozenset(words)
+
+    @cached_property
+    def shortened(self) -> dict[str, str]:
+        """A word with one letter missing -> the word."""
+        found: dict[str, str] = {}
+        for word in sorted(self.words, key=len):
+            if len(word) >= self.LEAST:
+                for short in _missing(word):
+                    found.setdefault(short, word)
+        return found
+
+    def mended(self, token: Token) -> Token:
+        """The token with the word that was meant, or as it is."""
+        word = token.text
+        if word in self.words or not self.LEAST - 1 <= len(word) <= self.MOST or not word.isalpha() or _is_word(word):
+            return token
+        for short in (word, *_missing(word)):
+            if short in self.words and len(short) >= self.LEAST or short in self.shortened:
+                return replace(token, text=short if short in self.words else self.shortened[short])
+        return token
+
+
+def _missing(word: str) -> list[str]:
+    return [word[:at] + word[at + 1 :] for at in range(len(word))]
+
+
+def _is_word(word: str) -> bool:
+    """Whether CLIP's tokenizer holds it as one token: then it is a common English word, and no typing error."""
+    from model.clip import tokenizer
+
+    return f"{word}</w>" in tokenizer().encoder

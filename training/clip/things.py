@@ -1,0 +1,62 @@
+"""How well prompts are read thing by thing: what is followed, drawn as something near, or not known.
+
+    python -m training.clip.things          on the two sets of prompts that were written without sight of the tables
+
+Each line of a set is JSON: {"prompt", "followed", "near", "unknown"}, the last three lists of words of the prompt.
+"""
+
+import json
+from pathlib import Path
+
+from model.clip import Clip
+from model.understanding import understand
+from model.words.marks import FOLLOWED, NEAR, UNKNOWN
+
+DATA = Path(__file__).parents[1] / "data"
+SETS = (DATA / "asked.jsonl", DATA / "asked_second.jsonl")
+Spans = list[tuple[int, int]]
+
+
+def read_set(path: Path) -> list[dict]:
+    """[{"prompt", "followed", "near", "unknown"}] of a file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def things(clip: Clip, asked: list[dict]) -> dict[str, dict[str, float]]:
+    """{kind: {"precision", "recall"}}. A thing is right if such things on the other side cover half of it."""
+    counts = {kind: [0, 0, 0, 0] for kind in (FOLLOWED, NEAR, UNKNOWN)}
+    for one in asked:
+        prompt, found = one["prompt"], understand(clip, one["prompt"]).items
+        for kind, count in counts.items():
+            right = spans(prompt, one[kind])
+            read = [(item.start, item.end) for item in found if item.kind == kind]
+            count[0] += sum(covered(prompt, span, right) for span in read)
+            count[1] += len(read)
+            count[2] += sum(covered(prompt, span, read) for span in right)
+            count[3] += len(right)
+    return {
+        kind: {"precision": round(hit / max(read, 1), 3), "recall": round(met / max(right, 1), 3)}
+        for kind, (hit, read, met, right) in counts.items()
+    }
+
+
+def spans(prompt: str, phrases: list[str]) -> Spans:
+    """Where the phrases stand; one that is named twice at its first and second place."""
+    found, last = [], {}
+    for phrase in phrases:
+        at = prompt.find(phrase, last.get(phrase, 0))
+        at = prompt.index(phrase) if at < 0 else at
+        last[phrase] = at + len(phrase)
+        found.append((at, at + len(phrase)))
+    return found
+
+
+def covered(prompt: str, span: tuple[int, int], others: Spans) -> bool:
+    letters = [at for at in range(*span) if prompt[at].isalnum()] or list(range(*span))
+    return 2 * sum(any(start <= at < end for start, end in others) for at in letters) >= len(letters)
+
+
+if __name__ == "__main__":
+    weights = Clip.from_file(Path(__file__).parents[2] / "weights" / "clip.safetensors")
+    for path in SETS:
+        print(path.name, json.dumps(things(weights, read_set(path))))
