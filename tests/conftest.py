@@ -27,6 +27,7 @@ from training.data.prepare import Prepared, embed, load_prepared, prepare_images
 from training.unet.recipes import TINY
 
 ROOT = Path(__file__).parent.parent
+CASES = ROOT / "tests" / "cases"  # files as people bring them, drawn by program
 SMALL_CLIP = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
