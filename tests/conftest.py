@@ -23,7 +23,7 @@ from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401
 from training.clip.train import known_tokens
-from training.data.prepare import Prepared, embed, load_prepared, prepare_images
+from training.data.prepared import Prepared, embed, load_prepared, prepare_images
 from training.unet.recipes import TINY
 
 ROOT = Path(__file__).parent.parent

@@ -36,7 +36,7 @@ from training.core.state import check_writable, keep, load_state, resume
 from training.core.stop import Stop
 from training.data.captions import all_words, caption, statements
 from training.data.checks import check_faces
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def train(
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
-    rows = (~prepared.validation).nonzero().squeeze(1)
+    rows = prepared.training.nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)

@@ -35,7 +35,7 @@ from training.core.state import check_writable
 from training.core.stop import Stop
 from training.data.captions import caption, statements
 from training.data.checks import check_embeddings
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 TABLE = "towers.text.token_embedding.weight"
 
@@ -88,7 +88,7 @@ def train(
     check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
-    rows = (~prepared.validation).nonzero().squeeze(1)
+    rows = prepared.training.nonzero().squeeze(1)
     attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)

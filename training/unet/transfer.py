@@ -20,7 +20,7 @@ from model.clip import Clip
 from model.errors import FacetError
 from model.unet import UNet
 from training.data.captions import celeba_prompt, stated_attributes
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 PAIRS = 12_000  # captions, and as many faces
 RIDGE = 1e-3  # keeps directions that hardly occur from growing
@@ -38,7 +38,7 @@ def transfer(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = 
 
     Returns the share of the old embeddings' variance that the map explains, on captions and faces it was not fitted to.
     """
-    rows = (~prepared.validation).nonzero().squeeze(1)
+    rows = prepared.training.nonzero().squeeze(1)
     attributes, rng = prepared.attributes[rows].numpy(), Random(0)
     frequency = attributes.mean(0)
     texts = [celeba_prompt(stated_attributes(attributes[i % len(rows)], frequency, rng)) for i in range(pairs)]
