@@ -1,7 +1,9 @@
 """The files around the code: what Hugging Face Spaces reads, and what the Makefile promises."""
 
 import re
+import shutil
 import subprocess
+import sys
 
 from tests.conftest import ROOT
 
@@ -36,3 +38,26 @@ def test_weights_card_names_every_file():
 def test_files_the_readme_shows_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all((ROOT / path).is_file() for path in re.findall(r"\]\(((?!http)[^)#]+)\)", text))
+
+
+def test_a_half_made_environment_is_made_anew(tmp_path):
+    """What a try without python3-venv leaves has no pip, and each later try ended there."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text("")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    command = ["make", ".venv/app", f"PYTHON={sys.executable}"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert subprocess.run([tmp_path / ".venv/bin/python", "-c", "import pip"]).returncode == 0
+    assert not subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stderr
+
+
+def test_a_python_that_makes_no_environments_is_one_line(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", ".venv/bin/python", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "install python3-venv" in done.stdout and not (tmp_path / ".venv").exists()
