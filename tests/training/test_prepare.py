@@ -20,6 +20,7 @@ from model.clip import Clip
 from model.errors import InputError
 from tests.conftest import ROOT, make_archive
 from training.data.annotations import read_annotations
+from training.data.checks import check_faces
 from training.data.prepare import embed, load_prepared, main, prepare_images, to_face
 
 
@@ -185,5 +186,5 @@ def test_a_set_of_validation_faces_only_cannot_be_trained_on(archive, tmp_path):
     prepare_images(tmp_path, tmp_path / "out")
     prepared = load_prepared(tmp_path / "out")
     assert prepared.names == ["000020.jpg"]
-    with pytest.raises(InputError, match="may be trained on"):
-        prepared.training  # noqa: B018
+    with pytest.raises(InputError, match="no training faces"):
+        check_faces(prepared)

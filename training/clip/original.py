@@ -31,7 +31,7 @@ def fit(name: str, pretrained: str, prepared: Prepared, out: Path, steps: int = 
     device = pick_device(device)
     clip = Clip.from_open_clip(name, pretrained).to(device).requires_grad_(False)
     clip.head.requires_grad_(True)
-    rows, rng = prepared.training.nonzero().squeeze(1), Random(0)
+    rows, rng = (~prepared.validation).nonzero().squeeze(1), Random(0)
     attributes, frequency = prepared.attributes[rows], prepared.attributes[rows].float().mean(0).numpy()
     optimizer = torch.optim.Adam(clip.head.parameters(), lr=LEARNING_RATE)
     for _ in range(steps):

@@ -131,7 +131,7 @@ def train(
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
-    rows = prepared.training.nonzero().squeeze(1)
+    rows = (~prepared.validation).nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)

@@ -88,7 +88,7 @@ def train(
     check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
-    rows = prepared.training.nonzero().squeeze(1)
+    rows = (~prepared.validation).nonzero().squeeze(1)
     attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)

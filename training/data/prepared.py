@@ -49,17 +49,6 @@ class Prepared:
         """(N,) bool: True where no model may train."""
         return torch.tensor([int(Path(name).stem) % VALIDATION == 0 for name in self.names], dtype=torch.bool)
 
-    @property
-    def training(self) -> Tensor:
-        """(N,) bool: True where a model may train. Raises InputError if that is nowhere."""
-        rows = ~self.validation
-        if not rows.any():
-            raise InputError(
-                f"None of the {len(rows)} prepared faces may be trained on (numbers divisible by {VALIDATION} are held "
-                "out): prepare more."
-            )
-        return rows
-
 
 def load_prepared(folder: str | Path, embedded: bool = True) -> Prepared:
     """Read what `images` and, where it ran for these images, `embed` wrote; embedded: False leaves the latter out.

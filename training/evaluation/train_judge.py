@@ -85,7 +85,7 @@ def train(
     check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
-    rows = prepared.training.nonzero().squeeze(1)
+    rows = (~prepared.validation).nonzero().squeeze(1)
     torch.manual_seed(config.seed)
     judge = Judge(config.network).to(device, memory_format=torch.channels_last)
     ema, done, dtype = EMA(judge, config.half_life), Progress(), amp_dtype(device)
@@ -139,7 +139,7 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
 
     Accuracy and balanced accuracy are those of every second validation face; the others set the thresholds.
     """
-    train, held_out = prepared.training, prepared.validation
+    train, held_out = ~prepared.validation, prepared.validation
     faces = (
         judge.look(prepared.images[train]),
         judge.look(prepared.images[train].flip(2)),

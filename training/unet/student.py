@@ -153,7 +153,7 @@ def train(
         raise InputError(f"the batch of {config.batch} pairs is no multiple of {2 * STUDENT_STEPS * world}.")
     identity = {"recipe": asdict(config), "teacher": teacher.info["hash"], "data": prepared.hash}
     clip = clip.to(device)
-    data, held_out = (Data.of(prepared, rows, device) for rows in (prepared.training, prepared.validation))
+    data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
     student = UNet(config.network).to(device, memory_format=torch.channels_last)
     student.load_state_dict((UNet.from_file(start_from, device) if start_from else teacher).state_dict())
     empty, done, ema, optimizers = (

@@ -166,14 +166,14 @@ def train(
     does.
     """
     check_embeddings(prepared, clip)
-    budget = budget_of(config, int(prepared.training.sum()), max_minutes)
+    budget = budget_of(config, int((~prepared.validation).sum()), max_minutes)
     check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log = pick_device(device), Log(run / "log.jsonl")
     config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
     identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     clip = clip.to(device)
-    data, held_out = (Data.of(prepared, rows, device) for rows in (prepared.training, prepared.validation))
+    data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
     torch.manual_seed(config.seed)
     network = UNet(config.network).to(device, memory_format=torch.channels_last)
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))

@@ -38,7 +38,7 @@ def transfer(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = 
 
     Returns the share of the old embeddings' variance that the map explains, on captions and faces it was not fitted to.
     """
-    rows = prepared.training.nonzero().squeeze(1)
+    rows = (~prepared.validation).nonzero().squeeze(1)
     attributes, rng = prepared.attributes[rows].numpy(), Random(0)
     frequency = attributes.mean(0)
     texts = [celeba_prompt(stated_attributes(attributes[i % len(rows)], frequency, rng)) for i in range(pairs)]
