@@ -137,10 +137,19 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis
 
+# A .venv without pip is what a try without python3-venv, or one broken off, leaves behind: it is made anew.
+ifneq ($(wildcard .venv/bin/python),)
+ifneq ($(shell .venv/bin/python -c "import pip" 2> /dev/null && echo whole),whole)
+.PHONY: .venv/bin/python
+.venv/app .venv/dev: .venv/bin/python
+endif
+endif
 .venv/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "Facet needs Python 3.11 or newer: name one, for instance make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c "import ensurepip, venv" 2> /dev/null || \
+		{ echo "This Python cannot make virtual environments: install python3-venv (Debian, Ubuntu), or name another by PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
 
 .venv/app: requirements.txt | .venv/bin/python
 	$(PY) -m pip install --quiet --requirement requirements.txt

@@ -9,6 +9,10 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio from asking PyPI for newer versions
 
+from ui.server import start  # isort: skip, since it must come before gradio
+
+STARTED = start.prepare()
+
 import gradio as gr
 from starlette.middleware import Middleware
 
@@ -67,7 +71,7 @@ LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": asset("page.css"),
     "js": asset("page.js"),
-    "head": f"<script>{asset('facet.js')}</script>",
+    "head": f"<script>{asset('facet.js')}{asset('files.js')}</script>",
     "favicon_path": HERE / "assets" / "favicon.svg",
     "footer_links": ["api"],
     "run_history": False,
@@ -300,10 +304,16 @@ threading.Thread(target=warm_up, daemon=True).start()
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
     try:
-        demo.launch(**LAUNCH, prevent_thread_lock=True)  # gradio's own waiting does not end the streams of open pages
+        # Gradio's own waiting does not end the streams of open pages.
+        demo.launch(**LAUNCH, server_name=STARTED.server_name, prevent_thread_lock=True)
         demo.server.config.timeout_graceful_shutdown = 2  # seconds; then what still comes in is cut off
         while not demo.server.should_exit:
             time.sleep(0.1)
+    except OSError as error:  # no port is free, or none may be listened on
+        print(f"facet: {error}", flush=True)
+        start.leave(STARTED)
+        os._exit(1)
     except KeyboardInterrupt:
         demo.close()  # empties the cache
+        start.leave(STARTED)
         os._exit(0)  # the interpreter's own end aborts where a thread is still drawing

@@ -62,9 +62,11 @@ function bring(record, from) {
 }
 
 async function restore(file) {
-  const found = await facet.settingsOf(file);
-  if (found) bring(found, "png");
-  else facet.say("This picture holds no settings.", "error");
+  const texts = await facet.textsOf(file);
+  if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
+  facet.quietUntil = performance.now() + 1500;
+  const {facet: own, parameters, ...others} = texts;  // only names of what is not ours leave the browser
+  trigger("restore", {texts: {facet: own, parameters}, others: Object.keys(others), from: "png"});
 }
 part(".open input").addEventListener("change", event => {
   if (event.target.files[0]) restore(event.target.files[0]);

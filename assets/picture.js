@@ -1,5 +1,5 @@
 // A picture to start from. The value is a data URI of its middle square, at most 256 pixels wide, or null.
-const facet = window.facet, part = selector => element.querySelector(selector), SIDE = 256, LARGEST = 40e6;
+const facet = window.facet, part = selector => element.querySelector(selector), SIDE = 256;
 
 function set(address) {
   props.value = address;
@@ -12,21 +12,7 @@ function set(address) {
 
 async function use(file) {
   part(".problem").textContent = "";
-  try {
-    const problem = facet.problemOf(new Uint8Array(await file.arrayBuffer()));
-    if (problem) throw new Error(problem);
-    const address = URL.createObjectURL(file);
-    try {
-      const image = await facet.load(address), [width, height] = [image.naturalWidth, image.naturalHeight];
-      if (width * height > LARGEST) throw new Error("The picture has more than 40 megapixels: shrink it first.");
-      const side = Math.min(width, height), size = Math.min(side, SIDE), canvas = document.createElement("canvas");
-      canvas.width = canvas.height = size;
-      const context = canvas.getContext("2d");
-      context.imageSmoothingQuality = "high";
-      context.drawImage(image, (width - side) / 2, (height - side) / 2, side, side, 0, 0, size, size);
-      set(canvas.toDataURL("image/png"));
-    } finally { URL.revokeObjectURL(address); }
-  } catch (problem) { part(".problem").textContent = problem.message; }
+  try { set(await facet.square(file, SIDE)); } catch (problem) { part(".problem").textContent = problem.message; }
 }
 
 part("input").addEventListener("change", event => {

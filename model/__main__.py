@@ -4,27 +4,67 @@ python -m model "a smiling woman with glasses" --seed 7 --out face.png
 """
 
 import argparse
+import contextlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from model.errors import FacetError
+from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
 from model.settings import DEFAULTS, STUDENT, Settings
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def writable(path: Path) -> Path:
+    """The path itself, if a picture can be written there. Raises InputError before anything is drawn."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(path)  # refuses names that are too long or hold a NUL
+        if path.is_dir():
+            raise InputError(f"--out {path} is a folder: name a file in it, for instance {path / 'face.png'}.")
+        if path.exists() and not path.is_file():
+            raise InputError(f"--out {path} is no file that can be replaced.")
+        if path.suffix.lower() not in ENDINGS:
+            raise InputError(
+                f"--out {path} names no kind of picture: end it with {', '.join(ENDINGS[:4])} or the like."
+            )
+        temporary(path).unlink()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        shown = str(path) if len(str(path)) < 80 else f"{str(path)[:77]}..."
+        raise InputError(f"--out {shown} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
+    return path
+
+
+def temporary(path: Path) -> Path:
+    """A new empty file beside `path`, with its ending."""
+    number, name = tempfile.mkstemp(suffix=path.suffix, prefix=".facet-", dir=path.parent)
+    os.close(number)
+    os.chmod(name, 0o666 & ~_umask())
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
 
 def save(picture: Image.Image, path: Path) -> None:
     """Under a temporary name, then renamed: a full disk leaves the picture that was there."""
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    file = temporary(path)
     try:
-        picture.save(temporary)
-        os.replace(temporary, path)
+        picture.save(file)
+        os.replace(file, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
 def draw(pipe: FacePipeline, settings: Settings) -> np.ndarray:
@@ -56,6 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
+        out = writable(options.out)
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         settings = Settings(
             options.prompt, options.negative, options.seed, options.steps, options.sampler, options.guidance
@@ -66,10 +107,10 @@ def main(arguments: list[str] | None = None) -> None:
         face = draw(pipe, settings)
         if not options.small:
             face = pipe.upscale(face[None], crisp=pipe.crisp is not None and not options.faithful)[0]
-        save(Image.fromarray(face), options.out)
+        save(Image.fromarray(face), out)
     except (FacetError, OSError, ValueError) as error:
         raise SystemExit(f"facet: {error}") from error
-    print(options.out)
+    print(out)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,6 +31,17 @@ from model.errors import WeightsError
 N = TypeVar("N", bound=nn.Module)
 MOST_PARAMETERS = 2 * 10**9
 CURE = "Restore it with `git checkout weights`, or train it again (see docs/training.md)."
+
+
+def plain(source: str | Path) -> str:
+    """An address of weights as a shell reads it: without the quotes of an env file, ~ and $HOME filled in, file:// as
+    a path."""
+    text = str(source).strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    if text.startswith("file:"):
+        text = unquote(urlsplit(text).path)
+    return os.path.expanduser(os.path.expandvars(text))
 
 
 def tensor_hash(tensors: dict[str, Tensor]) -> str:

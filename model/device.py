@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.errors import InputError
 
+KINDS = ("cpu", "cuda", "mps")  # that hold numbers and compute; "meta" is a device of PyTorch's too
 _twins: "weakref.WeakKeyDictionary[nn.Module, nn.Module]" = (
     weakref.WeakKeyDictionary()
 )  # network -> its copy on the CPU
@@ -19,17 +20,20 @@ _last = -float("inf")  # time.monotonic() when a CPU last stood in
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """name: "auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1".
+    """ "auto" takes an NVIDIA or AMD GPU where there is one, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
 
-    Raises InputError for a device that is not there.
+    Apple's GPU has no float64 and the project was never tried there, so it is taken only where it is named. Raises
+    InputError for a device that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in KINDS:
+            raise ValueError(device.type)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"There is no device {name[:40]!r} here: use auto, cpu or cuda.") from error
+    except Exception as error:  # each kind of device has errors of its own
+        raise InputError(f"There is no device {str(name)[:40]!r} here: use auto, cpu, cuda or mps.") from error
     return device
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import FILES, fetch
+from model.checkpoint import FILES, fetch, plain
 from model.clip import CONTEXT, Clip
 from model.device import pick_device, run_split_if_full
 from model.diffusion import add_noise, alpha_bar
@@ -104,7 +104,8 @@ class FacePipeline:
         Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and
         InputError for a device that is not there.
         """
-        folder, place = Path(source) if Path(source).is_dir() else fetch(str(source)), pick_device(device)
+        source = plain(source)
+        folder, place = Path(source) if Path(source).is_dir() else fetch(source), pick_device(device)
         paths = {name: folder / f"{name}.safetensors" for name in FILES}
         clip, unet = Clip.from_file(paths["clip"], place), UNet.from_file(paths["unet"], place)
         if unet.info.get("clip") != clip.hash:
@@ -328,9 +329,7 @@ class FacePipeline:
         """N texts -> (N, 514) conditions of the U-Net by what is read in them, on its device. Equal ones are read once."""
         rows = {one: row for row, one in enumerate(dict.fromkeys(texts))}
         read = [self.understood(one).text if one else one for one in rows]
-        return condition_of(self.compute(self.clip.encode_texts, read).to(self.device))[
-            [rows[one] for one in texts]
-        ]
+        return condition_of(self.compute(self.clip.encode_texts, read).to(self.device))[[rows[one] for one in texts]]
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

@@ -23,10 +23,12 @@ from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401
 from training.clip.train import known_tokens
-from training.data.prepare import Prepared, embed, load_prepared, prepare_images
+from training.data.prepare import embed, prepare_images
+from training.data.prepared import Prepared, load_prepared
 from training.unet.recipes import TINY
 
 ROOT = Path(__file__).parent.parent
+CASES = ROOT / "tests" / "cases"  # files as people bring them, drawn by program
 SMALL_CLIP = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},

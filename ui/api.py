@@ -74,7 +74,7 @@ def upscale(image: str | None) -> Image.Image:
     """Enlarge a face to 512 x 512 pixels. Any image is first cut to its middle square and shrunk to 64 x 64.
 
     Parameters:
-        image: A PNG, JPEG or WebP file, at most 4096 pixels a side.
+        image: A PNG, JPEG or WebP file, at most 65 megapixels.
     """
     return Image.fromarray(engine.pipeline().upscale(read_face(image)[None])[0])
 
@@ -86,7 +86,7 @@ def attributes(image: str | None) -> dict[str, float]:
     Any image is first cut to its middle square and shrunk to 64 x 64.
 
     Parameters:
-        image: A PNG, JPEG or WebP file, at most 4096 pixels a side.
+        image: A PNG, JPEG or WebP file, at most 65 megapixels.
     """
     scores = engine.pipeline().attribute_scores(read_face(image)[None])[0]
     return {name: round(float(score), 4) for name, score in zip(ATTRIBUTES, scores, strict=True)}

@@ -9,15 +9,15 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from model.decode import read_image
 from model.errors import InputError
 from model.images import contact_sheet, middle_square
 from model.pipeline import SIZE, Frame
 
 MESSAGES_PER_SECOND = 15  # the server never drops a message, so it must not send more than a browser can take
 DEADLINE = 120.0  # seconds one run may take
-LARGEST_UPLOAD = 4096  # pixels a side
 HEAT = np.array([(0, 0, 0), (90, 20, 110), (225, 80, 40), (255, 205, 60), (255, 255, 220)])  # colours of 0, 1/4 ... 1
 
 
@@ -107,20 +107,8 @@ def _data_uri(pixels: np.ndarray, kind: str, **options: Any) -> str:
 
 
 def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
-    """An image as it is: (H, W, 3) uint8. file: its path or its bytes. Raises InputError."""
-    try:
-        with Image.open(file or "", formats=("PNG", "JPEG", "WEBP")) as image:
-            if max(image.size) > LARGEST_UPLOAD:
-                raise InputError(f"The image is larger than {LARGEST_UPLOAD} pixels a side: shrink it first.")
-            if getattr(image, "n_frames", 1) > 1:
-                raise InputError("The image is animated: send a single picture.")
-            return np.array(
-                ImageOps.exif_transpose(image).convert("RGB")
-            )  # a copy, since Pillow's own cannot be written to
-    except InputError:
-        raise
-    except Exception:  # Pillow raises almost anything for a file made to confuse it
-        raise InputError("This is not an image that can be read: send a PNG, JPEG or WebP file.") from None
+    """An image as it is seen: (H, W, 3) uint8. file, errors: as in `model.decode.read_image`."""
+    return np.array(read_image(file))  # a copy, since Pillow's own cannot be written to
 
 
 def read_face(file: str | io.BytesIO | None) -> np.ndarray:

@@ -6,10 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from model.errors import FacetError
+from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from ui.badge import badge
+from ui.metadata import settings_in
 from ui.onsets import wanted
 from ui.picker import parted
 from ui.runs import Controls, about_run, crisp, finished, in_one, stream
@@ -76,8 +77,18 @@ def restored(record: Any) -> tuple[Any, ...]:
 
 
 def restore(event: gr.EventData) -> tuple[Any, ...]:
-    """Settings that a PNG or the gallery brought, {record, from} -> status, then the controls."""
+    """Settings that the gallery brought, {record}, or the texts of a PNG, {texts, others, from: "png"} -> status,
+    controls.
+    """
     sent = event._data if isinstance(event._data, dict) else {}
-    *controls, ignored = restored(sent.get("record"))
-    told = f"Settings restored{' from the picture' if sent.get('from') == 'png' else ''}."
+    values, lost, whose = sent.get("record"), [], ""
+    try:
+        if "texts" in sent:
+            values, lost, whose = settings_in(sent["texts"], sent.get("others"))
+    except InputError as error:
+        return status(str(error), "error"), *[gr.skip() for _ in range(8)]
+    *controls, ignored = restored(values)
+    ignored = [*ignored, *lost]
+    by = f" of {whose}" if whose else ""
+    told = f"Settings restored{f' from the picture{by}' if sent.get('from') == 'png' else ''}."
     return status(f"{told} Ignored: {' '.join(ignored)}" if ignored else told), *controls

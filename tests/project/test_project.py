@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 import re
+import shutil
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -113,3 +115,26 @@ def test_the_sampler_of_the_guide_reaches_the_face(monkeypatch):
     steps = list(sampler.SAMPLERS["renoise"](lambda x, t: face, noise, times, lambda: torch.randn_like(noise)))
     assert [step.index for step in steps] == [1, 2, 3, 4, 5] and torch.equal(steps[-1].noisy, face)
     assert not torch.equal(steps[-2].noisy, face)
+
+
+def test_a_half_made_environment_is_made_anew(tmp_path):
+    """What a try without python3-venv leaves has no pip, and each later try ended there."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text("")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    command = ["make", ".venv/app", f"PYTHON={sys.executable}"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert subprocess.run([tmp_path / ".venv/bin/python", "-c", "import pip"]).returncode == 0
+    assert not subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stderr
+
+
+def test_a_python_that_makes_no_environments_is_one_line(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", ".venv/bin/python", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "install python3-venv" in done.stdout and not (tmp_path / ".venv").exists()

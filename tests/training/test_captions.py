@@ -7,18 +7,13 @@ import numpy as np
 import pytest
 
 from model.attributes import ATTRIBUTES, COMBINED, attributes_to_prompt
+from model.errors import InputError
 from training.data.captions import (
-    PHRASES,
-    THINGS,
     amid_out_of_vocabulary,
     caption,
     celeba_prompt,
-    choose,
-    denials,
-    known_words,
     out_of_vocabulary,
     owned,
-    phrase,
     phrase_list,
     sentence,
     stated_attributes,
@@ -26,6 +21,8 @@ from training.data.captions import (
     told,
     typo,
 )
+from training.data.phrases import PHRASES, THINGS, choose, denials, known_words, phrase
+from training.data.prompts import read_prompts
 
 FREQUENCY = np.full(40, 0.3)
 
@@ -187,3 +184,28 @@ def test_a_denial_in_a_list_reaches_one_thing_only():
             for noun, denied in zip(nouns, said)
         )
     assert clear > 200
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a man\n", r"line 1 \(a man\): write"),
+        ("# a remark\n\na man | +Mail\n", "states '.Mail'"),
+        ("a man | Male\n", "with a . or - before it"),
+        (b"\xff\xfe|", "UTF-8"),
+        (None, "cannot be read"),
+    ],
+)
+def test_prompts_that_cannot_be_read_are_one_line(tmp_path, text, words):
+    path = tmp_path / "prompts.txt"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=words) as error:
+        read_prompts(path)
+    assert "\n" not in str(error.value)
+
+
+def test_prompts_with_empty_lines(tmp_path):
+    (tmp_path / "prompts.txt").write_text("# a remark\n\na man | +Male\n   \n | \n")
+    found = read_prompts(tmp_path / "prompts.txt")
+    assert [prompt for prompt, _ in found] == ["a man", ""] and found[0][1].sum() == 1 and not found[1][1].any()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.errors import InputError
 from tests.conftest import ROOT, make_archive
-from training.data.prepare import load_prepared, main, prepare_images, read_annotations, to_face
+from training.data.annotations import read_annotations
+from training.data.checks import check_faces
+from training.data.prepare import embed, load_prepared, main, prepare_images, to_face
 
 
 def test_geometry_of_the_official_size_and_of_a_squashed_one():
@@ -42,7 +46,7 @@ def test_any_colour_mode(mode):
 
 
 def test_prepared_faces_keep_names_prompts_and_attributes(prepared, archive):
-    annotations = read_annotations(archive / "list_attr_celeba.txt")
+    annotations = read_annotations(archive / "list_attr_celeba.txt").rows
     assert prepared.names == list(annotations.index) and prepared.images.shape == (80, 64, 64, 3)
     assert np.array_equal(prepared.attributes.numpy(), annotations.to_numpy())
     present = [name.replace("_", " ").lower() for name in ATTRIBUTES if annotations.iloc[3][name]]
@@ -138,8 +142,6 @@ def test_a_kill_leaves_nothing_half_written(tmp_path):
 
 
 def test_embeddings_of_other_faces_are_not_used(archive, tiny_weights, tmp_path):
-    from training.data.prepare import embed
-
     prepare_images(archive, tmp_path, limit=6)
     embed(tmp_path, tiny_weights)
     assert load_prepared(tmp_path).text_embeddings.shape == (6, 512)
@@ -147,3 +149,42 @@ def test_embeddings_of_other_faces_are_not_used(archive, tiny_weights, tmp_path)
     fresh = load_prepared(tmp_path)
     assert fresh.text_embeddings is None
     assert torch.equal(fresh.images[:6], load_prepared(tmp_path).images[:6])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:2000]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\x80\x04pickle of another program"),
+        lambda path: save_file({"weight": torch.zeros(3)}, path),
+        lambda path: save_file({"weight": torch.zeros(3)}, path, {"names": "[]", "prompts": "[]", "clip": "x"}),
+        lambda path: save_file({"images": torch.zeros(3)}, path, {"names": "7", "prompts": "{}", "clip": "x"}),
+    ],
+    ids=["cut off", "empty", "pickle", "other", "other with names", "names that are none"],
+)
+@pytest.mark.parametrize(
+    "name, cure", [("faces", "run `make prepare DATA=...` again"), ("embeddings", "run `make embed` again")]
+)
+def test_damaged_prepared_files_are_one_line_with_file_and_cure(archive, tiny_weights, tmp_path, spoil, name, cure):
+    prepare_images(archive, tmp_path, limit=4)
+    embed(tmp_path, tiny_weights)
+    before = load_prepared(tmp_path).text_embeddings.clone()  # not the file itself, mapped into memory
+    spoil(tmp_path / f"{name}.safetensors")
+    with pytest.raises(InputError, match=re.escape(cure)) as error:
+        load_prepared(tmp_path)
+    assert f"{name}.safetensors" in str(error.value) and "\n" not in str(error.value)
+    if name == "embeddings":
+        embed(tmp_path, tiny_weights)  # the cure helps
+        assert torch.equal(load_prepared(tmp_path).text_embeddings, before)
+
+
+def test_a_set_of_validation_faces_only_cannot_be_trained_on(archive, tmp_path):
+    table = (archive / "list_attr_celeba.txt").read_text().splitlines()
+    (tmp_path / "img_align_celeba").symlink_to(archive / "img_align_celeba")
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["1", table[1], table[21]]))
+    prepare_images(tmp_path, tmp_path / "out")
+    prepared = load_prepared(tmp_path / "out")
+    assert prepared.names == ["000020.jpg"]
+    with pytest.raises(InputError, match="no training faces"):
+        check_faces(prepared)

@@ -176,14 +176,9 @@ def test_a_browser_cannot_name_a_file_of_the_server(bad):
         frames.read_face(frames.file_of(bad))
 
 
-def test_pictures_that_are_refused(tmp_path):
-    still, other = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "red")
-    for name in ("moving.png", "moving.webp"):
-        still.save(tmp_path / name, save_all=True, append_images=[other], duration=100)
-        with pytest.raises(InputError, match="animated"):
-            frames.read_picture(str(tmp_path / name))
-    Image.new("L", (5_000, 100)).save(tmp_path / "huge.png")
-    with pytest.raises(InputError, match="larger"):
+def test_a_picture_that_is_too_large(tmp_path):
+    Image.new("1", (8_200, 8_000)).save(tmp_path / "huge.png")
+    with pytest.raises(InputError, match="larger than 65 megapixels"):
         frames.read_picture(str(tmp_path / "huge.png"))
 
 

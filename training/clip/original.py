@@ -19,7 +19,7 @@ from model.device import pick_device
 from training.clip.quality import satisfies, validate
 from training.core.log import commit
 from training.data.captions import caption
-from training.data.prepare import Prepared
+from training.data.prepared import Prepared
 
 FACES = 1024  # faces whose fit with captions sets the bias
 BATCH = 128  # captions a step

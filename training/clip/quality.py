@@ -9,7 +9,7 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES, FILLER
 from model.clip import Clip
 from training.data.captions import ABSENT, PRESENT, caption, phrase_list, stated_attributes, worded
-from training.data.prepare import Prepared
+from training.data.prepared import Prepared
 from training.data.prompts import Prompts
 from training.evaluation.judge import judged_by_halves
 

@@ -36,7 +36,7 @@ from training.core.state import check_writable, keep, load_state, resume
 from training.core.stop import Stop
 from training.data.captions import all_words, caption, statements
 from training.data.checks import check_faces
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from training.core.state import check_writable
 from training.core.stop import Stop
 from training.data.captions import caption, statements
 from training.data.checks import check_embeddings
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 TABLE = "towers.text.token_embedding.weight"
 

@@ -1,74 +1,39 @@
-"""An attribute row -> many ways to say it. The words come from model/wording.toml; this file only builds sentences.
+"""An attribute row -> many ways to say it. The words come from model/wording.toml, phrases of them from phrases.py.
 
 A caption states some attributes as present, some as absent, and leaves the others unmentioned: unknown, not absent. So
 `caption` returns both the text and what it states, and an image fits a caption when it satisfies all that is stated.
 """
 
-import re
 from functools import lru_cache
 from random import Random
 
 import numpy as np
 
-from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING, attributes_to_prompt, conflict, lacking
+from model.attributes import ATTRIBUTES, FILLER, attributes_to_prompt, conflict, lacking
 from model.clip import tokenizer
-
-PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
-DENIALS = ("no", "unworn", "not")  # kinds of phrase that put a "no" before words of the attribute
-PARTS = (
-    "hair",
-    "lips",
-    "nose",
-    "eyebrows",
-    "brows",
-    "eyes",
-    "cheekbones",
-    "cheeks",
-    "skin",
-    "face",
-    "mouth",
-    "head",
-)  # can be big, thin, ...
-MALE = ATTRIBUTES.index("Male")
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
-
-
-def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
-    """Kind of phrase -> ways to state or to deny the attribute, the derived denials ("not smiling", "no hat") included."""
-    entry = WORDING[attribute]
-    has = entry.get("has", {})
-    found = {kind: list(words) for kind, words in (has if present else entry.get("lacks", {})).items()}
-    if not present:
-        nouns = has.get("with", []) + [f"{word} hair" for word in has.get("hair", [])]
-        nouns = [words for words in nouns if not words.startswith("no ")]  # "without no beard" is no English
-        if attribute != "No_Beard" and nouns:
-            found["no"] = found.get("no", []) + nouns
-        found |= {"unworn": list(has["wearing"])} if "wearing" in has else {}
-        found |= {"not": list(has["adjective"])} if "adjective" in has else {}
-    return found
-
-
-PHRASES = {(name, present): phrases(name, present) for name in ATTRIBUTES for present in (True, False)}
-TOGETHER = [
-    (
-        entry["kind"],
-        entry["words"],
-        {ATTRIBUTES.index(word[1:]): PRESENT if word[0] == "+" else ABSENT for word in entry["states"]},
-    )
-    for entry in COMBINED
-]
-BEARD = ATTRIBUTES.index("No_Beard")
-
-
-def _things(attribute: str) -> list[str]:
-    """What a face can have or wear, that "no" can stand before."""
-    kinds = WORDING[attribute].get("lacks" if attribute == "No_Beard" else "has", {})
-    return [
-        _bare(words)
-        for kind in ("with", "wearing")
-        for words in kinds.get(kind, [])
-        if not words.startswith(("no ", "the "))
-    ]
+from training.data.phrases import (
+    ABSENT,
+    BEARD,
+    DENIALS,
+    MALE,
+    PARTS,
+    PHRASES,
+    PRESENT,
+    THINGS,
+    TOGETHER,
+    UNMENTIONED,
+    chosen_words,
+    clause,
+    degree,
+    denials,
+    described,
+    hair,
+    joined,
+    known_words,
+    phrase,
+    with_article,
+    without_article,
+)
 
 
 def all_words() -> list[str]:
@@ -136,8 +101,8 @@ def astray(text: str, rng: Random) -> str:
 
 def statements(rng: Random, lists: int = 20) -> tuple[list[str], np.ndarray]:
     """What faces alone seldom teach: every attribute alone, stated and denied; every meaning that one word has for two
-    attributes; and `lists` lists of things a face has or has not, each with its opposite ("glasses, no beard", "no glasses,
-    beard"). Returns the texts and what they state, (80 + len(TOGETHER) + 2 * lists, 40)."""
+    attributes; and `lists` lists of things a face has or has not, each with its opposite ("glasses, no beard", "no
+    glasses, beard"). Returns the texts and what they state, (80 + len(TOGETHER) + 2 * lists, 40)."""
     alone = [*np.eye(40, dtype=np.int8) * PRESENT, *np.eye(40, dtype=np.int8) * ABSENT]
     texts, stated = [worded(row, rng) for row in alone], alone
     for kind, words, states in TOGETHER:
@@ -223,11 +188,11 @@ def sentence(stated: np.ndarray, rng: Random) -> str:
         found["with"].insert(rng.randrange(len(found["with"]) + 1), rng.choice(FILLER["details"]))
     tails = []
     if found["with"]:
-        tails.append("with " + _join(found["with"], rng))
+        tails.append("with " + joined(found["with"], rng))
     if found["wearing"]:
         tails.append(
             rng.choice(("wearing ", "wearing ", "in "))
-            + _join([described(words, rng) for words in found["wearing"]], rng)
+            + joined([described(words, rng) for words in found["wearing"]], rng)
         )
     tails += [
         rng.choice(("{}", "{}", "who is {}", "is {}", "that is {}")).format(degree(words, rng)) for words in after
@@ -259,7 +224,7 @@ def told(stated: np.ndarray, rng: Random) -> str:
         about = [owned(owner, kind, words, rng) if rng.random() < 0.5 else "" for kind, words in found]
         about = [part or f"{subject} {clause(kind, words, rng)}" for part, (kind, words) in zip(about, found)]
         return rng.choice((". ", ". ", ", ", " and ")).join(about) + rng.choice((".", ""))
-    return f"{subject} {_join([clause(kind, words, rng) for kind, words in found], rng)}"
+    return f"{subject} {joined([clause(kind, words, rng) for kind, words in found], rng)}"
 
 
 def of_sex(kind: str, stated: np.ndarray) -> str:
@@ -268,8 +233,9 @@ def of_sex(kind: str, stated: np.ndarray) -> str:
 
 
 def owned(owner: str, kind: str, words: str, rng: Random) -> str:
-    """`"big lips"` -> `"her lips are big"`, `"wavy"` hair -> `"her hair isn't wavy"`; "" for words that have no such form."""
-    adjective, _, part = f"{words} hair".rpartition(" ") if kind == "hair" else _bare(words).rpartition(" ")
+    """`"big lips"` -> `"her lips are big"`, `"wavy"` hair -> `"her hair isn't wavy"`; "" for words that have no such
+    form."""
+    adjective, _, part = f"{words} hair".rpartition(" ") if kind == "hair" else without_article(words).rpartition(" ")
     if (
         kind not in ("hair", "with", "no")
         or part not in PARTS
@@ -284,113 +250,7 @@ def owned(owner: str, kind: str, words: str, rng: Random) -> str:
     return f"{owner} {part} {verb} {adjective}"
 
 
-# --- one attribute ----------------------------------------------------------------------------------------------------
-
-
-def chosen_words(stated: np.ndarray, rng: Random) -> list[tuple[str, str]]:
-    """(kind, words) for all that is stated, in random order; now and then one word states two attributes."""
-    left, found = set(np.flatnonzero(stated).tolist()), []
-    for kind, words, states in TOGETHER:
-        if states.keys() <= left and all(stated[i] == value for i, value in states.items()) and rng.random() < 0.35:
-            found.append((kind, rng.choice(words)))
-            left -= states.keys()
-    found += [choose(ATTRIBUTES[i], stated[i] == PRESENT, rng) for i in sorted(left)]
-    rng.shuffle(found)
-    return found
-
-
-def choose(attribute: str, present: bool, rng: Random) -> tuple[str, str]:
-    """A kind of phrase, then words of that kind; the commonest word and the kinds with more words are preferred."""
-    kinds = {
-        kind: words for kind, words in PHRASES[attribute, present].items() if kind not in ("pronoun", "object", "owner")
-    }
-    kind = rng.choices(list(kinds), [min(len(words), 4) for words in kinds.values()])[0]
-    return kind, kinds[kind][0] if rng.random() < 0.25 else rng.choice(kinds[kind])
-
-
-def phrase(kind: str, words: str, rng: Random) -> str:
-    """Standing alone: `"smiling"`, `"without a hat"`, `"long grey hair"`, `"not bald"`."""
-    if kind == "hair":
-        return hair([words], rng)
-    if kind == "wearing":
-        words = described(words, rng)
-        return rng.choice((words, words, _bare(words), f"wearing {words}", f"with {words}"))
-    if kind == "with":
-        return rng.choice((words, _bare(words), f"with {words}"))
-    if kind == "person":
-        return rng.choice((words, with_article(words)))
-    if kind == "adjective":
-        return degree(words, rng)
-    return denials([(kind, words)], rng)[0]
-
-
-def denials(found: list[tuple[str, str]], rng: Random) -> list[str]:
-    """(kind, words) of DENIALS -> `"no hat"`, `"without a beard"`, `"not smiling"`, two at once as `"no hat or beard"`."""
-    found = list(found)
-    nouns = [pair for pair in found if pair[0] != "not"]
-    together = []
-    if len(nouns) > 1 and rng.random() < 0.5:
-        first, second = (_bare(words) for _, words in nouns[:2])
-        together = [
-            rng.choice(
-                ("no {} or {}", "without {} or {}", "with no {} or {}", "neither {} nor {}", "with neither {} nor {}")
-            ).format(first, second)
-        ]
-        found = [pair for pair in found if pair not in nouns[:2]]
-    return together + [_deny(kind, words, rng) for kind, words in found]
-
-
-def clause(kind: str, words: str, rng: Random) -> str:
-    """As a verb's clause: `"has long wavy hair"`, `"isn't wearing a hat"`, `"looks tired"`."""
-    bare = _bare(words)
-    return rng.choice(
-        {
-            "person": [f"is {with_article(words)}"],
-            "adjective": [f"is {degree(words, rng)}", f"is {words}", f"looks {words}"],
-            "hair": [f"has {hair([words], rng)}", f"has hair that is {words}"],
-            "with": [f"has {words}", f"has got {words}"],
-            "wearing": [f"{verb} {described(words, rng)}" for verb in ("wears", "is wearing", "has", "has got")],
-            "no": [
-                f"has no {bare}",
-                f"does not have {words}",
-                f"doesn't have {words}",
-                f"doesn't have {bare}",
-                f"is without {words}",
-            ],
-            "unworn": [
-                f"wears no {bare}",
-                f"does not wear {words}",
-                f"doesn't wear {words}",
-                f"isn't wearing {words}",
-                f"is not wearing {bare}",
-                f"never wears {words}",
-                f"has no {bare}",
-            ],
-            "not": [f"is not {words}", f"isn't {words}", f"does not look {words}"],
-        }[kind]
-    )
-
-
-def described(words: str, rng: Random) -> str:
-    """Sometimes with a word that says nothing: `"a hat"` -> `"a red hat"`."""
-    if rng.random() > 0.2:
-        return words
-    look = f"{rng.choice(FILLER['looks'])} {_bare(words)}"
-    return with_article(look) if words.startswith(("a ", "an ")) else look
-
-
-def degree(words: str, rng: Random) -> str:
-    return f"{rng.choice(FILLER['degrees'])} {words}" if rng.random() < 0.1 else words
-
-
-def hair(words: list[str], rng: Random) -> str:
-    """`["wavy", "blond"]` -> `"wavy blond hair"`, sometimes `"long wavy blond hair"`."""
-    length = [rng.choice(FILLER["lengths"])] if rng.random() < 0.25 else []
-    return " ".join([*length, *words, "hair"])
-
-
-def with_article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+# --- words that mean nothing, and typing errors -----------------------------------------------------------------------
 
 
 def amid_out_of_vocabulary(text: str, rng: Random) -> str:
@@ -407,23 +267,6 @@ def out_of_vocabulary() -> list[str]:
     whole = (token.removesuffix("</w>") for token in tokenizer().encoder if token.endswith("</w>"))
     return sorted(
         word for word in whole if len(word) > 3 and word.isascii() and word.isalpha() and word not in known_words()
-    )
-
-
-@lru_cache(maxsize=1)
-def known_words() -> frozenset[str]:
-    """Words that the table of wordings uses for attributes, and those that hold a sentence together."""
-    said = [
-        words
-        for entry in WORDING.values()
-        for side in ("has", "lacks")
-        for kind in entry.get(side, {}).values()
-        for words in kind
-    ]
-    said += [words for entry in COMBINED for words in entry["words"]] + FILLER["openings"] + FILLER["nouns"]
-    return frozenset(FILLER["binding"]).union(
-        *([word.lower() for word in WORD.findall(text)] for text in said),
-        *(name.lower().split("_") for name in ATTRIBUTES),
     )
 
 
@@ -444,32 +287,3 @@ def typo(text: str, rng: Random) -> str:
         )
     )  # another letter
     return " ".join(words)
-
-
-def _bare(words: str) -> str:
-    """Without its article: `"a hat"` -> `"hat"`."""
-    return words.removeprefix("a ").removeprefix("an ").removeprefix("the ")
-
-
-def _deny(kind: str, words: str, rng: Random) -> str:
-    if kind == "not":
-        return f"{rng.choice(('not', 'not', 'not', 'never'))} {words}"
-    forms = [
-        f"no {_bare(words)}",
-        f"no {_bare(words)}",
-        f"without {words}",
-        f"without {_bare(words)}",
-        f"with no {_bare(words)}",
-    ]
-    return rng.choice(forms + ([f"not wearing {words}"] if kind == "unworn" else []))
-
-
-def _join(parts: list[str], rng: Random) -> str:
-    if len(parts) == 1:
-        return parts[0]
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if rng.random() < 0.7 else ", ".join(parts)
-
-
-THINGS = {
-    index: words for index, name in enumerate(ATTRIBUTES) if (words := _things(name))
-}  # "glasses", "beard": attribute -> nouns

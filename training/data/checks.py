@@ -2,7 +2,7 @@
 
 from model.clip import Clip
 from model.errors import InputError
-from training.data.prepare import Prepared
+from training.data.prepared import Prepared
 
 
 def check_faces(prepared: Prepared) -> None:

@@ -2,7 +2,7 @@
 
     python -m training.data.prepare images --data data/celeba --out runs/prepared [--limit 5000]
     python -m training.data.prepare embed  --out runs/prepared --weights weights
-    python -m training.data.prepare folder --data my_faces --out runs/mine [--labels labels.csv]     other pictures than CelebA's
+    python -m training.data.prepare folder --data my_faces --out runs/mine [--labels labels.csv]     other pictures
 
 `images` reads the annotations with pandas, writes a prompt of every image's positive attributes, crops the largest
 square and resizes to 64x64x3. `embed` adds the CLIP embedding of every image and every prompt, which completes the
@@ -11,65 +11,40 @@ CLIP learns from the first. The files are safetensors: a pickle would run code w
 """
 
 import argparse
-import hashlib
+import contextlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
-from safetensors import safe_open
-from torch import Tensor
+from PIL import Image
+from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from model import checkpoint
 from model.attributes import ATTRIBUTES
+from model.decode import read_image
 from model.errors import FacetError, InputError
 from model.images import middle_square
+from training.data.annotations import file_of, images_of, read_annotations, read_squashed, table_of
 from training.data.captions import celeba_prompt
+from training.data.labels import match_labels, read_labels
+from training.data.prepared import SIZE, load_prepared
 
-SIZE = 64  # pixels, height and width of a prepared image
 ASPECT = (178, 218)  # width : height of CelebA's aligned images
-VALIDATION = 20  # ids divisible by this are the validation set: no model trains on them
-
-
-def read_annotations(path: Path) -> pd.DataFrame:
-    """CelebA's `list_attr_celeba.txt` -> a frame of bools, index file name, columns the 40 attributes.
-
-    The first line counts the rows, the second names the columns, then `000001.jpg -1 1 ...`.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is missing: --data must point at a folder in CelebA's own layout.")
-    try:
-        frame = pd.read_csv(path, sep=r"\s+", skiprows=1, index_col=0)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not an annotation file in CelebA's format ({error}).") from error
-    if tuple(frame.columns) != ATTRIBUTES:
-        raise InputError(f"{path} does not name CelebA's 40 attributes in their order on its second line.")
-    return frame == 1
-
-
-def read_squashed(path: Path) -> set[str]:
-    """Names of the images that `sources.csv` (columns image_id, geometry) marks as squashed small JPEGs.
-
-    The official archive has no such file and no such images; where both kinds are mixed, the U-Net is told which is which,
-    so that the look of the JPEGs does not reach its samples.
-    """
-    if not path.is_file():
-        return set()
-    sources = pd.read_csv(path)
-    return set(sources.loc[sources["geometry"] == "squashed64", "image_id"])
 
 
 def prompt_of(row: np.ndarray) -> str:
-    """The lecture's prompt of a row (40,) bool: all its positive attributes, "Photo of person bushy eyebrows, wearing hat."."""
+    """The lecture's prompt of a row (40,) bool: all its positive attributes, "Photo of person bushy eyebrows, wearing
+    hat."."""
     return celeba_prompt(row.astype(np.int8))
 
 
 def to_face(image: Image.Image) -> np.ndarray:
-    """Any picture in CelebA's framing -> (64, 64, 3) uint8: to 178:218 (undoes a squash), largest centred square, resize."""
+    """Any picture in CelebA's framing -> (64, 64, 3) uint8: to 178:218 (undoes a squash), largest centred square,
+    resize."""
     image = image.convert("RGB")
     width, height = image.size
     wanted = width * ASPECT[1] / ASPECT[0]
@@ -82,91 +57,48 @@ def to_face(image: Image.Image) -> np.ndarray:
     return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """The prepared set, in memory.
-
-    names:      N file names, in the annotation's order
-    prompts:    N prompts in CelebA's wording
-    images:     (N, 64, 64, 3) uint8
-    attributes: (N, 40) bool
-    squashed:   (N,) bool, True where the source was a small squashed JPEG (see `read_squashed`)
-    image_embeddings, text_embeddings: (N, 512) float16 unit vectors, or None before `embed`
-    """
-
-    names: list[str]
-    prompts: list[str]
-    images: Tensor
-    attributes: Tensor
-    squashed: Tensor
-    image_embeddings: Tensor | None = None
-    text_embeddings: Tensor | None = None
-    clip: str = ""  # hash of the CLIP the embeddings come from
-
-    @property
-    def hash(self) -> str:
-        """Names the data: over file names and attributes."""
-        digest = hashlib.sha256(json.dumps(self.names).encode() + self.attributes.numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    @property
-    def validation(self) -> Tensor:
-        """(N,) bool: True where no model may train."""
-        return torch.tensor([int(Path(name).stem) % VALIDATION == 0 for name in self.names], dtype=torch.bool)
-
-
 def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str, list[str]]:
     """Step one. Writes `out/faces.safetensors`; returns the names skipped, by reason.
 
-    A missing or broken image, a row without an image, an image without a row: named, counted, skipped.
+    A missing or broken image, a row without an image or with values that are none, an image without a row: named,
+    counted, skipped.
     """
-    annotations = read_annotations(data / "list_attr_celeba.txt")
-    folder = data / "img_align_celeba"
-    if not folder.is_dir():
-        raise InputError(f"{folder} is missing: --data must point at a folder in CelebA's own layout.")
+    annotations, folder = read_annotations(table_of(data)), images_of(data)
     if limit is not None and limit < 1:
         raise InputError(f"--limit must be at least 1, not {limit}.")
     squashed = read_squashed(data / "sources.csv")
-    rows = annotations.iloc[:limit]
-    skipped = {"row without an image": [], "broken image": [], "name without a number": []}
+    rows, files = annotations.rows.iloc[:limit], {path.name for path in folder.iterdir()}
+    skipped = annotations.skipped | {"row without an image": [], "broken image": [], "name without a number": []}
     names, faces, kept = [], [], []
     for name, row in tqdm(zip(rows.index, rows.to_numpy()), total=len(rows), desc="images", unit=" faces"):
+        file = file_of(name, files)
         if not Path(name).stem.isdecimal() or Path(name).name != name:
-            skipped["name without a number"].append(str(name))
-            continue
-        try:
-            with Image.open(folder / name) as image:
-                face = to_face(image)
-        except FileNotFoundError:
+            skipped["name without a number"].append(name)
+        elif file is None:
             skipped["row without an image"].append(name)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            skipped["broken image"].append(name)
         else:
-            names.append(name)
-            faces.append(face)
-            kept.append(row)
+            try:
+                faces.append(to_face(read_image(folder / file)))
+            except InputError:
+                skipped["broken image"].append(file)
+            else:
+                names.append(file)
+                kept.append(row)
     if limit is None:
-        skipped["image without a row"] = sorted({path.name for path in folder.iterdir()} - set(annotations.index))
+        numbers = {Path(name).stem for name in annotations.rows.index}
+        skipped["image without a row"] = sorted(file for file in files if Path(file).stem not in numbers)
     if not faces:
         raise InputError(f"No usable image of {len(rows)} rows was found in {folder}.")
-    (out / "embeddings.safetensors").unlink(missing_ok=True)  # of the faces before
-    checkpoint.write(
-        out / "faces.safetensors",
-        {
-            "images": torch.from_numpy(np.stack(faces)),
-            "attributes": torch.from_numpy(np.stack(kept)),
-            "squashed": torch.tensor([name in squashed for name in names]),
-        },
-        {"names": json.dumps(names), "prompts": json.dumps([prompt_of(row) for row in kept])},
-    )
+    write_faces(out, names, faces, np.stack(kept), [Path(name).stem in squashed for name in names])
     return {reason: found for reason, found in skipped.items() if found}
 
 
 def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = None) -> dict[str, list[str]]:
-    """Step one for a folder of other pictures (PNG, JPEG, WebP): their middle squares, numbered in the order of their names.
+    """Step one for a folder of other pictures (PNG, JPEG, WebP): their middle squares, numbered in the order of their
+    names.
 
-    labels: a CSV with a column `file` and one for each attribute that is known (1 or 0). What it leaves out, the CLIP of
-    `weights` reads from the picture. Returns the names skipped, by reason.
+    labels: a CSV with a column `file` and one for each attribute that is known (see labels.py). What it leaves out,
+    the CLIP of `weights` reads from the picture. Returns the names skipped, by reason.
     """
     from model.clip import Clip
 
@@ -176,53 +108,44 @@ def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = N
     faces, names, broken = [], [], []
     for path in tqdm(sorted(data.iterdir()), desc="pictures", unit=" faces"):
         try:
-            with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                faces.append(middle_square(upright, SIZE))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            faces.append(middle_square(read_image(path), SIZE))
+        except InputError:
             broken.append(path.name)
         else:
             names.append(path.name)
     if not faces:
-        raise InputError(f"{data} holds no picture that can be read.")
+        inside = any(path.is_dir() for path in data.iterdir())
+        raise InputError(
+            f"{data} holds no picture that can be read{' (the folders inside it are not searched)' if inside else ''}."
+        )
+    matched = match_labels(list(known.index), names)
     images = torch.from_numpy(np.stack(faces))
     features = torch.cat([clip.encode_images(part) for part in images.split(256)])
     rows = pd.DataFrame(clip.attribute_logits(features).cpu().numpy() > 0, index=names, columns=list(ATTRIBUTES))
     for name in known.columns:
         said = known[name].dropna()
-        said = said[said.index.isin(names)]
+        said = said[said.index.isin(list(matched))].rename(index=matched)
         rows.loc[said.index, name] = said > 0
-    (out / "embeddings.safetensors").unlink(missing_ok=True)  # of the faces before
-    checkpoint.write(
-        out / "faces.safetensors",
-        {
-            "images": images,
-            "attributes": torch.tensor(rows.to_numpy(dtype=bool)).contiguous(),
-            "squashed": torch.zeros(len(names), dtype=bool),
-        },
-        {
-            "names": json.dumps([f"{index:06d}{Path(name).suffix}" for index, name in enumerate(names, 1)]),
-            "prompts": json.dumps([prompt_of(row) for row in rows.to_numpy(dtype=bool)]),
-        },
-    )
-    skipped = {"no picture": broken, "label without a picture": sorted(set(known.index) - set(names))}
+    numbered = [f"{index:06d}{Path(name).suffix}" for index, name in enumerate(names, 1)]
+    write_faces(out, numbered, faces, rows.to_numpy(dtype=bool), [False] * len(names))
+    skipped = {"no picture": broken, "label without a picture": sorted(set(known.index) - set(matched))}
     return {reason: found for reason, found in skipped.items() if found}
 
 
-def read_labels(path: Path) -> pd.DataFrame:
-    """A CSV of `file` and attributes -> numbers, above 0 where the face has it; index file name."""
-    try:
-        frame = pd.read_csv(path, index_col="file")
-        frame = frame.apply(pd.to_numeric)
-    except (OSError, ValueError, TypeError, pd.errors.ParserError) as error:
-        raise InputError(
-            f"{path} is no CSV with a column `file` and numbers ({str(error).splitlines()[0]})."
-        ) from error
-    if strange := sorted(set(frame.columns) - set(ATTRIBUTES)):
-        raise InputError(f"{path}: {strange[0]} is none of the 40 attributes; see model/attributes.py.")
-    if frame.index.has_duplicates:
-        raise InputError(f"{path} names {frame.index[frame.index.duplicated()][0]} twice.")
-    return frame
+def write_faces(
+    out: Path, names: list[str], faces: Sequence[np.ndarray], attributes: np.ndarray, squashed: Sequence[bool]
+) -> None:
+    """Write `out/faces.safetensors`, see Prepared for the parts; the embeddings of the faces before go."""
+    (out / "embeddings.safetensors").unlink(missing_ok=True)
+    checkpoint.write(
+        out / "faces.safetensors",
+        {
+            "images": torch.from_numpy(np.stack(faces)),
+            "attributes": torch.from_numpy(np.ascontiguousarray(attributes)),
+            "squashed": torch.tensor(squashed),
+        },
+        {"names": json.dumps(names), "prompts": json.dumps([prompt_of(row) for row in attributes])},
+    )
 
 
 def embed(out: Path, weights: Path, batch: int = 256) -> None:
@@ -232,14 +155,15 @@ def embed(out: Path, weights: Path, batch: int = 256) -> None:
     """
     from model.clip import Clip
 
-    prepared, path = load_prepared(out), out / "embeddings.safetensors"
+    prepared, path = load_prepared(out, embedded=False), out / "embeddings.safetensors"
     clip = Clip.from_file(weights / "clip.safetensors")
     side = checkpoint.tensor_hash(clip.towers.visual.state_dict())
     images, texts = [], []
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            images = [file.get_tensor("image_embeddings")] if file.metadata().get("image_side") == side else []
-    known = bool(images)
+    with contextlib.suppress(SafetensorError, OSError), safe_open(path, framework="pt") as file:  # damaged: made anew
+        if (file.metadata() or {}).get("image_side") == side:
+            images = [file.get_tensor("image_embeddings")]
+    known = bool(images) and len(images[0]) == len(prepared.names)
+    images = images if known else []
     for start in tqdm(range(0, len(prepared.names), batch), desc="embeddings", unit=" batches"):
         if not known:
             images.append(clip.encode_images(prepared.images[start : start + batch]).half())
@@ -249,21 +173,6 @@ def embed(out: Path, weights: Path, batch: int = 256) -> None:
         {"image_embeddings": torch.cat(images), "text_embeddings": torch.cat(texts)},
         {"clip": clip.hash, "image_side": side},
     )
-
-
-def load_prepared(folder: str | Path) -> Prepared:
-    """Read what `images` and, where it ran for these images, `embed` wrote."""
-    path = Path(folder) / "faces.safetensors"
-    if not path.is_file():
-        raise InputError(f"{path} is missing: run `make prepare DATA=...` first.")
-    with safe_open(path, framework="pt") as file:
-        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
-    names, prompts = json.loads(metadata["names"]), json.loads(metadata["prompts"])
-    path = Path(folder) / "embeddings.safetensors"
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            tensors |= {name: file.get_tensor(name) for name in file.keys()} | {"clip": file.metadata()["clip"]}
-    return Prepared(names=names, prompts=prompts, **tensors)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,6 @@
 """The fixed prompts of the evaluation, with what each states, so that evaluating needs no photographs.
 
-    python -m training.data.prompts --prepared runs/prepared      draw them again, where the wording of captions has changed
+    python -m training.data.prompts --prepared runs/prepared      draw them again, for new wording
 
 captions.txt       a caption of each of 900 validation faces, as training/data/captions.py words them
 threes.txt         640 prompts of three attributes that a validation face has or lacks, in CelebA's wording
@@ -18,7 +18,7 @@ import numpy as np
 from model.attributes import ATTRIBUTES, attributes_to_prompt, conflict
 from model.errors import FacetError, InputError
 from training.data.captions import caption
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 HERE = Path(__file__).parent
 CAPTIONS, THREES, UNDERSTANDING = (HERE / f"{name}.txt" for name in ("captions", "threes", "understanding"))
@@ -27,12 +27,21 @@ Prompts = list[tuple[str, np.ndarray]]  # a prompt, and what it states: (40,) in
 
 
 def read_prompts(path: Path) -> Prompts:
-    """Read a file of `prompt | +Present -Absent` lines; lines that begin with # are remarks. Raises InputError for another name."""
+    """Read a file of `prompt | +Present -Absent` lines; lines that begin with # are remarks, empty ones nothing.
+
+    Raises InputError for a file that cannot be read, a line without "|" or another name.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text ({error}).") from error
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") or not line.strip():
             continue
-        prompt, statements = line.rsplit("|", 1)
+        prompt, mark, statements = line.rpartition("|")
+        if not mark:
+            raise InputError(f"{path.name}, line {number} ({line[:40]}): write `prompt | +Smiling -Male`.")
         stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
         for word in statements.split():
             if word[1:] not in ATTRIBUTES:
@@ -65,7 +74,8 @@ def draw_captions(prepared: Prepared, count: int) -> Prompts:
 def draw_threes(prepared: Prepared, count: int) -> Prompts:
     """Prompts of three attributes in CelebA's wording: such as occur together, as often wanted as not.
 
-    The first attribute goes through all 40, not wanted and then wanted; a random validation face that suits it adds two more.
+    The first attribute goes through all 40, not wanted and then wanted; a random validation face that suits it adds
+    two more.
     """
     rows, rng, found = prepared.attributes[prepared.validation].numpy(), Random(3), []
     while len(found) < count:
@@ -98,7 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
     except FacetError as error:
         raise SystemExit(f"prompts: {error}") from error
     for path, prompts in zip((CAPTIONS, THREES), drawn):
-        remark = "Drawn from the labels of CelebA's validation faces by `python -m training.data.prompts`; format: prompt | statements"
+        remark = (
+            "Drawn from the labels of CelebA's validation faces by `python -m training.data.prompts`; "
+            "format: prompt | statements"
+        )
         write_prompts(options.out / path.name, prompts, remark)
 
 

@@ -31,7 +31,7 @@ from model.images import contact_sheet
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS, Settings
 from training.clip.quality import steadiness, understanding, validate
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 from training.data.prompts import CAPTIONS, THREES, UNDERSTANDING, read_prompts
 from training.evaluation.adherence import adherence, single_prompts
 from training.evaluation.card import card, check_card, write_card

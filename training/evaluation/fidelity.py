@@ -27,7 +27,7 @@ from model.images import to_tensor
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS, STUDENT, Settings
 from training.data.captions import caption
-from training.data.prepare import Prepared
+from training.data.prepared import Prepared
 from training.evaluation.distances import frechet_from_samples, kernel_distance, nearest, precision_recall, spread
 from training.evaluation.judge import FEATURES, Judge
 

@@ -29,7 +29,7 @@ from training.core.seeds import seeded
 from training.core.state import check_writable
 from training.core.stop import Stop
 from training.data.checks import check_faces
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 from training.evaluation.judge import FEATURES, Judge, JudgeConfig, judged_by_halves
 
 

@@ -12,7 +12,7 @@ from model.diffusion import training_pair
 from model.images import to_tensor
 from training.core.seeds import mixed_seed
 from training.data.captions import caption
-from training.data.prepare import Prepared
+from training.data.prepared import Prepared
 from training.unet.recipes import TrainConfig
 
 

@@ -40,7 +40,7 @@ from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
 from training.core.stop import Stop
 from training.data.checks import check_embeddings
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data, sample_conditions
 from training.unet.recipes import RECIPES, TrainConfig
 from training.unet.train import optimizers_of, train_step

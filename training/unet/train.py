@@ -42,7 +42,7 @@ from training.core.processes import rank_and_world, several_processes
 from training.core.state import check_writable, keep, resume
 from training.core.stop import Stop
 from training.data.checks import check_embeddings
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data, embedding_statistics, sample_batch
 from training.unet.recipes import RECIPES, TrainConfig
 

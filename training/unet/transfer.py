@@ -20,7 +20,7 @@ from model.clip import Clip
 from model.errors import FacetError
 from model.unet import UNet
 from training.data.captions import celeba_prompt, stated_attributes
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 PAIRS = 12_000  # captions, and as many faces
 RIDGE = 1e-3  # keeps directions that hardly occur from growing

@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import SOURCE
+from model.checkpoint import SOURCE, plain
 from model.device import pick_device
 from model.errors import WeightsError
 from model.pipeline import FacePipeline
+from ui.server.start import whole_number
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 # For all events that run the networks. On a CPU those side by side take turns (see `computing`): a second one costs a
 # tenth of the faces a second (`python -m benchmarks.load --limits 1 2`), and nobody waits for another's whole run.
 NETWORKS: dict[str, Any] = {
     "concurrency_id": "networks",
-    "concurrency_limit": int(os.environ.get("FACET_CONCURRENCY", 2)),
+    "concurrency_limit": whole_number("FACET_CONCURRENCY", 2, 1, 64),
 }
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # for the page's own events
 
@@ -41,7 +42,7 @@ def _load(source: str, executor: ThreadPoolExecutor | None) -> FacePipeline:
     try:
         return FacePipeline.from_pretrained(source, executor=executor)
     except WeightsError as error:
-        if not SOURCE.fullmatch(source) or Path(source).is_dir():
+        if not SOURCE.fullmatch(source) or os.path.isdir(source):
             raise
         bundled = FacePipeline.from_pretrained(WEIGHTS, executor=executor)
         notice = f"{error} The bundled weights are used instead."
@@ -60,7 +61,7 @@ def _ready(source: str) -> FacePipeline:
 def pipeline() -> FacePipeline:
     """The one pipeline, loaded by whoever asks first. Raises WeightsError each time until the weights can be read."""
     with _loading:
-        return _ready(os.environ.get("FACET_WEIGHTS") or str(WEIGHTS))
+        return _ready(plain(os.environ.get("FACET_WEIGHTS", "")) or str(WEIGHTS))
 
 
 def one_core_each() -> None:

@@ -1,0 +1,140 @@
+"""Pictures that people bring -> pixels. One way in for the page, the API and the preparation, so that all give the
+same answer."""
+
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model.errors import InputError
+
+MOST_PIXELS = 65_000_000  # a phone's 50 megapixels, and some more; looked up before anything is decoded
+LARGE = 4096 * 4096  # pixels; beyond it a picture is shrunk while it is read, one at a time
+ENOUGH = 1024  # pixels, the shorter side of what remains of a large picture at least
+PNG = b"\x89PNG\r\n\x1a\n"
+# The chunks that make a PNG's first picture. Texts, colour profiles and further frames stay out: Pillow refuses whole
+# pictures for what is in them.
+PNG_PARTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
+ORIENTATION = 0x0112  # EXIF 2.32, table 4
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Kinds that people send by mistake, by what they begin with.
+OTHERS = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\0", "a TIFF or raw file"),
+    (b"MM\0*", "a TIFF or raw file"),
+    (b"%PDF", "a PDF"),
+    (b"<svg", "an SVG"),
+    (b"<?xml", "an SVG"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"version https://git-lfs", "a pointer of Git LFS and not the file itself"),
+)
+BRANDS = {
+    b"hei": "a HEIC",
+    b"hev": "a HEIC",
+    b"mif": "a HEIC",
+    b"msf": "a HEIC",
+    b"avi": "an AVIF",
+    b"crx": "a raw file",
+}
+_one_large = threading.Lock()
+
+
+def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
+    """A PNG, JPEG or WebP file as it is meant to be seen: mode RGB, upright, transparency over white, the first frame.
+
+    :param file: its path or its bytes.
+
+    16 bits become 8, EXIF tells only the orientation, and what lies behind the picture's end is left alone. More than
+    LARGE pixels are shrunk to a shorter side of ENOUGH or more. Raises InputError, one line, for all that is no
+    picture.
+    """
+    data = _contents(file)
+    try:
+        with Image.open(io.BytesIO(_first_picture(data)), formats=("PNG", "JPEG", "WEBP")) as image:
+            pixels = image.width * image.height
+            if pixels > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            if pixels <= LARGE:
+                return _seen(image)
+            with _one_large:
+                image.draft(None, (ENOUGH, ENOUGH))  # a JPEG is decoded small
+                seen = _seen(image)
+                return seen.reduce(max(1, min(seen.size) // ENOUGH))
+    except Image.DecompressionBombError:
+        raise InputError(f"The image is larger than {MOST_PIXELS // 10**6} megapixels: shrink it first.") from None
+    except Exception as error:  # Pillow raises almost anything for a file made to confuse it
+        raise InputError(_unreadable("its end is missing" if "truncated" in str(error).lower() else "")) from None
+
+
+def _contents(file: str | Path | io.BytesIO | None) -> bytes:
+    """The bytes of a file that begins like a picture. Raises InputError."""
+    try:
+        with open(file or "", "rb") if isinstance(file, str | Path | None) else file as opened:
+            head = opened.read(32)
+            if head[4:8] == b"ftyp":  # ISO 14496-12: what phones write instead of JPEG, or a film
+                raise InputError(_unreadable(f"it is {BRANDS.get(head[8:11], 'a film')}"))
+            for start, kind in OTHERS:
+                if head.startswith(start):
+                    raise InputError(_unreadable(f"it is {kind}"))
+            if not (head.startswith((PNG, b"\xff\xd8")) or head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+                raise InputError(_unreadable())
+            return head + opened.read()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(_unreadable()) from None
+
+
+def _unreadable(why: str = "") -> str:
+    return f"This is not an image that can be read{f' ({why})' if why else ''}: send a PNG, JPEG or WebP file."
+
+
+def _first_picture(data: bytes) -> bytes:
+    """A PNG with PNG_PARTS only (PNG specification, section 5.3); other kinds as they are.
+
+    Raises OSError where the end is missing.
+    """
+    if not data.startswith(PNG):
+        return data
+    parts, at = [PNG], len(PNG)
+    while at + 12 <= len(data) and parts[-1][4:8] != b"IEND":
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] in PNG_PARTS:
+            parts.append(data[at:end])
+        at = end
+    if parts[-1][4:8] != b"IEND":
+        raise OSError("truncated")
+    return b"".join(parts)
+
+
+def _seen(image: Image.Image) -> Image.Image:
+    """Decoded, as an eye sees it: mode RGB."""
+    try:
+        turn = image.getexif().get(ORIENTATION)
+    except Exception:  # damaged EXIF says nothing
+        turn = None
+    image.load()
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+        values, hidden = np.asarray(image), image.info.get("transparency")
+        image = Image.fromarray((values.astype(np.float32) * (255 / 65535)).round().astype(np.uint8))
+        if hidden is not None:
+            image.putalpha(Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    seen = image.convert("RGB")
+    return seen.transpose(UPRIGHT[turn]) if isinstance(turn, int) and turn in UPRIGHT else seen

@@ -1,0 +1,197 @@
+"""Pictures as people bring them, in the browser: the page's answers are those of model/decode.py, pixel for pixel as
+near as decoders are."""
+
+import base64
+import io
+import json
+import zlib
+
+import numpy as np
+import pytest
+from model.edits import middle_square
+from PIL import Image
+
+from model.decode import read_image
+from model.errors import InputError
+from tests.conftest import CASES, ROOT
+from tests.model.test_decode import SKIN, chunk, encoded
+from ui.frames import file_of, read_picture
+
+SIDE = 64
+PICTURES = sorted(path.name for path in (CASES / "pictures").iterdir())
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    """A page of the scripts alone."""
+    page = browser.new_page()
+    page.set_content("<!doctype html>")
+    for name in ("facet.js", "files.js"):
+        page.add_script_tag(content=(ROOT / "assets" / name).read_text(encoding="utf-8"))
+    yield page
+    page.close()
+
+
+def asked(page, data: bytes, ask: str):
+    """What a function of `facet` says about a file of these bytes."""
+    encoded_data = base64.b64encode(data).decode()
+    return page.evaluate(
+        """async ([data, ask, side]) => {
+        const bytes = Uint8Array.from(atob(data), sign => sign.charCodeAt(0)), facet = window.facet;
+        const file = new Blob([bytes]);
+        try { return {said: await (ask === "square" ? facet.square(file, side) : facet.textsOf(file))}; }
+        catch (problem) { return {problem: problem.message}; }
+    }""",
+        [encoded_data, ask, SIDE],
+    )
+
+
+def square(page, data: bytes) -> np.ndarray:
+    return read_picture(file_of(asked(page, data, "square")["said"])).astype(int)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_page_sees_what_the_api_sees(page, name):
+    data = (CASES / "pictures" / name).read_bytes()
+    there = middle_square(np.array(read_image(io.BytesIO(data))), SIDE).astype(int)
+    here = square(page, data)
+    # Two ways to make a picture smaller differ at edges, and most in the noise of the fuzzed ones.
+    assert here.shape == there.shape and np.abs(here - there).mean() < 12
+    assert np.abs(here[28:36, 28:36].mean((0, 1)) - there[28:36, 28:36].mean((0, 1))).max() < 12
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_orientation_is_kept_whatever_else_exif_says(page, orientation):
+    half = np.zeros((80, 80, 3), np.uint8)
+    half[:40, :, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(half), "JPEG", exif=exif, quality=95).getvalue()
+    there = middle_square(np.array(read_image(io.BytesIO(data))), SIDE).astype(int)
+    assert np.abs(square(page, data) - there).mean() < 3
+
+
+@pytest.mark.parametrize("size", [(4032, 3024), (8160, 6120)], ids=["12 megapixels", "50 megapixels"])
+def test_a_phones_photo_is_shrunk_before_it_is_sent(page, size):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = Image.new("RGB", size, SKIN)
+    photo.paste((0, 0, 255), (0, 0, size[0], size[1] // 2))
+    told = asked(page, encoded(photo, "JPEG", exif=exif).getvalue(), "square")["said"]
+    seen = read_picture(file_of(told)).astype(int)
+    assert seen.shape == (SIDE, SIDE, 3) and len(told) < 20_000
+    assert np.abs(seen[:, 5] - SKIN).max() < 6 and np.abs(seen[:, -5] - [0, 0, 255]).max() < 6  # turned to the right
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_of_an_animation_the_first_frame(page, kind):
+    first, second = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
+    data = encoded(first, kind, save_all=True, append_images=[second], duration=20, lossless=True).getvalue()
+    assert np.abs(square(page, data) - [255, 0, 0]).max() < 4
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "1", "L", "P"])
+def test_modes(page, mode):
+    data = encoded(Image.new("RGB", (64, 64), "white").convert(mode), "JPEG" if mode == "CMYK" else "PNG").getvalue()
+    assert square(page, data).min() > 250
+
+
+def test_what_lies_behind_the_end_or_in_texts_is_left_alone(page):
+    plain, jpeg = (
+        encoded(Image.new("RGB", (64, 64), SKIN)).getvalue(),
+        encoded(Image.new("RGB", (64, 64), SKIN), "JPEG"),
+    )
+    film = b"\0\0\0\x18ftypmp42" + bytes(100_000) + b"\xff\xd9" + bytes(100_000)
+    texts = chunk(b"zTXt", b"notes\0\0" + zlib.compress(bytes(2**21)))
+    for data in (jpeg.getvalue() + film, plain + film, plain[:33] + texts + plain[33:]):
+        assert np.abs(square(page, data) - SKIN).max() < 4
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "not an image"),
+        (b"GIF89a" + bytes(40), "a GIF"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        (b"\0\0\0\x1cftypavif" + bytes(40), "AVIF"),
+        (b"\0\0\0\x18ftypmp42" + bytes(40), "a film"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        (encoded(Image.effect_noise((64, 64), 50)).getvalue()[:-20], "cut off"),
+        (encoded(Image.effect_noise((200, 200), 90), "JPEG").getvalue()[:-900], "cut off"),
+        (encoded(Image.effect_noise((200, 200), 90), "WEBP").getvalue()[:-900], "cut off"),
+        (encoded(Image.effect_noise((64, 64), 50)).getvalue()[:40] + b"IEND" * 9, "cut off"),
+    ],
+)
+def test_what_is_no_picture_is_one_line_here_and_there(page, data, words):
+    assert words in asked(page, data, "square")["problem"]
+    with pytest.raises(InputError):
+        read_image(io.BytesIO(data))
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["own_itxt", "after_others", "compressed_itxt", "text_ascii", "newer_field"])
+def test_the_settings_of_a_png(page, name):
+    found = json.loads(asked(page, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
+    assert found["seed"] == 4242 and found["prompt"] == "a man with a hat 🙂 é"
+
+
+def test_other_texts_and_none(page):
+    for name in ("empty.png", "stripped.jpg"):
+        assert asked(page, (CASES / "metadata" / name).read_bytes(), "texts") == {"said": {}}
+    assert asked(page, (CASES / "metadata" / "cut.png").read_bytes(), "texts")["said"]["facet"].startswith('{"prompt')
+    assert "Seed: 12345" in asked(page, (CASES / "metadata" / "webui.png").read_bytes(), "texts")["said"]["parameters"]
+
+
+@pytest.mark.parametrize(
+    "extra, expected",
+    [
+        (chunk(b"zTXt", b"facet\0\0" + zlib.compress(b"{}")), {"facet": "{}"}),
+        (chunk(b"zTXt", b"facet\0\0" + b"not packed"), {}),
+        (chunk(b"zTXt", b"facet\0\0" + zlib.compress(b"1" * 2**21)), {}),
+        (chunk(b"iTXt", b"facet\0\1\0de\0Gesicht\0" + zlib.compress("ü".encode())), {"facet": "ü"}),
+        (chunk(b"tEXt", "facet\0ü".encode("latin1")), {"facet": "ü"}),
+        (chunk(b"tEXt", "facet\0ü".encode()), {"facet": "ü"}),
+        (chunk(b"tEXt", b"facet"), {"facet": ""}),
+        (chunk(b"tEXt", b""), {}),
+        (chunk(b"tEXt", b"facet\0first") + chunk(b"tEXt", b"facet\0second"), {"facet": "first"}),
+        (b"\xff\xff\xff\xfftEXtfacet\0", {"facet": ""}),
+    ],
+)
+def test_texts_of_every_kind(page, extra, expected):
+    plain = encoded(Image.new("RGB", (8, 8))).getvalue()
+    found = asked(page, plain[:33] + extra + plain[33:], "texts")["said"]
+    assert {name: text for name, text in found.items() if len(text) < 50} == expected or expected == {"facet": ""}
+
+
+# --- keys and addresses -----------------------------------------------------------------------------------------------
+
+
+def test_escape_that_closes_an_input_methods_list_stops_nothing(page):
+    page.set_content("<button id=stop>Stop</button>")
+    page.evaluate(f"({(ROOT / 'assets' / 'page.js').read_text(encoding='utf-8').strip()})()")
+    pressed = """options => {
+        let clicks = 0;
+        document.querySelector('#stop').onclick = () => { clicks++; };
+        document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', ...options})); return clicks; }"""
+    assert page.evaluate(pressed, {"isComposing": True}) == 0
+    assert page.evaluate(pressed, {"keyCode": 229}) == 0
+    assert page.evaluate(pressed, {}) == 1
+
+
+def test_a_file_is_fetched_from_where_the_page_is(page):
+    """A proxy that does not hand on its own name makes the server name an address that only itself can reach."""
+    for at, wanted in (
+        ("https://faces.example/", "https://faces.example/gradio_api/file=/tmp/a.png"),
+        ("https://faces.example/facet?seed=1", "https://faces.example/facet/gradio_api/file=/tmp/a.png"),
+    ):
+        found = page.evaluate(
+            """([script, at]) => {
+            const Window = {}, location = new URL(at);
+            new Function("window", "location", "EventTarget", script)(Window, location, EventTarget);
+            return Window.facet.here("http://127.0.0.1:7872/gradio_api/file=/tmp/a.png");
+        }""",
+            [(ROOT / "assets" / "facet.js").read_text(encoding="utf-8"), at],
+        )
+        assert found == wanted

@@ -1,0 +1,199 @@
+"""The machine that the app starts on: proxies, certificates, addresses, numbers and the temporary folder of its
+environment.
+
+Gradio asks its own page whether it is up, through whatever the environment names, and reads that environment while it
+is imported. So `prepare` comes before gradio, and ends the process with one line where it must.
+"""
+
+import atexit
+import ipaddress
+import os
+import shutil
+import socket
+import ssl
+import tempfile
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import InputError
+
+Environment = MutableMapping[str, str]
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+LARGEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the app is launched with: an address for launch() (None: gradio's own), and a folder to remove at the
+    end."""
+
+    server_name: str | None = None
+    own_folder: str | None = None
+
+
+def prepare(environment: Environment = os.environ) -> Start:
+    """Mend what can be mended, with a line for the log; else end with one line (SystemExit)."""
+    try:
+        for line in [*mend_proxies(environment), *mend_certificates(environment)]:
+            print(f"facet: {line}", flush=True)
+        for name, default, least, most in (
+            ("GRADIO_SERVER_PORT", 7860, 1, LARGEST_PORT),
+            ("GRADIO_NUM_PORTS", 100, 1, LARGEST_PORT),
+            ("FACET_CONCURRENCY", 2, 1, 64),
+        ):
+            if name in environment:
+                environment[name] = str(whole_number(name, default, least, most, environment))
+        began = Start(own_address(environment), own_folder(environment))
+    except InputError as error:
+        raise SystemExit(f"facet: {error}") from None
+    atexit.register(leave, began)
+    return began
+
+
+def leave(began: Start) -> None:
+    """Remove the folder that `own_folder` made."""
+    if began.own_folder:
+        shutil.rmtree(began.own_folder, ignore_errors=True)
+
+
+def mend_proxies(environment: Environment) -> list[str]:
+    """Let no proxy stand between the app and itself, and drop those that cannot be used. Returns what was dropped, in
+    lines."""
+    import httpx
+
+    told, found = [], [name for name in environment if name.lower() in PROXIES]
+    for name in found:
+        address = written(environment[name])
+        if not address:
+            continue
+        try:
+            httpx.HTTPTransport(proxy=httpx.Proxy(address if "://" in address else f"http://{address}")).close()
+        except Exception as error:  # no such scheme, no such port, a package for SOCKS that is not installed
+            del environment[name]
+            told.append(f"{name} is not used: {str(error).splitlines()[0].split(' Make sure')[0]}")
+    lists = (environment.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+    before = dict.fromkeys(host.strip() for named in lists for host in named.split(",") if host.strip())
+    if unread := [host for host in before if not _readable(host)]:
+        told.append(f"NO_PROXY is used without {', '.join(unread)[:80]}: not the form that httpx reads.")
+    if found or unread:
+        hosts = [host for host in before if host not in unread] + [*LOCAL, _listening(environment)]
+        environment.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(filter(None, hosts)))))
+    return told
+
+
+def _readable(host: str) -> bool:
+    """Whether an entry of NO_PROXY does not end httpx, which gradio asks its own page with (it makes a pattern of
+    each).
+    """
+    import httpx
+
+    try:
+        ipaddress.ip_address(host)
+        return True
+    except ValueError:
+        try:
+            httpx.URL(host if "://" in host else f"all://*{host}")
+            return True
+        except httpx.InvalidURL:
+            return False
+
+
+def mend_certificates(environment: Environment) -> list[str]:
+    """Drop SSL_CERT_FILE and SSL_CERT_DIR that cannot be read (Python's own certificates serve), and an SSLKEYLOGFILE
+    that cannot be written. Returns this in lines."""
+    told, log = [], environment.get("SSLKEYLOGFILE")
+    try:
+        if log:
+            open(log, "ab").close()
+    except OSError as error:  # where ssl would end each context
+        del environment["SSLKEYLOGFILE"]
+        told.append(f"SSLKEYLOGFILE is not used: {log} cannot be written ({error.strerror or error}).")
+    for name, kind in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
+        path = environment.get(name)
+        try:
+            if path and kind == "capath" and not Path(path).is_dir():
+                raise FileNotFoundError(f"{path} is no folder")
+            if path:
+                ssl.create_default_context(**{kind: path})
+        except OSError as error:  # ssl's own errors are of this kind
+            del environment[name]
+            told.append(f"{name} is not used: {path} cannot be read ({error.strerror or error}).")
+    return told
+
+
+def written(value: str) -> str:
+    """A value as a shell reads it: without the quotes that an env file keeps, ~ filled in."""
+    text = value.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    return os.path.expanduser(text)
+
+
+def whole_number(name: str, default: int, least: int, most: int, environment: Environment = os.environ) -> int:
+    """A whole number of the environment, `default` where it is not there or empty. Raises InputError out of its
+    bounds."""
+    text = written(environment.get(name, ""))
+    try:
+        value = int(text or default)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise InputError(f"{name} must be a whole number from {least} to {most}, not {text[:40]!r}.")
+    return value
+
+
+def own_address(environment: Environment) -> str | None:
+    """The address for launch(), in brackets as it stands in a URL, if GRADIO_SERVER_NAME is one of IPv6; else None.
+
+    Gradio looks for a free port of IPv4 only, at the address that the environment names: so one of IPv6 leaves it.
+    Raises InputError for an address that nothing can listen on here.
+    """
+    name = _listening(environment)
+    if not name:
+        return None
+    try:
+        if "%" in name:
+            raise OSError("no page has an address with an interface in it")
+        family, kind, protocol, _, address = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as attempt:
+            attempt.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"GRADIO_SERVER_NAME={name[:60]} is no address of this machine that can be listened on "
+            f"({getattr(error, 'strerror', None) or error})."
+        ) from error
+    environment["GRADIO_SERVER_NAME"] = name
+    if ":" not in name:
+        return None
+    del environment["GRADIO_SERVER_NAME"]
+    return f"[{name}]"
+
+
+def own_folder(environment: Environment) -> str | None:
+    """Set GRADIO_TEMP_DIR to a new folder of this process alone, and return it; or check the one that is named.
+
+    (Gradio's own, /tmp/gradio, is shared by all that run gradio on a machine, and belongs to who came first.) Raises
+    InputError where nothing can be written.
+    """
+    named = written(environment.get("GRADIO_TEMP_DIR", ""))
+    try:
+        if not named:
+            environment["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="facet-")
+            return environment["GRADIO_TEMP_DIR"]
+        os.makedirs(named, exist_ok=True)
+        with tempfile.TemporaryFile(dir=named) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise InputError(
+            f"No temporary files can be written ({error.strerror or error}): free some space, or name another folder "
+            f"in {'GRADIO_TEMP_DIR' if named else 'TMPDIR'}."
+        ) from error
+    environment["GRADIO_TEMP_DIR"] = named
+    return None
+
+
+def _listening(environment: Environment) -> str:
+    return written(environment.get("GRADIO_SERVER_NAME", "")).removeprefix("[").removesuffix("]")
