@@ -1,4 +1,4 @@
-"""Guidance, section 5 of the tab "How it works": what the network says under two handicaps, and the faces that come of avoiding it."""
+"""Guidance: what the network says under two handicaps, and the faces that come of avoiding it."""
 
 from functools import lru_cache
 
@@ -7,8 +7,9 @@ import torch
 
 from model.diffusion import to_original
 from model.pipeline import FacePipeline
-from model.settings import DEFAULTS, Settings
-from ui.how.diffusion import noised
+from model.settings import DEFAULTS
+from model.unet import FLAGS
+from ui.how.face import Recipe, noised
 from ui.how.html import colour, tile, tiles
 
 STEP = 85  # timestep of the answers: the prompt still decides much, and the face can be seen already

@@ -1,4 +1,4 @@
-"""The tab "How it works": layout and wiring. Its words are assets/how.html; what its figures show is ui/how_*.py.
+"""The tab "How it works": layout and wiring. Its words are assets/how.html; each section's figures are in the file of its name.
 
 Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends "look"
 with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
@@ -17,14 +17,11 @@ from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from ui.component import ASSETS, asset
-from ui.how import diffusion as how_diffusion
-from ui.how import guidance as how_guidance
-from ui.how import inside as how_inside
-from ui.how import scale as how_scale
-from ui.how import targets as how_targets
-from ui.how.diffusion import face
+from ui.draw import FIRST  # the face until the visitor has made one
+from ui.how import bias, clip, forward, guidance, learning, predictions, scale, sobel, srresnet, targets, unet
+from ui.how.face import Recipe, face
 from ui.how.html import image
-from ui.opening import FIRST  # the face until the visitor has made one
+from ui.record import read_record
 from ui.server.engine import HIDDEN, NETWORKS, pipeline
 
 WAITING = '<p class="waiting">Computed when it comes into view.</p>'
@@ -35,7 +32,7 @@ def build(current: gr.Component) -> None:
 
     :param current: a hidden JSON holding the record of the face last made, or None at first.
     """
-    words, sheet = texts(), how_scale.learning(ASSETS)
+    words, sheet = texts(), learning.learning(ASSETS)
     if not sheet:
         del words["learning"]
     with gr.HTML(html_template='<div class="top"></div>@children', css_template=asset("how.css"), elem_id="how"):
@@ -52,37 +49,37 @@ def build(current: gr.Component) -> None:
                     info="Moves the pictures of the next four sections.",
                 )
             gr.HTML(words["forward"])
-            figure("forward", how_diffusion.forward, current, step)
-            figure("strips", how_diffusion.strips, current)
+            figure("forward", forward.forward, current, step)
+            figure("strips", forward.strips, current)
             gr.HTML(words["predictions"])
-            figure("predictions", how_diffusion.predictions, current, step)
+            figure("predictions", predictions.predictions, current, step)
             gr.HTML(words["targets"])
-            figure("targets", how_diffusion.targets, current, step)
-            if how_targets.present():
-                figure("learners", how_targets.draw, current)
+            figure("targets", targets.targets, current, step)
+            if targets.present():
+                figure("learners", targets.learned, current)
             gr.HTML(words["unet"])
-            figure("unet", how_inside.unet_maps, current, step)
+            figure("unet", unet.unet_maps, current, step)
         gr.HTML(words["guidance"])
-        figure("guidance", how_guidance.draw, current)
+        figure("guidance", guidance.draw, current)
         if sheet:
             gr.HTML(words["learning"])
             gr.HTML(sheet, js_on_load=asset("how.js"), elem_id="how-learning")
         gr.HTML(words["scale"])
-        figure("scale", how_scale.scale, current)
+        figure("scale", scale.scale, current)
         gr.HTML(words["clip"])
         own = gr.Textbox(
             label="A text of your own",
             placeholder="a bald man with a hat",
-            max_length=how_scale.LONGEST,
+            max_length=clip.LONGEST,
             elem_id="how-own",
         )
-        figure("clip", how_scale.clip_matrix, current, own)
+        figure("clip", clip.clip_matrix, current, own)
         gr.HTML(words["sobel"])
-        figure("sobel", how_inside.edges, current)
+        figure("sobel", sobel.edges, current)
         gr.HTML(words["srresnet"])
-        figure("srresnet", how_inside.upscaling, current)
+        figure("srresnet", srresnet.upscaling, current)
         gr.HTML(words["bias"])
-        figure("bias", how_scale.bias, current)
+        figure("bias", bias.bias, current)
     for control in (step, own):  # in the browser alone: the figures in sight look again
         control.change(None, None, None, js="() => { document.dispatchEvent(new Event('how-look')); return []; }")
 

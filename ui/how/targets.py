@@ -1,7 +1,7 @@
-"""Three small networks, one for each of the lecture's targets, draw the same face: the end of section 3 of "How it works".
+"""Three things to ask a network for: one answer as each of them, and three small networks that were each trained on one.
 
-They are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make train-targets`, and
-were trained alike but for what they answer. Without them the figure is left out.
+These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make train-targets`, and
+were trained alike but for what they answer. Without them their figure is left out.
 """
 
 from functools import lru_cache
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from model.diffusion import TIMESTEPS
+from model.diffusion import TIMESTEPS, from_original
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.unet import UNet
-from ui.how.html import tile, tiles
+from ui.how.face import Recipe, answer, error, noised
+from ui.how.html import colour, table, tile, tiles
 from ui.server.engine import WEIGHTS
 
 FOLDER = WEIGHTS / "targets"
@@ -23,6 +24,40 @@ TITLES = {
     "noise": "Asked for the noise",
 }
 SHOWN = (20, 40, 60, 80, TIMESTEPS)  # steps of the reverse diffusion in a film strip
+
+
+def targets(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+    """The network's answer as each of the lecture's three targets, with the error that each would be trained on."""
+    state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
+    rows, pictures = [], [tile(colour(state.x_t[0]), "What it sees", f"the face at timestep {step}")]
+    for target, title, note in (
+        ("original", "The original", "all noise gone at once"),
+        ("previous", "One step less noisy", f"the face at timestep {step - 1}"),
+        ("noise", "The noise", "what was mixed in"),
+    ):
+        prediction = getattr(said, target)
+        wrong = error(prediction, from_original(state.original, state.x_t, state.t, target))
+        pictures.append(tile(colour(prediction[0]), title, note, f"The prediction as: {title.lower()}"))
+        rows.append((title, number(wrong), number(wrong / max(error(said.original, state.original), 1e-12))))
+    moved = (said.previous[0] - state.x_t[0]).abs().mean().item()
+    return (
+        tiles(*pictures, kind="four")
+        + f"<p>One step changes a colour value by {moved:.3f} on average, on a scale from −1 to 1: that is why the third "
+        "picture looks like the first.</p>"
+        + table(
+            f"The same mistake, as each target would count it at timestep {step}",
+            ("Target", "Mean squared error", "Weight of an error in the face"),
+            rows,
+        )
+    )
+
+
+def number(value: float) -> str:
+    """Three digits that count, without an exponent where one can do without: 0.0421, 12.3, 4,530."""
+    if value and not 1e-4 <= value < 1e5:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa} × 10<sup>{int(exponent)}</sup>".replace("-", "−")
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def present(folder: Path = FOLDER) -> bool:
@@ -54,7 +89,7 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
     return found
 
 
-def draw(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
+def learned(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
     if not (found := learners(pipe, folder)):
         return "<p>Three small networks, one for each, come with the bundled weights; they do not fit the CLIP in use here.</p>"

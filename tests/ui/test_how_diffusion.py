@@ -1,0 +1,159 @@
+"""The tab "How it works": what its figures of diffusion compute, on tiny weights."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model import checkpoint
+from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
+from model.pipeline import FacePipeline
+from model.unet import UNet
+from tests.conftest import save_unet
+from training.unet.train import TINY
+from ui.how import face, forward, guidance, targets
+from ui.how.face import OTHER_PROMPTS, Recipe
+
+RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights) -> FacePipeline:
+    return FacePipeline.from_pretrained(tiny_weights, "cpu")
+
+
+def test_linear_schedule_is_the_papers_product():
+    betas = np.linspace(1e-4, 0.02, 1000)
+    for t in (0.0, 0.001, 0.25, 1.0):
+        assert face.linear_alpha_bar(t).item() == pytest.approx(np.prod(1 - betas[: round(1000 * t)]), rel=1e-9)
+    assert face.linear_alpha_bar(torch.rand(3, 2)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("step", [0, 1, 37, 100])
+def test_noised_face_is_the_weighted_sum(pipe, step):
+    state = face.noised(pipe, RECIPE, step)
+    clean = torch.tensor(face.face(pipe, RECIPE)).permute(2, 0, 1)[None] / 127.5 - 1
+    assert torch.equal(state.original, clean)
+    linear = face.linear_alpha_bar(step / 100).item()
+    for x_t, share in ((state.x_t, alpha_bar(step / 100).item()), (state.linear, linear)):
+        torch.testing.assert_close(x_t, share**0.5 * clean + (1 - share) ** 0.5 * state.noise, atol=1e-5, rtol=0)
+    assert (forward.band(state) == round((2 * step / 100 - 1 + 1) * 127.5)).all()
+    assert state.noise.std().item() == pytest.approx(1, abs=0.05)
+    drawn_from = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(RECIPE.seed))
+    assert not torch.allclose(state.noise, drawn_from)
+
+
+@pytest.mark.parametrize("step", [1, 50, 100])
+def test_answers_are_one_prediction_in_four_forms(pipe, step):
+    state, said = face.noised(pipe, RECIPE, step), face.answer(pipe, RECIPE, step)
+    signal, sigma = alpha_bar(step / 100).sqrt().item(), (1 - alpha_bar(step / 100)).sqrt().item()
+    assert said.velocity.shape == (1 + len(OTHER_PROMPTS), 3, 64, 64)
+    torch.testing.assert_close(said.original, signal * state.x_t - sigma * said.velocity, atol=1e-4, rtol=0)
+    torch.testing.assert_close(said.noise, signal * said.velocity + sigma * state.x_t, atol=1e-4, rtol=0)
+    mean, _ = posterior(said.original, state.x_t, state.t, state.t - 0.01)
+    torch.testing.assert_close(said.previous, mean, atol=1e-4, rtol=0)
+
+    condition = F.pad(pipe.clip.encode_texts([RECIPE.prompt]), (0, 2))
+    with torch.inference_mode():
+        alone = pipe.unet(state.x_t, state.t.float(), condition)
+    assert pipe.unet.config.target == "velocity"
+    torch.testing.assert_close(said.velocity[:1], alone, atol=1e-4, rtol=0)
+    assert (said.original[0] - said.original[2]).abs().max() > 1e-4  # another prompt, another answer
+
+
+def test_errors_of_the_targets_are_one_error_weighted(pipe):
+    state, said = face.noised(pipe, RECIPE, 40), face.answer(pipe, RECIPE, 40)
+    assert torch.equal(state.x_t, add_noise(state.original, state.noise, state.t))
+    errors = {
+        target: face.error(getattr(said, target), from_original(state.original, state.x_t, state.t, target))
+        for target in TARGETS
+    }
+    snr = (alpha_bar(0.4) / (1 - alpha_bar(0.4))).item()
+    assert errors["noise"] == pytest.approx(snr * errors["original"], rel=1e-3)
+    assert errors["previous"] < 0.05 * errors["original"]
+    assert face.error(state.noise, from_original(state.original, state.x_t, state.t, "noise")) < 1e-8
+    page = targets.targets(pipe, RECIPE, 40)
+    assert targets.number(errors["noise"]) in page and targets.number(errors["previous"]) in page
+
+
+@pytest.fixture(scope="module")
+def three(pipe, tmp_path_factory):
+    """A folder with a small network for each of the lecture's targets."""
+    folder = tmp_path_factory.mktemp("targets")
+    for number, target in enumerate(targets.TITLES):
+        assert not targets.present(folder)
+        torch.manual_seed(number)
+        unet = UNet(replace(TINY, target=target))
+        checkpoint.save(
+            folder / f"{target}.safetensors",
+            unet.state_dict(),
+            vars(unet.config),
+            {"kind": "unet", "clip": pipe.clip.hash, "seconds": 240},
+        )
+    return folder
+
+
+def test_each_targets_network_draws_the_same_prompt_and_seed(pipe, three):
+    assert targets.present(three)
+    films = targets.films(pipe, RECIPE.prompt, RECIPE.seed, three)
+    assert list(films) == ["original", "previous", "noise"] and {film.shape for film in films.values()} == {
+        (64, 320, 3)
+    }
+    for target, film in films.items():
+        learner = FacePipeline(pipe.clip, UNet.from_file(three / f"{target}.safetensors"), pipe.upscaler, pipe.device)
+        last = learner.generate([RECIPE.prompt], [RECIPE.seed], steps=100, sampler="ddpm")[0]
+        assert np.abs(film[:, -64:].astype(int) - last).max() <= 2
+    page = targets.learned(pipe, RECIPE, three)
+    assert (
+        page.count("<figure>") == 3 and "4 minutes" in page and all(title in page for title in targets.TITLES.values())
+    )
+
+
+def test_small_networks_of_another_clip_are_not_used(pipe, three, tmp_path):
+    for target in targets.TITLES:
+        save_unet(tmp_path / f"{target}.safetensors", UNet(replace(TINY, target=target)), "another")
+    page = targets.learned(pipe, RECIPE, tmp_path)
+    assert "do not fit the CLIP" in page and "<figure" not in page
+    assert targets.learners(pipe, three)
+
+
+def test_curves_end_where_the_schedules_do():
+    svg = forward.curves(100)
+    cosine, linear = (
+        re.search(rf'class="{name}" d="M(.+?)"', svg).group(1).split(" L") for name in ("cosine", "linear")
+    )
+    assert cosine[0] == linear[0] == "34.0 12.0" and cosine[-1] == linear[-1] == "334.0 142.0" and len(cosine) == 101
+    assert float(linear[50].split()[1]) > float(cosine[50].split()[1])  # further down: less of the face is left
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (0.0421, "0.0421"),
+        (12.34, "12.3"),
+        (4530.0, "4,530"),
+        (0.0, "0"),
+        (0.000034, "3.4 × 10<sup>−5</sup>"),
+        (2.5e6, "2.5 × 10<sup>6</sup>"),
+    ],
+)
+def test_numbers_are_readable(value, shown):
+    assert targets.number(value) == shown
+
+
+def test_guidance_shows_what_the_pipeline_draws(pipe):
+    whole, promptless, blind = guidance.answers(pipe, RECIPE)
+    said = face.answer(pipe, RECIPE, guidance.STEP).original
+    torch.testing.assert_close(torch.stack([whole, promptless]), said[:2], atol=1e-5, rtol=0)
+    assert not torch.allclose(blind, whole, atol=1e-3)
+    neither, by_prompt, by_attention, both = guidance.faces(pipe, "a man", 3, 4.0)
+    assert np.array_equal(both, pipe.generate(["a man"], [3], guidance.STEPS, guidance=4.0)[0])
+    assert np.array_equal(
+        neither, pipe.generate(["a man"], [3], guidance.STEPS, guidance=1.0, attention_guidance=0.0)[0]
+    )
+    assert not np.array_equal(by_prompt, both) and not np.array_equal(by_attention, both)
+    for strength, told in ((3.0, "guidance 3<"), (1.0, "guidance 2<"), (0.0, "guidance 2<")):
+        assert told in guidance.draw(pipe, replace(RECIPE, guidance=strength))

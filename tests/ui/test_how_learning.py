@@ -1,0 +1,87 @@
+"""The tab "How it works": what it shows of the training."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.errors import FacetError
+from model.pipeline import FacePipeline
+from model.unet import UNet
+from tests.conftest import unets_of_moments
+from training.evaluation.sheet import main as make_sheet
+from ui.how import learning
+from ui.how.face import Recipe
+
+RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights) -> FacePipeline:
+    return FacePipeline.from_pretrained(tiny_weights, "cpu")
+
+
+def write_sheet(folder, columns: int, rows: int, images: list[int]):
+    Image.new("RGB", (64 * columns, 64 * rows), "teal").save(folder / "learning.webp")
+    (folder / "learning.json").write_text(
+        json.dumps({"prompt": 'a "man"', "seed": 3, "images": images, "note": "<short>"})
+    )
+
+
+def test_learning_is_left_out_without_its_sheet(tmp_path):
+    assert learning.learning(tmp_path) is None
+    write_sheet(tmp_path, 3, 2, [0, 1000, 5000, 20000])
+    page = learning.learning(tmp_path)
+    assert (
+        "[0, 1000, 5000, 20000]" in page
+        and 'max="3"' in page
+        and "--columns:3;--rows:2" in page
+        and "&quot;man&quot;" in page
+    )
+    assert "as it was then. &lt;short&gt;</p>" in page
+    write_sheet(tmp_path, 2, 1, [0, 1, 2])
+    with pytest.raises(FacetError, match="has 2 tiles"):
+        learning.learning(tmp_path)
+
+
+def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, capsys):
+    """Files in any order; tiles by images seen, each as the network of that moment draws it."""
+    files = unets_of_moments(tmp_path, pipe.clip.hash, (4000, 500, 1000))
+    make_sheet([*map(str, files), "--weights", str(tiny_weights), "--seed", "3", "--out", str(tmp_path)])
+    assert capsys.readouterr().out == "3 moments, from 500 to 4,000 images\n"
+    assert 'data-images="[500, 1000, 4000]"' in learning.learning(tmp_path)
+    learner = FacePipeline(pipe.clip, UNet.from_file(files[0]), pipe.upscaler, pipe.device)
+    drawn = Image.fromarray(learner.generate(["a smiling woman with blond hair"], [3])[0])
+    with Image.open(tmp_path / "learning.webp") as picture:
+        assert picture.size == (192, 64)
+        tiles = [np.asarray(picture.convert("L"))[:, left : left + 64] for left in (0, 64, 128)]
+    alike = [np.corrcoef(tile.ravel(), np.asarray(drawn.convert("L")).ravel())[0, 1] for tile in tiles]
+    assert alike[2] > 0.9 > max(alike[:2])  # WebP is not exact
+    with pytest.raises(SystemExit, match="has seen as many images as another"):
+        make_sheet([str(files[0]), str(files[0]), "--weights", str(tiny_weights), "--out", str(tmp_path)])
+
+
+def test_a_part_of_the_sheet_is_kept(pipe, tiny_weights, tmp_path):
+    """Of the sheet before, only the moments that are to be kept; the rest as if all had been drawn together."""
+    files = unets_of_moments(tmp_path, pipe.clip.hash, (500, 1000, 4000, 9000))
+    options = ["--weights", str(tiny_weights), "--out", str(tmp_path)]
+
+    def tiles() -> list[np.ndarray]:
+        with Image.open(tmp_path / "learning.webp") as picture:
+            return np.split(np.asarray(picture.convert("RGB")).astype(int), picture.width // 64, axis=1)
+
+    make_sheet([str(files[0]), str(files[1]), str(files[3]), *options])
+    whole = tiles()
+    make_sheet([*map(str, files[:3]), *options])
+    before = tiles()
+    make_sheet([str(files[3]), "--keep", "1000", *options])
+    assert 'data-images="[500, 1000, 9000]"' in learning.learning(tmp_path)
+    assert len(tiles()) == 3 and all(
+        np.abs(now - then).mean() < 15 for now, then in zip(tiles(), whole)
+    )  # WebP is not exact
+    assert np.abs(tiles()[2] - before[2]).mean() > 30
+    with pytest.raises(SystemExit, match="is of another prompt or seed"):
+        make_sheet([str(files[3]), "--keep", "1000", "--seed", "5", *options])
+    with pytest.raises(SystemExit, match="holds no sheet"):
+        make_sheet([str(files[3]), "--keep", "1000", "--weights", str(tiny_weights), "--out", str(tmp_path / "new")])
