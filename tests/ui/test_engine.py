@@ -11,7 +11,7 @@ import torch
 
 from model.errors import InputError
 from model.pipeline import FacePipeline
-from ui.how.unet import features
+from ui.how.face import features
 from ui.server import engine
 
 FACE = np.full((1, 64, 64, 3), 128, np.uint8)

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from ui.how import face
 from ui.how import page as how
 from ui.how.face import Recipe
+from ui.how.html import depths, heading, locate, section, source, without_docstring
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
 
@@ -19,6 +20,9 @@ RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
 @pytest.fixture(scope="module")
 def pipe(tiny_weights) -> FacePipeline:
     return FacePipeline.from_pretrained(tiny_weights, "cpu")
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
 
 
 def test_record_becomes_the_same_face(pipe):
@@ -34,32 +38,73 @@ def test_record_that_makes_no_sense_falls_back():
     assert how.wanted({"seed": "x", "prompt": 3, "steps": -1, "more": 1}) == how.wanted({"prompt": ""})
 
 
-def test_every_section_has_two_depths():
-    words = how.texts()
-    assert list(words)[0] == "start" and len(words) == 12
-    for name, text in words.items():
-        if name != "start":
-            assert [text.count(part) for part in ("<h3 ", 'class="depth"', "<details>", 'class="source"')] == [
-                1,
-                1,
-                1,
-                1,
-            ]
+# --- the words --------------------------------------------------------------------------------------------------------
 
 
-def test_functions_that_the_words_name_exist():
-    named = [code for text in how.texts().values() for code in re.findall(r"<code>([\w./]+)</code>", text)]
-    assert len(named) > 20
-    module = None
-    for name in named:
-        if "/" in name:
-            assert (ROOT / name).exists(), name
-            continue
-        if name.startswith(("model.", "ui.")):
-            module = importlib.import_module(".".join(name.split(".")[:2]))
-            name = name.split(".", 2)[2]
-        owner = module
-        for part in name.split("."):
-            found = getattr(owner, part, None) or getattr(getattr(module, "Clip", None), part, None)
-            assert found is not None, f"{module.__name__} has no {name}"
-            owner = found
+@pytest.mark.parametrize("name", how.SECTIONS)
+def test_section_has_all_its_depths(name):
+    words = section(name)
+    page = heading(words) + depths(words)
+    assert f'id="how-{name}-heading"' in page and f"?tab=how#{name}" in page
+    assert [page.count(f'<details class="{kind}">') for kind in ("detail", "code", "question")] == [1, 1, 1]
+    assert words.sentence and words.answer and words.question.endswith("?") and words.source.endswith(".")
+    assert page.count("<math") == page.count("</math>") and 'class="frac"' not in page
+    assert '<pre tabindex="0">' in page
+
+
+def test_every_section_has_its_words():
+    assert {path.stem for path in (ROOT / "assets" / "how").glob("*.html")} == {"start", *how.SECTIONS}
+    assert how.bar().count("?tab=how#") == len(how.SECTIONS)
+
+
+def test_code_is_the_source_that_runs():
+    """The text shown, compiled, does what the function does."""
+    module, add_noise = locate("model.diffusion.add_noise")
+    assert module == "model.diffusion"
+    shown = re.search("<code>(.+?)</code>", source("model.diffusion.add_noise"), re.DOTALL)[1]
+    assert shown.startswith("def add_noise(") and '"""' not in shown and shown.endswith("signal * original + sigma * noise")
+    names = dict(vars(importlib.import_module(module)))
+    exec(shown.replace("&gt;", ">"), names)
+    assert names["add_noise"].__code__.co_code == add_noise.__code__.co_code
+    assert "@torch.inference_mode()" in source("model.sampler.ddim") and "yield Step" in source("model.sampler.ddim")
+    with pytest.raises(AttributeError):
+        source("model.diffusion.no_such_function")
+
+
+def test_docstring_is_left_out():
+    assert without_docstring('def f(x):\n    """Says.\n\n    More.\n    """\n\n    return x\n') == "def f(x):\n    return x"
+    assert without_docstring("def f(x):\n    return x\n") == "def f(x):\n    return x"
+
+
+def test_code_in_the_words_exists():
+    for name in how.SECTIONS:
+        for path in re.findall(r"<code>([\w./]+\.\w+)</code>", heading(section(name)) + section(name).source):
+            assert (ROOT / path).exists(), path
+
+
+# --- the whole at a glance --------------------------------------------------------------------------------------------
+
+
+def test_glance_is_the_visitors_own_run(pipe):
+    page = how.glance(pipe, RECIPE)
+    assert page.count("<svg") == 2 and page.count('class="part"') == 2 * len(how.PARTS)
+    assert 'max="2"' in page and page.count("data:image/jpeg") >= 4
+    opened = set(re.findall(r"\?tab=how#(\w+)", page))
+    assert opened <= set(how.SECTIONS) and {"clip", "unet", "reverse", "srresnet"} <= opened
+    run = face.frames(pipe, RECIPE)
+    assert len(run) == 2 and np.array_equal(run[-1].denoised, face.face(pipe, RECIPE))
+    shown = how.glance(pipe, replace(RECIPE, prompt="<b>&"))
+    assert "<b>&" not in shown and "&lt;b&gt;&amp;" in shown
+
+
+def test_arrows_end_at_the_boxes():
+    assert how.arrow((0, 0), (200, 0)) == '<path class="arrow" d="M103 50 L197 50"/>'
+    assert how.arrow((0, 0), (0, 200)) == f'<path class="arrow" d="M50 {103 + how.LABEL} L50 197"/>'
+
+
+@pytest.mark.parametrize("prompt, lines", [("", ["(none)"]), ("a man", ["a man"]), ("a " * 200, 5), ("x" * 90, 5)])
+def test_long_prompts_fit_their_box(prompt, lines):
+    for split in (False, True):
+        shown = how.wrapped(prompt, split)
+        assert len(shown) <= 5 and all(len(line) <= 13 for line in shown)
+    assert how.wrapped(prompt) == lines or len(how.wrapped(prompt)) == lines

@@ -1,25 +1,20 @@
 """The face that the tab works on, the noise mixed into it, and what the network says of the mixture."""
 
+import copy
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.diffusion import TIMESTEPS, add_noise, from_original, to_original
-from model.pipeline import MAX_SEED, FacePipeline
-from model.unet import FLAGS
-
-OTHER_PROMPTS = (
-    "",
-    "a smiling woman with blond hair",
-    "a man with a beard",
-    "an old man with gray hair",
-    "a young woman with black hair",
-)
+from model.pipeline import MAX_SEED, SIZE, FacePipeline, Frame
+from model.sampler import face_noise
+from model.unet import FLAGS, Attention, Block, UNet
 
 
 @dataclass(frozen=True)
@@ -34,19 +29,30 @@ class Recipe:
     sampler: str
 
 
-_drawing = threading.Lock()  # figures that come into sight together need the same face
+_computing = threading.RLock()  # figures that come into sight together need the same face and the same answer
+
+
+def frames(pipe: FacePipeline, recipe: Recipe) -> tuple[Frame, ...]:
+    """The run that draws the face of a record, a Frame after each step, not to be written to. Raises InputError."""
+    with _computing:
+        return _frames(pipe, recipe)
+
+
+@lru_cache(maxsize=32)
+def _frames(pipe: FacePipeline, recipe: Recipe) -> tuple[Frame, ...]:
+    settings = {"steps": recipe.steps, "sampler": recipe.sampler, "guidance": recipe.guidance}
+    run = pipe.stream(recipe.prompt, recipe.seed, negative_prompt=recipe.negative_prompt, **settings)
+    return tuple(replace(frame, influence=None) for frame in run)
 
 
 def face(pipe: FacePipeline, recipe: Recipe) -> np.ndarray:
     """The face of a record, drawn anew: (64, 64, 3) uint8, not to be written to. Raises InputError."""
-    with _drawing:
-        return _face(pipe, recipe)
+    return frames(pipe, recipe)[-1].denoised
 
 
-@lru_cache(maxsize=32)
-def _face(pipe: FacePipeline, recipe: Recipe) -> np.ndarray:
-    settings = {"steps": recipe.steps, "sampler": recipe.sampler, "guidance": recipe.guidance}
-    return pipe.generate([recipe.prompt], [recipe.seed], negative_prompts=[recipe.negative_prompt], **settings)[0]
+def start(recipe: Recipe) -> Tensor:
+    """The noise that the face of a record is drawn from: (1, 3, 64, 64)."""
+    return face_noise([torch.Generator().manual_seed(recipe.seed)], (3, SIZE, SIZE), "cpu")
 
 
 def linear_alpha_bar(t: Tensor | float) -> Tensor:
@@ -88,30 +94,71 @@ def noised(pipe: FacePipeline, recipe: Recipe, step: int) -> Noised:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One network's answer at one state in every form it can be given. (N, 3, 64, 64) each, one per prompt."""
+    """The network's answer at one state in every form it can be given, (1, 3, 64, 64) each, and how it came to it."""
 
     velocity: Tensor
     noise: Tensor
     original: Tensor  # not clipped
     previous: Tensor  # the mean of x one step less noisy
+    inside: dict[str, Tensor]  # submodule of the U-Net -> what it returned, (C, H, W)
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode()
 def answer(pipe: FacePipeline, recipe: Recipe, step: int) -> Answer:
-    """What the U-Net says of `noised` under the record's own prompt, then under OTHER_PROMPTS; no guidance. step: from 1."""
-    prompts = [recipe.prompt, *OTHER_PROMPTS]
+    """What the U-Net says of `noised` under the record's own prompt, without guidance. step: from 1.
+
+    All figures that a timestep moves share this one call of the network.
+    """
+    with _computing:
+        return _answer(pipe, recipe, step)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode()
+def _answer(pipe: FacePipeline, recipe: Recipe, step: int) -> Answer:
     state, config = noised(pipe, recipe, step), pipe.unet.config
-    condition = F.pad(pipe.clip.encode_texts(prompts), (0, FLAGS)).to(pipe.device)
-    x_t, t = state.x_t.to(pipe.device).expand(len(prompts), -1, -1, -1), state.t.expand(len(prompts))
-    prediction = pipe.unet(x_t, t.to(x_t), condition)
-    original = to_original(prediction, x_t, t, config.target, config.steps)
-    return Answer(
-        original=original.cpu(),
-        **{target: from_original(original, x_t, t, target).cpu() for target in ("velocity", "noise", "previous")},
-    )
+    inputs = state.x_t.to(pipe.device), state.t.to(pipe.device).float(), condition(pipe, [recipe.prompt])
+    inside, prediction = features(pipe.unet, watched(pipe.unet), *inputs)
+    original = to_original(prediction, inputs[0], state.t, config.target, config.steps).cpu()
+    forms = ("velocity", "noise", "previous")
+    said = {target: from_original(original, state.x_t, state.t, target) for target in forms}
+    return Answer(original=original, inside=inside, **said)
+
+
+def condition(pipe: FacePipeline, prompts: Sequence[str]) -> Tensor:
+    """N prompts -> (N, 514), as the U-Net takes them, on its device."""
+    return F.pad(pipe.clip.encode_texts(prompts), (0, FLAGS)).to(pipe.device)
+
+
+def watched(unet: UNet) -> list[str]:
+    """The submodules whose output the figures show: every block, and the queries, keys and values of all self-attention."""
+    kinds = (Block, Attention)
+    return [
+        f"{name}.qkv" if isinstance(module, Attention) else name
+        for name, module in unet.named_modules()
+        if isinstance(module, kinds)
+    ]
+
+
+@torch.inference_mode()
+def features(network: nn.Module, names: Sequence[str], *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Run a network and keep what the named submodules return: (C, H, W) each for the first image, and the output.
+
+    The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
+    """
+    weights = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    twin, kept = copy.deepcopy(network, weights), {}
+
+    def keep(name: str) -> None:
+        twin.get_submodule(name).register_forward_hook(
+            lambda _, __, output: kept.update({name: output[0].float().cpu()})
+        )
+
+    for name in names:
+        keep(name)
+    output = twin(*inputs)
+    return kept, output
 
 
 def error(prediction: Tensor, truth: Tensor) -> float:
-    """Mean squared error of the answer under the record's own prompt."""
-    return (prediction[:1] - truth).square().mean().item()
+    """Mean squared error."""
+    return (prediction - truth).square().mean().item()

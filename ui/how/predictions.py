@@ -1,14 +1,23 @@
-"""What the network sees and says: its input band by band, its answer in three forms, its answer under other prompts."""
+"""Prediction: what the network sees and says, and what it would say under other prompts."""
 
-from model.diffusion import from_original
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.diffusion import from_original, to_original
 from model.pipeline import FacePipeline
-from ui.how.face import OTHER_PROMPTS, Recipe, answer, error, noised
+from ui.how.face import Recipe, answer, condition, error, noised
 from ui.how.forward import band, band_note
 from ui.how.html import colour, grey, tile, tiles
 
+OTHER_PROMPTS = ("", "a smiling woman with blond hair", "a man with a beard", "an old man with gray hair")
+NOISES = (100, 90, 75, 50, 25)  # timesteps at which prompts are compared
+
 
 def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
-    """The network's input band by band, its answer in three forms beside the truth, and its answer under other prompts."""
+    """The network's input band by band, its answer in three forms beside the truth."""
     state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
     sees = [tile(colour(state.x_t[0]), "Noisy face", "three of the four bands")]
     sees += [tile(grey(state.x_t[0, index]), name) for index, name in enumerate(("Red", "Green", "Blue"))]
@@ -29,20 +38,40 @@ def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
     ]
     knows = [tile(colour(truth[name][0]), names[name], "the truth", f"{names[name]}, the truth") for name in truth]
 
-    prompts = [
-        ("Your prompt", recipe.prompt),
-        ("No prompt", "any face"),
-        *((prompt, "") for prompt in OTHER_PROMPTS[1:]),
-    ]
-    faces = [
-        tile(colour(seen), title, note, f"Predicted clean face: {title}")
-        for seen, (title, note) in zip(said.original, prompts)
-    ]
     return (
-        tiles(*sees, title="It sees four bands of numbers")
-        + f'<div class="pair"><div>{tiles(*says, title="It says")}</div>'
-        + f"<div>{tiles(*knows, title='What was really mixed in')}</div></div>"
-        + tiles(*faces, title="The same noisy face under different prompts: the clean face that each sees in it")
+        tiles(*sees, title="It sees four bands of numbers", kind="six")
+        + f'<div class="pair"><div>{tiles(*says, title="It says", kind="three")}</div>'
+        + f"<div>{tiles(*knows, title='What was really mixed in', kind='three')}</div></div>"
+    )
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode()
+def under_prompts(pipe: FacePipeline, recipe: Recipe) -> Tensor:
+    """Predicted x_0 of the face at NOISES under the record's prompt and OTHER_PROMPTS: (prompts, len(NOISES), 3, 64, 64)."""
+    prompts, config = (recipe.prompt, *OTHER_PROMPTS), pipe.unet.config
+    states = [noised(pipe, recipe, step) for step in NOISES]
+    x_t = torch.cat([state.x_t for state in states]).to(pipe.device)
+    t = torch.cat([state.t for state in states])
+    rows = [
+        to_original(pipe.unet(x_t, t.to(x_t), one.expand(len(t), -1)), x_t, t, config.target, config.steps).cpu()
+        for one in condition(pipe, prompts).split(1)
+    ]
+    return torch.stack(rows)
+
+
+def prompts(pipe: FacePipeline, recipe: Recipe) -> str:
+    """The same noisy faces under different prompts: the clean face that each sees in them."""
+    names = ["Your prompt", "No prompt", *OTHER_PROMPTS[1:]]
+    moments = ", ".join(map(str, NOISES))
+    strips = (
+        tile(
+            np.concatenate([colour(one) for one in seen], axis=1), name, "", f"{name}: predicted at timesteps {moments}"
+        )
+        for name, seen in zip(names, under_prompts(pipe, recipe))
+    )
+    return tiles(
+        *strips, title=f"The same face at timesteps {moments}, under different prompts", kind="strips five halves"
     )
 
 

@@ -1,39 +1,16 @@
 """Inside the U-Net: its feature maps, laid out as the letter U."""
 
-import copy
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
+from model.diffusion import timestep_band
 from model.pipeline import FacePipeline
-from model.unet import FLAGS, Block, UNet
-from ui.how.face import Recipe, noised
-from ui.how.html import stretched, tile, tiles
+from model.unet import Block, UNet
+from ui.how.face import Recipe, answer, noised
+from ui.how.html import colour, grey, image, stretched
 
-SHOWN = 6  # feature maps per level
-
-
-@torch.inference_mode()
-def features(network: nn.Module, names: Sequence[str], *inputs: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Run a network and keep what the named submodules return: list of (C, H, W) for the first image, and the output.
-
-    The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
-    """
-    weights = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    twin, kept = copy.deepcopy(network, weights), {}
-
-    def keep(name: str) -> None:
-        twin.get_submodule(name).register_forward_hook(
-            lambda _, __, output: kept.update({name: output[0].float().cpu()})
-        )
-
-    for name in names:
-        keep(name)
-    output = twin(*inputs)
-    return [kept[name] for name in names], output
+SHOWN = 4  # feature maps per level
 
 
 def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
@@ -58,21 +35,31 @@ def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
 
 
 def unet_maps(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
-    """A few feature maps of every level of the U-Net, laid out as the letter U, under the record's own prompt."""
-    state, levels = noised(pipe, recipe, step), unet_levels(pipe.unet)
-    condition = F.pad(pipe.clip.encode_texts([recipe.prompt]), (0, FLAGS)).to(pipe.device)
-    x_t, t = state.x_t.to(pipe.device), state.t.to(pipe.device).float()
-    maps, _ = features(pipe.unet, [name for _, _, name in levels], x_t, t, condition)
-    parts = []
-    for (part, level, _), kept in zip(levels, maps):
-        channels, height, width = kept.shape
-        chosen = np.linspace(0, channels - 1, min(SHOWN, channels)).round().astype(int)
-        pictures = [
-            tile(stretched(kept[index]), f"{index + 1}", alt=f"{part}, {height} by {width}, channel {index + 1}")
-            for index in chosen
-        ]
-        parts.append(
-            f'<section class="{part.lower()}" style="--level:{level + 1}"><h4>{part}, {height} × {width} '
-            f"<span>{channels} channels</span></h4>{tiles(*pictures, kind='small')}</section>"
-        )
-    return f'<div class="u">{"".join(parts)}</div>'
+    """The shapes and a few feature maps of every level, from 64 px through the unshuffle and back, as the letter U."""
+    state, said, levels = noised(pipe, recipe, step), answer(pipe, recipe, step), unet_levels(pipe.unet)
+    count, folded = len(pipe.unet.config.channels), pipe.unet.config.unshuffle
+    band = timestep_band(state.t, *state.x_t.shape[-2:]).float()
+    inputs = F.pixel_unshuffle(torch.cat([state.x_t, band], dim=1), folded)[0]
+    outputs = F.pixel_unshuffle(said.velocity, folded)[0]
+    sees = [colour(state.x_t[0]), grey(band[0, 0])]
+    parts = [place("In", "encoder", 0, (4, *state.x_t.shape[-2:]), sees)]
+    parts.append(place("Unshuffled", "encoder", 1, inputs.shape, [grey(one) for one in inputs[:SHOWN]]))
+    for part, level, name in levels:
+        maps = said.inside[name]
+        chosen = np.linspace(0, len(maps) - 1, SHOWN).round().astype(int)
+        shown = [stretched(maps[index]) for index in chosen]
+        parts.append(place(part, part.lower(), min(level, count) + 2, maps.shape, shown))
+    parts.append(place("Before the shuffle", "decoder", 1, outputs.shape, [grey(one) for one in outputs[:SHOWN]]))
+    parts.append(place("Out", "decoder", 0, said.velocity.shape[1:], [colour(said.velocity[0])]))
+    skips = "".join(f'<span class="skip" style="--row:{row}"></span>' for row in range(2, count + 1))
+    return f'<div class="u" style="--levels:{count + 2}">{"".join(parts)}{skips}</div>'
+
+
+def place(title: str, side: str, row: int, shape: tuple[int, ...], pictures: list[np.ndarray]) -> str:
+    """One stage of the U. side: "encoder", "middle" or "decoder". row: from 0, downwards. shape: (C, H, W)."""
+    channels, height, width = shape
+    shown = "".join(
+        image(one, f"{title}, {height} by {width}, picture {number}") for number, one in enumerate(pictures, 1)
+    )
+    return f"""<section class="{side}" style="--row:{row};--side:{height}"><h4>{title}
+        <span>{channels} × {height} × {width}</span></h4><div class="maps">{shown}</div></section>"""
