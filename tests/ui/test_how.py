@@ -62,7 +62,11 @@ def test_code_is_the_source_that_runs():
     module, add_noise = locate("model.diffusion.add_noise")
     assert module == "model.diffusion"
     shown = re.search("<code>(.+?)</code>", source("model.diffusion.add_noise"), re.DOTALL)[1]
-    assert shown.startswith("def add_noise(") and '"""' not in shown and shown.endswith("signal * original + sigma * noise")
+    assert (
+        shown.startswith("def add_noise(")
+        and '"""' not in shown
+        and shown.endswith("signal * original + sigma * noise")
+    )
     names = dict(vars(importlib.import_module(module)))
     exec(shown.replace("&gt;", ">"), names)
     assert names["add_noise"].__code__.co_code == add_noise.__code__.co_code
@@ -72,7 +76,10 @@ def test_code_is_the_source_that_runs():
 
 
 def test_docstring_is_left_out():
-    assert without_docstring('def f(x):\n    """Says.\n\n    More.\n    """\n\n    return x\n') == "def f(x):\n    return x"
+    assert (
+        without_docstring('def f(x):\n    """Says.\n\n    More.\n    """\n\n    return x\n')
+        == "def f(x):\n    return x"
+    )
     assert without_docstring("def f(x):\n    return x\n") == "def f(x):\n    return x"
 
 

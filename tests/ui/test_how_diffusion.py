@@ -1,5 +1,6 @@
 """The tab "How it works": what its figures of diffusion compute, on tiny weights."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ import torch.nn.functional as F
 
 from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
-from model.pipeline import FacePipeline
+from model.pipeline import FacePipeline, to_pixels
+from model.sampler import ddim
 from model.unet import UNet
-from tests.conftest import save_unet
+from tests.conftest import ROOT, save_unet
+from training.evaluation.samplers import main as draw_samplers
 from training.unet.train import TINY
-from ui.how import face, forward, guidance, targets
-from ui.how.face import OTHER_PROMPTS, Recipe
+from ui.how import face, forward, guidance, predictions, reverse, targets
+from ui.how.face import Recipe
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
 
@@ -50,7 +53,7 @@ def test_noised_face_is_the_weighted_sum(pipe, step):
 def test_answers_are_one_prediction_in_four_forms(pipe, step):
     state, said = face.noised(pipe, RECIPE, step), face.answer(pipe, RECIPE, step)
     signal, sigma = alpha_bar(step / 100).sqrt().item(), (1 - alpha_bar(step / 100)).sqrt().item()
-    assert said.velocity.shape == (1 + len(OTHER_PROMPTS), 3, 64, 64)
+    assert said.velocity.shape == (1, 3, 64, 64)
     torch.testing.assert_close(said.original, signal * state.x_t - sigma * said.velocity, atol=1e-4, rtol=0)
     torch.testing.assert_close(said.noise, signal * said.velocity + sigma * state.x_t, atol=1e-4, rtol=0)
     mean, _ = posterior(said.original, state.x_t, state.t, state.t - 0.01)
@@ -61,7 +64,14 @@ def test_answers_are_one_prediction_in_four_forms(pipe, step):
         alone = pipe.unet(state.x_t, state.t.float(), condition)
     assert pipe.unet.config.target == "velocity"
     torch.testing.assert_close(said.velocity[:1], alone, atol=1e-4, rtol=0)
-    assert (said.original[0] - said.original[2]).abs().max() > 1e-4  # another prompt, another answer
+
+
+def test_other_prompts_get_other_answers(pipe):
+    seen = predictions.under_prompts(pipe, RECIPE)
+    assert seen.shape == (1 + len(predictions.OTHER_PROMPTS), len(predictions.NOISES), 3, 64, 64)
+    own = face.answer(pipe, RECIPE, predictions.NOISES[3]).original
+    torch.testing.assert_close(seen[0, 3], own[0], atol=1e-4, rtol=0)
+    assert (seen[0] - seen[2]).abs().max() > 1e-4
 
 
 def test_errors_of_the_targets_are_one_error_weighted(pipe):
@@ -147,13 +157,83 @@ def test_numbers_are_readable(value, shown):
 def test_guidance_shows_what_the_pipeline_draws(pipe):
     whole, promptless, blind = guidance.answers(pipe, RECIPE)
     said = face.answer(pipe, RECIPE, guidance.STEP).original
-    torch.testing.assert_close(torch.stack([whole, promptless]), said[:2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole[None], said, atol=1e-5, rtol=0)
+    assert not torch.allclose(promptless, whole, atol=1e-4)
     assert not torch.allclose(blind, whole, atol=1e-3)
     neither, by_prompt, by_attention, both = guidance.faces(pipe, "a man", 3, 4.0)
-    assert np.array_equal(both, pipe.generate(["a man"], [3], guidance.STEPS, guidance=4.0)[0])
+    drawn = pipe.generate(["a man"], [3], guidance.STEPS, guidance=4.0, attention_guidance=guidance.STRENGTH)
+    assert np.array_equal(both, drawn[0])
     assert np.array_equal(
         neither, pipe.generate(["a man"], [3], guidance.STEPS, guidance=1.0, attention_guidance=0.0)[0]
     )
     assert not np.array_equal(by_prompt, both) and not np.array_equal(by_attention, both)
     for strength, told in ((3.0, "guidance 3<"), (1.0, "guidance 2<"), (0.0, "guidance 2<")):
         assert told in guidance.draw(pipe, replace(RECIPE, guidance=strength))
+
+
+@pytest.mark.parametrize("strength, told", [(0.0, "no perturbed-attention"), (0.25, "of strength 0.25")])
+def test_guidance_says_what_faces_are_drawn_with(monkeypatch, strength, told):
+    monkeypatch.setattr(guidance, "DEFAULTS", replace(guidance.DEFAULTS, attention_guidance=strength))
+    assert told in guidance.used()
+
+
+# --- reverse diffusion ------------------------------------------------------------------------------------------------
+
+
+def test_a_step_lands_where_ddim_does(pipe):
+    page = reverse.one_step(pipe, RECIPE, 60, 20)
+    state, s = face.noised(pipe, RECIPE, 60), torch.tensor([0.4], dtype=torch.float64)
+    said = face.answer(pipe, RECIPE, 60)
+    step, *_ = ddim(lambda *_: said.original.clamp(-1, 1), state.x_t, torch.tensor([0.6, 0.4, 0.0]).double(), None)
+    truth = add_noise(state.original, state.noise, s)
+    assert f"error {face.error(step.noisy, truth):.4f}" in page or step.noisy.isnan().any()
+    signal = alpha_bar(0.4).sqrt().item()
+    assert f"x at 40 = {signal:.3f} ×" in page and "add_noise(denoised, from_original" in page
+    assert "x at timestep 0" in reverse.one_step(pipe, RECIPE, 5, 50)  # not beyond the clean face
+
+
+def test_path_is_the_pipelines_own_run(pipe):
+    runs = list(reverse.run(pipe, pipe.unet, RECIPE, "dpmpp", 3, face.start(RECIPE)))
+    drawn = pipe.generate([RECIPE.prompt], [RECIPE.seed], steps=3, sampler="dpmpp", guidance=RECIPE.guidance)
+    assert np.abs(to_pixels(runs[-1].denoised).astype(int) - drawn).max() <= 1
+    paths, pictures, share = reverse.walked(pipe, replace(RECIPE, steps=3))
+    assert paths["teacher"].noisy.shape == (4, 2) and paths["teacher"].denoised.shape == (3, 2) and 0.5 < share <= 1
+    np.testing.assert_allclose(paths["teacher"].noisy[-1], paths["teacher"].denoised[-1], atol=1e-3)
+    assert pictures["teacher"].shape == (128, 3 * 64, 3)
+    assert "student" not in paths  # these weights have none
+
+
+def test_plane_shows_most_of_points_that_lie_in_one():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(9, 2, generator=generator) @ torch.randn(2, 50, generator=generator) + 3
+    mean, directions, share = reverse.plane(points)
+    flat = (points - mean) @ directions
+    torch.testing.assert_close(torch.cdist(flat, flat), torch.cdist(points, points), atol=1e-3, rtol=1e-3)
+    assert share == pytest.approx(1, abs=1e-5)
+
+
+def test_chance_parts_what_begins_alike(pipe, monkeypatch):
+    monkeypatch.setattr(reverse, "CHANCE_STEPS", 4)
+    reverse.chances.cache_clear()
+    apart, once = reverse.chances(pipe, RECIPE)
+    assert [len(steps) for steps in (*apart, once)] == [4] * 4
+    torch.testing.assert_close(apart[0][0].denoised, apart[1][0].denoised, atol=1e-4, rtol=0)  # the same noise
+    assert (apart[0][-1].denoised - apart[1][-1].denoised).abs().mean() > 1e-3
+    reverse.chances.cache_clear()
+
+
+def test_samplers_are_shown_for_their_own_network_only(pipe, tiny_weights, tmp_path, capsys):
+    draw_samplers(["--weights", str(tiny_weights), "--out", str(tmp_path), "--steps", "2", "4", "--exact", "8"])
+    about = json.loads((tmp_path / "samplers.json").read_text())
+    assert list(about["distances"]) == list(reverse.NAMES) and about["unet"] == pipe.unet.info["hash"]
+    assert about["distances"]["unipc"][1] < about["distances"]["ddim"][0]
+    page = reverse.samplers(tmp_path, pipe.unet.info["hash"])
+    assert page.count("data-distances") == 4 and 'data-steps="[2, 4]"' in page
+    assert reverse.samplers(tmp_path, "another") is None and reverse.samplers(tmp_path / "none", "") is None
+    assert "another one is loaded" in reverse.compared(pipe, RECIPE)
+
+
+def test_bundled_samplers_and_losses_are_of_the_bundled_network():
+    unet = checkpoint.load(ROOT / "weights" / "unet.safetensors")[2]["hash"]
+    for name in ("samplers", "training"):
+        assert json.loads((ROOT / "assets" / f"{name}.json").read_text())["unet"] == unet, name

@@ -4,14 +4,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from model.diffusion import training_pair
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.unet import UNet
 from tests.conftest import unets_of_moments
+from training.evaluation import losses
 from training.evaluation.sheet import main as make_sheet
-from ui.how import learning
+from ui.how import face, learning
 from ui.how.face import Recipe
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
@@ -85,3 +88,34 @@ def test_a_part_of_the_sheet_is_kept(pipe, tiny_weights, tmp_path):
         make_sheet([str(files[3]), "--keep", "1000", "--seed", "5", *options])
     with pytest.raises(SystemExit, match="holds no sheet"):
         make_sheet([str(files[3]), "--keep", "1000", "--weights", str(tiny_weights), "--out", str(tmp_path / "new")])
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_losses_are_the_logs(pipe, tmp_path, prepared):
+    log = [
+        {"stage": "unet", "images": 100, "loss": 0.4},
+        {"stage": "unet", "images": 200, "loss": 0.2},
+        {"stage": "unet", "val": [0.3, 0.31]},
+        {"stage": "unet", "done": 2, "images": 250, "seconds": 3.4},
+        {"stage": "student", "images": 900, "loss": 0.1},
+    ]
+    found = losses.curve(log)
+    assert found == {"images": 250, "seconds": 3, "loss": [(100, 0.4), (200, 0.2)], "validation": [(200, 0.3)]}
+    images = prepared.images[:64]
+    parts = losses.by_noise(pipe.unet, images, torch.zeros(len(images), 514))
+    assert len(parts) == losses.BINS and all(0 < value < 10 for value in parts)
+    about = {**found, "unet": pipe.unet.info["hash"], "where": "<b>", "faces": 64}
+    about |= {"by_noise": parts, "by_noise_validation": parts}
+    (tmp_path / "training.json").write_text(json.dumps(about))
+    page = learning.losses(pipe, RECIPE, tmp_path)
+    assert "250 images in 3 seconds on &lt;b&gt;" in page and page.count("<rect") == 2 * losses.BINS
+    assert "another one is loaded" in learning.losses(pipe, RECIPE, tmp_path / "none")
+
+
+def test_training_step_shows_the_loss(pipe):
+    page = learning.one_step(pipe, RECIPE, 40)
+    state, said = face.noised(pipe, RECIPE, 40), face.answer(pipe, RECIPE, 40)
+    wanted = training_pair(state.original, state.t, state.noise, "velocity")[1]
+    assert f"loss {face.error(said.velocity, wanted):.4f}" in page

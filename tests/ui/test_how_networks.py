@@ -1,6 +1,7 @@
 """The tab "How it works": what its figures of the networks and of the whole model show, on tiny weights."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch.nn.functional as F
 
 from model.pipeline import FacePipeline
 from model.srresnet import bicubic
-from ui.how import bias, clip, html, scale, sobel, srresnet, unet
+from tests.conftest import save_crisp
+from ui.how import attention, bias, clip, face, html, scale, sobel, srresnet, unet
 from ui.how.face import Recipe
 
 RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
@@ -26,7 +28,8 @@ def test_features_leave_the_network_alone(pipe):
     inputs = torch.randn(1, 3, 64, 64), torch.tensor([0.5]), torch.zeros(1, 514)
     with torch.inference_mode():
         expected = pipe.unet(*inputs)
-    maps, output = unet.features(pipe.unet, names, *inputs)
+    kept, output = face.features(pipe.unet, names, *inputs)
+    maps = list(kept.values())
     torch.testing.assert_close(output, expected)
     assert len(maps) == len(names) and all(one.ndim == 3 for one in maps)
     assert not any(module._forward_hooks for module in pipe.unet.modules())
@@ -34,9 +37,10 @@ def test_features_leave_the_network_alone(pipe):
 
 def test_levels_halve_and_double(pipe):
     levels = unet.unet_levels(pipe.unet)
-    maps, _ = unet.features(
+    kept, _ = face.features(
         pipe.unet, [name for _, _, name in levels], torch.randn(1, 3, 64, 64), torch.tensor([0.5]), torch.zeros(1, 514)
     )
+    maps = [kept[name] for _, _, name in levels]
     count, sizes = len(pipe.unet.config.channels), [one.shape[-1] for one in maps]
     down = [32 // 2**level for level in range(count)]
     assert sizes == [*down, down[-1], *reversed(down)]
@@ -113,3 +117,76 @@ def test_same_noise_for_the_word_attractive(pipe):
     assert faces.shape == (12, 64, 64, 3) and not np.array_equal(faces[:6], faces[6:])
     assert np.abs(faces[1].astype(int) - pipe.generate([""], [2], steps=bias.STEPS)[0]).max() <= 2
     assert bias.bias(pipe, RECIPE).count("<figure>") == 12
+
+
+# --- attention --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", attention.LAYERS)
+def test_attention_shown_is_the_networks_own(pipe, layer):
+    """With these weights and its values, the network's attention returns what it returns."""
+    name = attention.module(pipe.unet, layer)
+    network, qkv = pipe.unet.get_submodule(name), face.answer(pipe, RECIPE, 60).inside[f"{name}.qkv"]
+    weights = attention.weights(pipe.unet, name, qkv)
+    assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
+    x = torch.randn(1, network.norm.num_channels, 8, 8)
+    with torch.inference_mode():
+        own = network.qkv(network.norm(x))[0]
+        value = own.reshape(3, network.heads, -1, 64)[2]
+        mixed = value @ attention.weights(pipe.unet, name, own).transpose(-1, -2)
+        torch.testing.assert_close(x + network.out(mixed.reshape(1, -1, 8, 8)), network(x), atol=1e-4, rtol=1e-4)
+
+
+def test_sheet_has_a_tile_for_each_place():
+    maps = torch.zeros(16, 16)
+    maps[6, 9], maps[6, 0] = 0.8, 0.2  # the place in row 1, column 2 looks at row 2, column 1
+    maps[torch.arange(16) != 6, 0] = 1
+    tile = attention.sheet(maps)[4 * 1 : 4 * 2, 4 * 2 : 4 * 3]
+    assert tile[2, 1] == 255 and tile[0, 0] == 128 and (tile > 0).sum() == 2
+
+
+def test_attention_figures(pipe):
+    page = attention.heads(pipe, RECIPE, 60, attention.LAYERS[1])
+    heads = pipe.unet.get_submodule(attention.module(pipe.unet, attention.LAYERS[1])).heads
+    assert page.count('class="lit"') == heads + 2
+    assert attention.over_time(pipe, RECIPE, attention.LAYERS[1]).count('class="lit"') == len(attention.MOMENTS)
+    whole, blind = attention.with_and_without(pipe, RECIPE)
+    torch.testing.assert_close(whole[:1], face.answer(pipe, RECIPE, 75).original, atol=1e-4, rtol=0)
+    assert not torch.allclose(whole, blind, atol=1e-3)
+
+
+# --- words and enlarging ----------------------------------------------------------------------------------------------
+
+
+def test_tokens_known_folded_and_cut(pipe):
+    said = clip.tokens(pipe.clip, "woman zxqv " + "smiling " * 80)
+    assert said[0] == ("woman ", "known") and {kind for _, kind in said} == {"known", "folded", "cut"}
+    assert [kind for _, kind in said].index("cut") == 75
+    assert "".join(token for token, _ in said).startswith("woman zxqv smiling")
+
+
+def test_words_that_move_the_embedding(pipe):
+    said = clip.moved(pipe.clip, "a smiling woman")
+    whole, rest = pipe.clip.encode_texts(["a smiling woman", "a woman"])
+    assert [word for word, _ in said] == ["a", "smiling", "woman"]
+    assert said[1][1] == pytest.approx(1 - (whole @ rest).item(), abs=1e-5)
+    page = clip.words(pipe, RECIPE, " <b>hat</b> ")
+    assert "<b>hat" not in page and page.count("<li") >= 40
+    assert "no prompt" in clip.words(pipe, replace(RECIPE, prompt=""), "")
+
+
+def test_enlargements_side_by_side(pipe, tiny_weights, tmp_path):
+    assert srresnet.compared(pipe, RECIPE).count("<figure>") == 6  # no crisp one here
+    shutil.copytree(tiny_weights, tmp_path / "w")
+    save_crisp(tmp_path / "w")
+    page = srresnet.compared(FacePipeline.from_pretrained(tmp_path / "w", "cpu"), RECIPE)
+    assert page.count("<figure>") == 9 and "Invented" in page
+    same = np.full((512, 512, 3), 90, np.uint8)
+    assert "<b>0.0</b> grey levels" in srresnet.invented(same[:64, :64], same, same)
+
+
+def test_u_has_the_networks_own_shapes(pipe):
+    page = unet.unet_maps(pipe, RECIPE, 50)
+    shown = re.findall(r"<span>(\d+) × (\d+) × (\d+)</span>", page)
+    assert shown[0] == ("4", "64", "64") and shown[1] == ("16", "32", "32") and shown[-1] == ("3", "64", "64")
+    assert ("12", "32", "32") in shown and page.count('class="skip"') == len(pipe.unet.config.channels) - 1

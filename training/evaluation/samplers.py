@@ -2,8 +2,10 @@
 
     python -m training.evaluation.samplers
 
-Writes samplers.webp and samplers.json into assets/. The sheet has a row of 64 px tiles for each sampler, a column for each
-number of steps, and one more tile at the end of the first row: the exact solution, which is UniPC in EXACT steps. Distances
+Writes samplers.webp and samplers.json into assets/. The sheet has a row of 64 px tiles for each sampler, a column
+for each
+number of steps, and one more tile at the end of the first row: the exact solution, which is UniPC in EXACT steps.
+Distances
 are mean squared ones to that, pixels in [-1, 1], the mean of several faces. (ui/how/reverse.py shows both files.)
 """
 

@@ -29,7 +29,9 @@ LEFT_OUT = 24  # words that are left out one by one
 
 
 def tokens(clip: Clip, text: str) -> list[tuple[str, str]]:
-    """(token, "known", "folded" or "cut") of a text, in order: what CLIP has a row for, what shares one, what it never sees."""
+    """(token, "known", "folded" or "cut") of a text, in order: what CLIP has a row for, what shares one, what it
+    never sees.
+    """
     ids = tokenizer().encode(text)
     known = set(clip.vocabulary.tolist()) if clip.config.tokens else None
     return [
@@ -51,7 +53,9 @@ def moved(clip: Clip, text: str) -> list[tuple[str, float]]:
 
 
 def words(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
-    """A text's tokens, what each word does to its embedding, and the forty readings. own: the visitor's, or "": the prompt."""
+    """A text's tokens, what each word does to its embedding, and the forty readings. own: the visitor's, or "": the
+    prompt.
+    """
     text = ((own or "").strip() or recipe.prompt)[:LONGEST]
     if not text:
         return "<p>There is no prompt. Type a text above to see what it becomes.</p>"
@@ -67,7 +71,8 @@ def words(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
     )
     return f"""<h4>Tokens of “{html.escape(text)}”</h4><ul class="tokens">{chips}</ul>
         <p><span class="tokens"><span class="known">known</span> has a row of its own in CLIP’s table,
-        <span class="folded">folded</span> shares one with every other unknown token, <span class="cut">cut</span> lies beyond
+        <span class="folded">folded</span> shares one with every other unknown token, <span class="cut">cut</span>
+        lies beyond
         the {CONTEXT - 2} tokens that are read.</span></p>
         <div class="pair"><div><h4>How far each word moves the embedding</h4><ul class="bars">{bars}</ul>
         <p>Measured by leaving the word out: 1 minus the cosine between both embeddings.</p></div>
@@ -84,7 +89,8 @@ def readings(pipe: FacePipeline, text: str) -> str:
         for side in [int(chances[row].argmax())]
     ]
     cells = "".join(
-        f'<li class="{kind.split()[0]}" title="{name}: {kind}, {100 * sure:.0f} %">{name}<span class="sr">: {kind}</span></li>'
+        f'<li class="{kind.split()[0]}" title="{name}: {kind}, {100 * sure:.0f} %">{name}'
+        f'<span class="sr">: {kind}</span></li>'
         for kind, name, sure in found
     )
     count = {kind: sum(one == kind for one, _, _ in found) for kind in ("stated", "denied", "not mentioned")}
@@ -103,7 +109,9 @@ def examples(pipe: FacePipeline) -> np.ndarray:
 
 @torch.inference_mode()
 def fits(pipe: FacePipeline, faces: np.ndarray, texts: list[str]) -> np.ndarray:
-    """CLIP's odds that each text says something true of each face, as chances: (M, N) float in (0, 1), a row per text."""
+    """CLIP's odds that each text says something true of each face, as chances: (M, N) float in (0, 1), a row per
+    text.
+    """
     return pipe.clip.logits(pipe.clip.encode_images(faces), pipe.clip.encode_texts(texts)).sigmoid().T.cpu().numpy()
 
 

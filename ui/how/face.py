@@ -56,7 +56,8 @@ def start(recipe: Recipe) -> Tensor:
 
 
 def linear_alpha_bar(t: Tensor | float) -> Tensor:
-    """alpha_bar of the linear schedule, for comparison: beta from 1e-4 to 0.02 in 1000 steps, Ho et al. 2020, section 4.
+    """alpha_bar of the linear schedule, for comparison: beta from 1e-4 to 0.02 in 1000 steps, Ho et al. 2020,
+    section 4.
 
     :param t: in [0, 1], rounded to the nearest of the 1000 steps.
     :return:  float64, shaped like t.
@@ -82,7 +83,9 @@ class Noised:
 
 
 def noised(pipe: FacePipeline, recipe: Recipe, step: int) -> Noised:
-    """The face of a record at a timestep. The noise is not the one the face was drawn from: its seed is the next one."""
+    """The face of a record at a timestep. The noise is not the one the face was drawn from: its seed is the next
+    one.
+    """
     original = torch.tensor(face(pipe, recipe)).permute(2, 0, 1)[None] / 127.5 - 1
     noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((recipe.seed + 1) % (MAX_SEED + 1)))
     t = torch.tensor([step / TIMESTEPS], dtype=torch.float64)
@@ -130,7 +133,9 @@ def condition(pipe: FacePipeline, prompts: Sequence[str]) -> Tensor:
 
 
 def watched(unet: UNet) -> list[str]:
-    """The submodules whose output the figures show: every block, and the queries, keys and values of all self-attention."""
+    """The submodules whose output the figures show: every block, and the queries, keys and values of all
+    self-attention.
+    """
     kinds = (Block, Attention)
     return [
         f"{name}.qkv" if isinstance(module, Attention) else name

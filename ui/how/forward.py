@@ -91,4 +91,5 @@ def curves(step: int) -> str:
         <text x="{left + width / 2}" y="{top + height + 31}" text-anchor="middle">timestep</text></svg>
         <figcaption><b>How much of the face is left (ᾱ)</b>
         <span class="key cosine">cosine, used here: falls evenly</span>
-        <span class="key linear">linear (2020): the last third is almost nothing but noise</span></figcaption></figure>"""
+        <span class="key linear">linear (2020): the last third is almost nothing but
+        noise</span></figcaption></figure>"""

@@ -20,8 +20,9 @@ STRENGTH = (
 
 
 @torch.inference_mode()
-def answers(pipe: FacePipeline, settings: Settings) -> torch.Tensor:
-    """Predicted x_0 of the record's face at timestep STEP: by the whole network, without the prompt, without self-attention.
+def answers(pipe: FacePipeline, recipe: Recipe) -> torch.Tensor:
+    """Predicted x_0 of the record's face at timestep STEP: by the whole network, without the prompt, without
+    self-attention.
     (3, 3, 64, 64) on the CPU."""
     state, config = noised(pipe, settings, STEP), pipe.unet.config
     condition = pipe.condition([settings.prompt, "", settings.prompt])

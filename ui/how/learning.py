@@ -1,4 +1,5 @@
-"""Training: one step of it on the visitor's face, the losses of the loaded weights, and one seed drawn as they were learned.
+"""Training: one step of it on the visitor's face, the losses of the loaded weights, and one seed drawn as they were
+learned.
 
 assets/training.json, by training/evaluation/losses.py, holds the losses. assets/learning.webp, by
 training/evaluation/sheet.py, shows one seed drawn by the network at several moments of its training.
@@ -25,7 +26,9 @@ from ui.how.html import colour, stretched, tile, tiles
 
 
 def one_step(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
-    """One step of the training on the visitor's face: what goes in, what is wanted, what the network says, and the loss."""
+    """One step of the training on the visitor's face: what goes in, what is wanted, what the network says, and the
+    loss.
+    """
     state, said, target = noised(pipe, recipe, step), answer(pipe, recipe, step), pipe.unet.config.target
     wanted = from_original(state.original, state.x_t, state.t, target)
     wrong = (said_as := getattr(said, target)) - wanted
@@ -50,11 +53,14 @@ def losses(pipe: FacePipeline, recipe: Recipe, folder: Path = ASSETS) -> str:
     if about.get("unet") != pipe.unet.info.get("hash", ""):
         return "<p>The log of the training comes with the bundled U-Net; another one is loaded here.</p>"
     kept = [point for point in about["loss"] if point[0] <= about["images"]]
-    return f"""<div class="pair"><figure class="plot">{lines(kept, about["validation"])}<figcaption><b>Loss against images
+    return f"""<div class="pair"><figure class="plot">{lines(kept, about["validation"])}<figcaption><b>Loss against
+        images
         seen</b><span class="key">on training faces</span><span class="key linear">on validation faces, which it is not
-        trained on</span><span>{about["images"]:,} images in {about["seconds"]} seconds on {html.escape(about["where"])}.
+        trained on</span><span>{about["images"]:,} images in {about["seconds"]} seconds on
+        {html.escape(about["where"])}.
         </span></figcaption></figure>
-        <figure class="plot">{bars(about["by_noise"], about["by_noise_validation"])}<figcaption><b>Loss by timestep, when
+        <figure class="plot">{bars(about["by_noise"], about["by_noise_validation"])}<figcaption><b>Loss by timestep,
+        when
         it was finished</b><span class="key">training faces</span><span class="key linear">validation faces</span>
         <span>Measured once on {about["faces"]:,} photographs of each.</span></figcaption></figure></div>"""
 
@@ -63,7 +69,9 @@ WIDTH, HEIGHT, LEFT, TOP = 300, 150, 40, 10  # of the plots, and what lies left 
 
 
 def lines(training: list[list[float]], validation: list[list[float]]) -> str:
-    """Two curves as an SVG: (images, loss) each. The first loss is far above the rest: the axis ends at twice the median."""
+    """Two curves as an SVG: (images, loss) each. The first loss is far above the rest: the axis ends at twice the
+    median.
+    """
     top = 2 * sorted(loss for _, loss in training)[len(training) // 2]
     low = 0.9 * min(loss for _, loss in [*training, *validation])
     most = training[-1][0]
@@ -81,13 +89,15 @@ def lines(training: list[list[float]], validation: list[list[float]]) -> str:
         for share in (0, 0.5, 1)
     )
     ticks += "".join(
-        f'<text x="{LEFT + WIDTH * share:.0f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{share * most / 1e6:.1f} M</text>'
+        f'<text x="{LEFT + WIDTH * share:.0f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">'
+        f"{share * most / 1e6:.1f} M</text>"
         for share in (0, 0.5, 1)
     )
     ends = training[-1][1], validation[-1][1]
     said = f"Both losses fall, fast at first: to {ends[0]:.3f} on training and {ends[1]:.3f} on validation faces."
     return f"""<svg viewBox="0 0 360 180" role="img" aria-label="{said}">
-        <path class="axis" d="M{LEFT} {TOP} V{TOP + HEIGHT} H{LEFT + WIDTH}"/><path class="cosine" d="{curve(training)}"/>
+        <path class="axis" d="M{LEFT} {TOP} V{TOP + HEIGHT} H{LEFT + WIDTH}"/>
+        <path class="cosine" d="{curve(training)}"/>
         <path class="linear" d="{curve(validation)}"/>{ticks}</svg>"""
 
 
@@ -101,7 +111,8 @@ def bars(training: list[float], validation: list[float]) -> str:
         for index, loss in enumerate(values)
     )
     ticks = "".join(
-        f'<text x="{LEFT + WIDTH * share:.0f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{TIMESTEPS * share:.0f}</text>'
+        f'<text x="{LEFT + WIDTH * share:.0f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">'
+        f"{TIMESTEPS * share:.0f}</text>"
         for share in (0, 0.25, 0.5, 0.75, 1)
     )
     ticks += f'<text x="{LEFT - 5}" y="{TOP + 8}" text-anchor="end">{top:.2f}</text>'

@@ -1,6 +1,8 @@
-"""The tab "How it works": layout and wiring. Its words are assets/how/, each section's figures are in the file of its name.
+"""The tab "How it works": layout and wiring. Its words are assets/how/, each section's figures are in the file of
+its name.
 
-Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends "look"
+Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends
+"look"
 with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
 """
 
@@ -193,7 +195,8 @@ def glance(pipe: FacePipeline, recipe: Recipe) -> str:
         <div class="controls"><button type="button">Play</button>
         <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
         <input id="glance-at" type="range" min="0" max="{len(run)}" value="{len(run)}" step="1"></div>
-        <p>Your face, in everything that follows: {prompt}, seed {recipe.seed}. Make another on the first tab, and this tab
+        <p>Your face, in everything that follows: {prompt}, seed {recipe.seed}. Make another on the first tab, and
+        this tab
         uses that one. Each part opens its section.</p></div>"""
 
 
@@ -245,11 +248,12 @@ def box(name: str, title: str, opens: str, place: tuple[int, int], pictures: dic
         lines = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True)}.get(name, NOTES.get(name, []))
         top = y + BOX / 2 - 8 * (len(lines) - 1) + 4
         inside = "".join(
-            f'<text class="inside" x="{middle}" y="{top + 16 * row:.0f}" text-anchor="middle">{html.escape(line)}</text>'
+            f'<text class="inside" x="{middle}" y="{top + 16 * row:.0f}" text-anchor="middle">'
+            f"{html.escape(line)}</text>"
             for row, line in enumerate(lines)
         )
-    return f"""<a href="?tab=how#{opens}" class="part" data-part="{name}"><rect x="{x}" y="{y}" width="{BOX}" height="{BOX}"
-        rx="10"/>{inside}<text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
+    return f"""<a href="?tab=how#{opens}" class="part" data-part="{name}">
+        <rect x="{x}" y="{y}" width="{BOX}" height="{BOX}" rx="10"/>{inside}<text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
 
 
 NOTES = {"unet": ["tells noise", "from face"], "srresnet": ["enlarges", "8 times"]}

@@ -48,7 +48,9 @@ def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
 @lru_cache(maxsize=8)
 @torch.inference_mode()
 def under_prompts(pipe: FacePipeline, recipe: Recipe) -> Tensor:
-    """Predicted x_0 of the face at NOISES under the record's prompt and OTHER_PROMPTS: (prompts, len(NOISES), 3, 64, 64)."""
+    """Predicted x_0 of the face at NOISES under the record's prompt and OTHER_PROMPTS: (prompts, len(NOISES), 3, 64,
+    64).
+    """
     prompts, config = (recipe.prompt, *OTHER_PROMPTS), pipe.unet.config
     states = [noised(pipe, recipe, step) for step in NOISES]
     x_t = torch.cat([state.x_t for state in states]).to(pipe.device)

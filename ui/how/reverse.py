@@ -1,4 +1,6 @@
-"""Reverse diffusion: one step taken apart, the samplers side by side, and the paths that runs take from noise to a face."""
+"""Reverse diffusion: one step taken apart, the samplers side by side, and the paths that runs take from noise to a
+face.
+"""
 
 import base64
 import html
@@ -26,9 +28,10 @@ CHANCE_STEPS, CHANCES = 16, 3  # of DDPM, and how many runs of it start from one
 MOMENTS = (4, 8, 11, 13, 16)  # their steps that are shown
 NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpmpp": "DPM-Solver++", "unipc": "UniPC"}
 
-EQUATION = """<math><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo><msqrt><msub><mover accent="true"><mi>α</mi><mo>¯</mo></mover><mi>s</mi>
-    </msub></msqrt><msub><mover accent="true"><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo><msqrt><mn>1</mn><mo>−</mo><msub>
-    <mover accent="true"><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub></msqrt><mover accent="true"><mi>ε</mi><mo>^</mo></mover></math>"""
+_ALPHA = '<msub><mover accent="true"><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub>'
+EQUATION = f"""<math><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
+    <msqrt>{_ALPHA}</msqrt><msub><mover accent="true"><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo>
+    <msqrt><mn>1</mn><mo>−</mo>{_ALPHA}</msqrt><mover accent="true"><mi>ε</mi><mo>^</mo></mover></math>"""
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
@@ -86,12 +89,15 @@ def samplers(folder: Path, unet: str) -> str | None:
     exact = f"""<figure>{picture.format("The exact solution", columns - 1, 0)}
         <figcaption><b>Exact</b><span>UniPC in {about["exact"]} steps</span></figcaption></figure>"""
     rows = len(about["distances"])
-    return f"""<h4>Four samplers, in few steps and in many</h4><div class="samplers" data-steps="{json.dumps(steps)}" style="--sheet:url({data})">
+    return f"""<h4>Four samplers, in few steps and in many</h4>
+        <div class="samplers" data-steps="{json.dumps(steps)}" style="--sheet:url({data})">
             <label for="samplers-at">Steps: <output aria-live="off">{steps[start]}</output></label>
         <input id="samplers-at" type="range" min="0" max="{len(steps) - 1}" value="{start}" step="1">
         <div class="tiles four" style="--columns:{columns};--rows:{rows};--count:{rows + 1}">{figures}{exact}</div>
-        <p>“{html.escape(about["prompt"])}”, seed {about["seed"]}, the same noise in every picture. Distance: mean squared,
-        pixels from −1 to 1, the mean of {about["faces"]} faces. These pictures were computed once, with the weights that
+        <p>“{html.escape(about["prompt"])}”, seed {about["seed"]}, the same noise in every picture. Distance: mean
+        squared,
+        pixels from −1 to 1, the mean of {about["faces"]} faces. These pictures were computed once, with the weights
+        that
         are loaded here.</p></div>"""
 
 
@@ -100,7 +106,9 @@ def samplers(folder: Path, unet: str) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class Path2D:
-    """A run as points of a plane: before the first step and after each, (steps + 1, 2), and each prediction, (steps, 2)."""
+    """A run as points of a plane: before the first step and after each, (steps + 1, 2), and each prediction, (steps,
+    2).
+    """
 
     noisy: np.ndarray
     denoised: np.ndarray
@@ -141,7 +149,9 @@ def teacher(recipe: Recipe) -> tuple[str, int]:
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
-    """The plane that shows most of N points (N, D): their mean (D,), two directions (D, 2), and the share of the variance."""
+    """The plane that shows most of N points (N, D): their mean (D,), two directions (D, 2), and the share of the
+    variance.
+    """
     mean = points.mean(0)
     _, sizes, directions = torch.linalg.svd(points - mean, full_matrices=False)
     return mean, directions[:2].T, (sizes[:2].square().sum() / sizes.square().sum()).item()
@@ -149,7 +159,9 @@ def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
 
 @lru_cache(maxsize=8)
 def walked(pipe: FacePipeline, recipe: Recipe) -> tuple[dict[str, Path2D], dict[str, np.ndarray], float]:
-    """The paths of teacher and student, their pictures (x_t above, predictions below: (128, 64 N, 3)), and the plane's share."""
+    """The paths of teacher and student, their pictures (x_t above, predictions below: (128, 64 N, 3)), and the
+    plane's share.
+    """
     noise, (sampler, steps) = start(recipe), teacher(recipe)
     runs = {"teacher": list(run(pipe, pipe.unet, recipe, sampler, steps, noise))}
     if pipe.student is not None and not recipe.negative_prompt:
@@ -175,7 +187,9 @@ def walked(pipe: FacePipeline, recipe: Recipe) -> tuple[dict[str, Path2D], dict[
 
 
 def paths(pipe: FacePipeline, recipe: Recipe) -> str:
-    """The path of the visitor's own run in a plane, the student's beside it, and a slider for the pictures on the way."""
+    """The path of the visitor's own run in a plane, the student's beside it, and a slider for the pictures on the
+    way.
+    """
     found, pictures, share = walked(pipe, recipe)
     sampler, steps = teacher(recipe)
     parts = [
@@ -196,7 +210,8 @@ def film(name: str, title: str, pictures: np.ndarray) -> str:
     return f"""<div class="film" data-path="{name}" style="{places}">
         <label for="film-{name}">{title}. Step <output aria-live="off">1</output></label>
         <input id="film-{name}" type="range" min="0" max="{count - 1}" value="0" step="1">
-        <div class="tiles two" style="--count:2"><figure>{before}<figcaption><b>x<sub>t</sub></b><span>before the step</span></figcaption>
+        <div class="tiles two" style="--count:2"><figure>{before}<figcaption><b>x<sub>t</sub></b><span>before the
+        step</span></figcaption>
         </figure><figure>{predicted}<figcaption><b>x̂<sub>0</sub></b><span>predicted</span></figcaption></figure>
         </div></div>"""
 
@@ -215,17 +230,17 @@ def drawing(found: dict[str, Path2D], share: float) -> str:
 
     drawn = ""
     for name, path in found.items():
-        for kind, points in (("noisy", place(path.noisy)), ("denoised", place(path.denoised))):
+        for kind, points, radius in (("noisy", place(path.noisy), 4), ("denoised", place(path.denoised), 3)):
             line = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
             drawn += f'<path class="{name} {kind}" d="M{line}"/>'
             drawn += "".join(
-                f'<circle class="{name} {kind}" data-at="{at}" r="{4 if kind == "noisy" else 3}" cx="{x:.1f}" cy="{y:.1f}"/>'
+                f'<circle class="{name} {kind}" data-at="{at}" r="{radius}" cx="{x:.1f}" cy="{y:.1f}"/>'
                 for at, (x, y) in enumerate(points)
             )
     keys = '<span class="key">x, your run: from noise to the face</span><span class="key dotted">its predictions</span>'
     if "student" in found:
         keys += '<span class="key linear">the student, in four jumps</span>'
-    said = "The path of your run from noise to a face in a plane, and the path of its predictions, which ends at the same point."
+    said = "The path of your run from noise to a face in a plane; the path of its predictions ends at the same point."
     return f"""<figure class="plane"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{said}">{drawn}</svg>
         <figcaption>{keys}<span>Each picture is 12,288 numbers. The plane is the one that shows most of your run:
         {100 * share:.0f} % of how its pictures differ (PCA).</span></figcaption></figure>"""

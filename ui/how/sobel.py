@@ -39,8 +39,10 @@ def edges(pipe: FacePipeline, recipe: Recipe) -> str:
     y, x = np.unravel_index(inside.argmax(), inside.shape)  # the window's top left corner; its middle is (y + 1, x + 1)
     window = grey[y : y + 3, x : x + 3].round().astype(int)
     across, along = int((window * SOBEL_X).sum()), int((window * SOBEL_Y).sum())
-    worked = f"""<h4>The sum, at the strongest edge</h4><div class="sum">{matrix(window, "Nine grey values of the face")}
-        <p>Around pixel ({x + 1}, {y + 1}). Each of the nine grey values times the number at its place in a kernel, all added
+    worked = f"""<h4>The sum, at the strongest edge</h4>
+        <div class="sum">{matrix(window, "Nine grey values of the face")}
+        <p>Around pixel ({x + 1}, {y + 1}). Each of the nine grey values times the number at its place in a kernel,
+        all added
         up: to the right <b>{across}</b>, downwards <b>{along}</b>, together √({abs(across)}² + {abs(along)}²) =
         <b>{np.hypot(across, along):.0f}</b>.</p></div>""".replace("-", "−")
     kernels = f'<div class="kernels">{matrix(SOBEL_X, "To the right")}{matrix(SOBEL_Y, "Downwards")}</div>'

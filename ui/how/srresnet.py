@@ -44,9 +44,12 @@ def invented(small: np.ndarray, faithful: np.ndarray, crisp: np.ndarray) -> str:
     own = np.abs(shrunk(crisp) - small).mean()
     strength = np.abs(apart).mean(-1)
     shown = (255 * np.minimum(1, strength / max(np.quantile(strength, 0.995), 1))).astype(np.uint8)
-    return f"""<div class="invented">{tile(shown, "Invented", "white: crisp and faithful differ most")}<p>At 512 pixels the
-        crisp and the faithful face differ by <b>{large:.1f}</b> grey levels on average. Shrunk back to 64 pixels they differ
-        by <b>{back:.1f}</b>, and the crisp one differs from your face by {own:.1f}. Both are true to the small face, so it
+    return f"""<div class="invented">{tile(shown, "Invented", "white: crisp and faithful differ most")}<p>At 512
+        pixels the
+        crisp and the faithful face differ by <b>{large:.1f}</b> grey levels on average. Shrunk back to 64 pixels
+        they differ
+        by <b>{back:.1f}</b>, and the crisp one differs from your face by {own:.1f}. Both are true to the small face,
+        so it
         cannot say which is right: what they do not share is invented.</p></div>"""
 
 
@@ -73,11 +76,12 @@ def upscaling(pipe: FacePipeline, recipe: Recipe) -> str:
         ]
         whole = stretched(after[channel])
         eye = whole[3 * large // 8 : 5 * large // 8, large // 4 : large // 2]
-        parts.append(f"""<section><h4>PixelShuffle {index + 1}: {size} × {size} to {large} × {large}</h4><div class="shuffle">
+        parts.append(f"""<section><h4>PixelShuffle {index + 1}: {size} × {size} to {large} ×
+            {large}</h4><div class="shuffle">
             <div>{tiles(*four, kind="small")}<p>Before: 4 of {len(before)} channels</p></div>
             <span aria-hidden="true">→</span>
             {tile(whole, "", f"After: 1 of {len(after)} channels", f"After: channel {channel + 1}, {large} by {large}")}
-            {tile(eye, "", "The same, closer", f"After: channel {channel + 1}, the part around one eye")}</div></section>""")
+            {tile(eye, "", "The same, closer", f"After: channel {channel + 1}, around one eye")}</div></section>""")
     together = tiles(
         tile(colour(smooth), "Bicubic", "smooth guess, no learning"),
         tile(signed(detail), "Detail", "what the network adds; grey is nothing"),

@@ -1,6 +1,8 @@
-"""Three things to ask a network for: one answer as each of them, and three small networks that were each trained on one.
+"""Three things to ask a network for: one answer as each of them, and three small networks that were each trained on
+one.
 
-These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make train-targets`, and
+These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make
+train-targets`, and
 were trained alike but for what they answer. Without them their figure is left out.
 """
 
@@ -42,7 +44,7 @@ def targets(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
     moved = (said.previous[0] - state.x_t[0]).abs().mean().item()
     return (
         tiles(*pictures, kind="four")
-        + f"<p>One step changes a colour value by {moved:.3f} on average, on a scale from −1 to 1: that is why the third "
+        + f"<p>One step changes a colour value by {moved:.3f} on average, from −1 to 1: that is why the third "
         "picture looks like the first.</p>"
         + table(
             f"The same mistake, as each target would count it at timestep {step}",
@@ -66,7 +68,8 @@ def present(folder: Path = FOLDER) -> bool:
 
 @lru_cache(maxsize=2)
 def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipeline]:
-    """Target -> `pipe` with the small network trained on that target in its U-Net's place; nothing if they belong to another CLIP.
+    """Target -> `pipe` with the small network trained on that target in its U-Net's place; nothing if they belong to
+    another CLIP.
 
     Raises WeightsError, one line, for a damaged file.
     """
@@ -81,7 +84,9 @@ def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipelin
 
 @lru_cache(maxsize=8)
 def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> dict[str, np.ndarray]:
-    """Target -> the clean face as its network predicts it after each of SHOWN steps of DDPM, side by side: (64, 320, 3) uint8."""
+    """Target -> the clean face as its network predicts it after each of SHOWN steps of DDPM, side by side: (64, 320,
+    3) uint8.
+    """
     found = {}
     for target, learner in learners(pipe, folder).items():
         frames = list(learner.stream(prompt, seed, TIMESTEPS, "ddpm"))
@@ -92,7 +97,7 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
 def learned(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
     if not (found := learners(pipe, folder)):
-        return "<p>Three small networks, one for each, come with the bundled weights; they do not fit the CLIP in use here.</p>"
+        return "<p>Three small networks come with the bundled weights; they do not fit the CLIP in use here.</p>"
     unet = found["original"].unet
     minutes, size = unet.info["seconds"] / 60, sum(parameter.numel() for parameter in unet.parameters())
     strips = (
@@ -102,7 +107,7 @@ def learned(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
     return (
         tiles(*strips, title="Three networks that were each trained on one of them", kind="strips five")
         + f"<p>The same small network ({size / 1e6:.1f} million parameters) three times, each trained for "
-        f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM. The image one step "
-        "before is almost the one that the network is given, so repeating its input is nearly right, and what makes a "
+        f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM. The image one "
+        "step before is almost the one that the network is given, so repeating its input is nearly right, and what makes a "
         "face is learned last. A network this small has not got there in this time.</p>"
     )
