@@ -2,24 +2,16 @@
 
 import gradio as gr
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.test_how_learning import write_sheet
 from ui.how import page as how
 
-SECTIONS = (
-    "which",
-    "forward",
-    "strips",
-    "predictions",
-    "targets",
-    "unet",
-    "guidance",
-    "scale",
-    "clip",
-    "sobel",
-    "srresnet",
-    "bias",
+FIGURES = (
+    *("glance", "forward", "strips", "predictions", "prompts", "training", "losses", "targets", "step", "samplers"),
+    *("paths", "chance", "sobel", "unet", "attention", "attended", "perturbed", "guidance", "words", "clip"),
+    *("enlarged", "srresnet", "scale", "bias"),
 )
 
 
@@ -57,7 +49,7 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
             page.locator("#how-forward").count() == 0 or not page.locator("#how-forward [data-of]").count()
         )  # nothing yet
         page.get_by_role("tab", name="How it works").click()
-        before = {name: mark(page, name) for name in SECTIONS}
+        before = {name: mark(page, name) for name in FIGURES}
         assert page.locator("#how .problem").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#how img:not([alt]), #how img[alt='']").count() == 0
@@ -65,13 +57,15 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
         assert levels[0] == 2 and max(b - a for a, b in zip(levels, levels[1:])) == 1
 
         for link in page.locator("#how nav a").all():
-            assert page.locator(link.get_attribute("href")).count() == 1
+            assert page.locator(f"#how-{link.get_attribute('href').split('#')[1]}-heading").count() == 1
         page.locator("#how summary").first.focus()
         page.keyboard.press("Enter")
-        expect(page.locator("#how [role=math]").first).to_be_visible()
+        expect(page.locator("#how math").first).to_be_visible()
         page.evaluate("document.querySelectorAll('#how details').forEach(part => part.open = true)")
         assert page.evaluate(CONTRAST) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(page, context="#how", options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found] == []
 
         page.locator("#how-forward").scroll_into_view_if_needed()
         picture = page.get_by_alt_text("Timestep 50, cosine schedule")
@@ -87,17 +81,77 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
         expect(page.locator("#how-clip tbody th").first).to_have_text("a bald man <b>")
 
 
+def test_link_opens_its_section_and_computes_nothing_else(browser: Browser, address: str):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}?tab=how#guidance")
+    expect(page.locator("#how-guidance-heading")).to_be_in_viewport(timeout=30_000)
+    mark(page, "guidance")
+    assert page.locator("#how-strips [data-of], #how-paths [data-of], #how-bias [data-of]").count() == 0
+    expect(page.locator("#how-bar a[aria-current]")).to_have_text("Guidance")
+
+    page.locator("#how-bar a", has_text="Enlarging").click()
+    expect(page.locator("#how-srresnet-heading")).to_be_in_viewport()
+    assert page.url.endswith("?tab=how#srresnet")
+    expect(page.locator("#how-srresnet-heading a")).to_be_focused()
+    page.close()
+
+
+def test_glance_plays_the_visitors_run(browser: Browser, address: str):
+    for page in opened(browser, address, "light", viewport={"width": 1280, "height": 900}):
+        page.get_by_role("tab", name="How it works").click()
+        mark(page, "glance")
+        shown = page.locator("#how-glance svg.wide [data-part=x] image")
+        face, noise = (
+            shown.get_attribute("href"),
+            page.locator("svg.wide [data-part=noise] image").get_attribute("href"),
+        )
+        page.locator("#glance-at").fill("0")
+        assert shown.get_attribute("href") == noise != face
+        page.locator("#how-glance").get_by_role("button", name="Play").click()
+        expect(page.locator("#how-glance svg.wide .now[data-part=unet]")).to_have_count(1)
+        expect(page.locator("#how-glance").get_by_role("button", name="Play")).to_be_visible(timeout=30_000)
+        assert shown.get_attribute("href") == face and page.locator("#glance-at").input_value() == "16"
+        page.locator("#how-glance svg.wide [data-part=srresnet]").click()
+        expect(page.locator("#how-srresnet-heading")).to_be_in_viewport()
+
+
+def test_attention_follows_pointer_and_keys(browser: Browser, address: str):
+    for page in opened(browser, address, "light", viewport={"width": 1280, "height": 900}):
+        page.get_by_role("tab", name="How it works").click()
+        mark(page, "attention")
+        place, said = page.locator("#how-attention .point"), page.locator("#point-said")
+        lit = page.locator("#how-attention .lit").first
+        box = place.bounding_box()
+        place.hover(position={"x": box["width"] * 0.99, "y": 2})
+        expect(said).to_contain_text("Row 1, column 16 of 16: looks most at row")
+        before = lit.evaluate("tile => getComputedStyle(tile).backgroundPosition")
+        place.focus()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowDown")
+        expect(said).to_contain_text("Row 2, column 15 of 16")
+        assert lit.evaluate("tile => getComputedStyle(tile).backgroundPosition") != before
+
+
+def test_path_shows_its_steps(browser: Browser, address: str):
+    for page in opened(browser, address, "light", viewport={"width": 1280, "height": 900}):
+        page.get_by_role("tab", name="How it works").click()
+        mark(page, "paths")
+        page.locator("#film-teacher").fill("5")
+        expect(page.locator("#how-paths .film output").first).to_have_text("6")
+        assert page.locator("#how-paths circle.now").count() == 2  # on the path, and among the predictions
+
+
 def test_tab_follows_the_face_just_made(browser: Browser, address: str):
     for page in opened(browser, address, "light", viewport={"width": 1280, "height": 900}):
         page.get_by_role("tab", name="How it works").click()
-        before = mark(page, "which")
-        words = page.locator("#how-which p").text_content()
+        before = mark(page, "glance")
+        words = page.locator("#how-glance p").text_content()
         page.get_by_role("tab", name="Make a face").click()
         page.click("#generate")
         expect(page.get_by_text("Done in")).to_be_visible(timeout=60_000)
         page.get_by_role("tab", name="How it works").click()
-        expect(page.locator("#how-which p")).not_to_have_text(words)  # another seed
-        expect(page.locator("#how-which [data-of]")).not_to_have_attribute("data-of", before)
+        expect(page.locator("#how-glance p")).not_to_have_text(words)  # another seed
+        expect(page.locator("#how-glance [data-of]")).not_to_have_attribute("data-of", before)
 
 
 def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path, monkeypatch):
@@ -109,7 +163,6 @@ def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path,
     try:
         for page in opened(browser, demo.launch(prevent_thread_lock=True, quiet=True)[1], "light"):
             sheet, seen = page.locator("#how-learning .sheet"), page.locator("#how-learning output")
-            expect(page.get_by_role("link", name="Watch it learn")).to_be_visible()
             expect(seen).to_have_text("0")
             page.get_by_label("Images seen in training").fill("2")
             expect(seen).to_have_text("20,000")
@@ -120,9 +173,9 @@ def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path,
                 window.shown = [];
                 new MutationObserver(() => window.shown.push(seen.textContent)).observe(seen, {childList: true});
             }""")
-            page.get_by_role("button", name="Play").click()
-            expect(page.get_by_role("button", name="Pause")).to_be_visible()
-            expect(page.get_by_role("button", name="Play")).to_be_visible()
+            page.locator("#how-learning").get_by_role("button", name="Play").click()
+            expect(page.locator("#how-learning").get_by_role("button", name="Pause")).to_be_visible()
+            expect(page.locator("#how-learning").get_by_role("button", name="Play")).to_be_visible()
             assert page.evaluate("window.shown") == ["0", "1,000", "20,000"]  # from the beginning, and stops at the end
     finally:
         demo.close()

@@ -66,7 +66,7 @@ def heads(pipe: FacePipeline, recipe: Recipe, step: int, layer: str) -> str:
         style="--side:{side};--face:url({source_of(colour(state.original[0]))})">
         <div class="point" role="application" tabindex="0" aria-describedby="point-said"
             aria-label="A place of the face: move over it, or use the arrow keys">
-            <img src="{source_of(colour(state.x_t[0]))}" alt=""><span class="cursor"></span></div>
+            <img src="{source_of(colour(state.x_t[0]))}" alt="The noisy face"><span class="cursor"></span></div>
         <div><p id="point-said" role="status"></p><div class="tiles small">{shown}
         {lit(maps.mean(0), "All heads", "their mean")}{lit(torch.eye(len(maps[0])), "Perturbed", "itself alone")}
         </div></div></div>"""

@@ -253,7 +253,8 @@ def box(name: str, title: str, opens: str, place: tuple[int, int], pictures: dic
             for row, line in enumerate(lines)
         )
     return f"""<a href="?tab=how#{opens}" class="part" data-part="{name}">
-        <rect x="{x}" y="{y}" width="{BOX}" height="{BOX}" rx="10"/>{inside}<text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
+        <rect x="{x}" y="{y}" width="{BOX}" height="{BOX}" rx="10"/>{inside}
+        <text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
 
 
 NOTES = {"unet": ["tells noise", "from face"], "srresnet": ["enlarges", "8 times"]}

@@ -108,6 +108,6 @@ def learned(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
         tiles(*strips, title="Three networks that were each trained on one of them", kind="strips five")
         + f"<p>The same small network ({size / 1e6:.1f} million parameters) three times, each trained for "
         f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM. The image one "
-        "step before is almost the one that the network is given, so repeating its input is nearly right, and what makes a "
-        "face is learned last. A network this small has not got there in this time.</p>"
+        "step before is almost the one that the network is given, so repeating its input is nearly right, and what "
+        "makes a face is learned last. A network this small has not got there in this time.</p>"
     )
