@@ -85,7 +85,7 @@ def test_the_faces_are_the_same(tiny_weights, pipe):
 def test_a_copy_runs_there_with_its_own_hooks(pipe, ran):
     first = next(name for name, _ in pipe.upscaler.named_children())
     kept, _ = elsewhere(lambda: features(pipe.upscaler, [first], torch.zeros(1, 3, 8, 8), compute=pipe.compute))
-    assert kept[0].ndim == 3 and {thread for _, thread in ran} == {pipe.compute(here)}
+    assert kept[first].ndim == 3 and {thread for _, thread in ran} == {pipe.compute(here)}
 
 
 def test_a_run_goes_on_beside_a_long_one(pipe, ran):

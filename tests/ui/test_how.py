@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from tests.conftest import ROOT
 from ui.how import face
 from ui.how import page as how
-from ui.how.face import Recipe
 from ui.how.html import depths, heading, locate, section, source, without_docstring
 
-RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,11 @@ def pipe(tiny_weights) -> FacePipeline:
 
 
 def test_record_becomes_the_same_face(pipe):
-    recipe = how.wanted({"prompt": "an old man", "seed": 5, "steps": 3, "sampler": "ddim"})
-    assert (recipe.prompt, recipe.seed, recipe.steps, recipe.sampler) == ("an old man", 5, 3, "ddim")
-    assert np.array_equal(face.face(pipe, recipe), pipe.generate(["an old man"], [5], steps=3, sampler="ddim")[0])
-    assert not np.array_equal(face.face(pipe, recipe), face.face(pipe, replace(recipe, seed=6)))
-    assert face.face(pipe, recipe) is face.face(pipe, replace(recipe))  # kept, not drawn again
+    settings = how.wanted({"prompt": "an old man", "seed": 5, "steps": 3, "sampler": "ddim"})
+    assert (settings.prompt, settings.seed, settings.steps, settings.sampler) == ("an old man", 5, 3, "ddim")
+    assert np.array_equal(face.face(pipe, settings), pipe.generate(["an old man"], [5], steps=3, sampler="ddim")[0])
+    assert not np.array_equal(face.face(pipe, settings), face.face(pipe, replace(settings, seed=6)))
+    assert face.face(pipe, settings) is face.face(pipe, replace(settings))  # kept, not drawn again
 
 
 def test_record_that_makes_no_sense_falls_back():
@@ -93,14 +93,14 @@ def test_code_in_the_words_exists():
 
 
 def test_glance_is_the_visitors_own_run(pipe):
-    page = how.glance(pipe, RECIPE)
+    page = how.glance(pipe, ASKED)
     assert page.count("<svg") == 2 and page.count('class="part"') == 2 * len(how.PARTS)
     assert 'max="2"' in page and page.count("data:image/jpeg") >= 4
     opened = set(re.findall(r"\?tab=how#(\w+)", page))
     assert opened <= set(how.SECTIONS) and {"clip", "unet", "reverse", "srresnet"} <= opened
-    run = face.frames(pipe, RECIPE)
-    assert len(run) == 2 and np.array_equal(run[-1].denoised, face.face(pipe, RECIPE))
-    shown = how.glance(pipe, replace(RECIPE, prompt="<b>&"))
+    run = face.frames(pipe, ASKED)
+    assert len(run) == 2 and np.array_equal(run[-1].denoised, face.face(pipe, ASKED))
+    shown = how.glance(pipe, replace(ASKED, prompt="<b>&"))
     assert "<b>&" not in shown and "&lt;b&gt;&amp;" in shown
 
 

@@ -11,16 +11,17 @@ import torch.nn.functional as F
 
 from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
-from model.pipeline import FacePipeline, to_pixels
+from model.images import to_pixels
+from model.pipeline import FacePipeline
 from model.sampler import ddim
+from model.settings import Settings
 from model.unet import UNet
 from tests.conftest import ROOT, save_unet
 from training.evaluation.samplers import main as draw_samplers
 from training.unet.train import TINY
 from ui.how import face, forward, guidance, predictions, reverse, targets
-from ui.how.face import Recipe
 
-RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +38,21 @@ def test_linear_schedule_is_the_papers_product():
 
 @pytest.mark.parametrize("step", [0, 1, 37, 100])
 def test_noised_face_is_the_weighted_sum(pipe, step):
-    state = face.noised(pipe, RECIPE, step)
-    clean = torch.tensor(face.face(pipe, RECIPE)).permute(2, 0, 1)[None] / 127.5 - 1
+    state = face.noised(pipe, ASKED, step)
+    clean = torch.tensor(face.face(pipe, ASKED)).permute(2, 0, 1)[None] / 127.5 - 1
     assert torch.equal(state.original, clean)
     linear = face.linear_alpha_bar(step / 100).item()
     for x_t, share in ((state.x_t, alpha_bar(step / 100).item()), (state.linear, linear)):
         torch.testing.assert_close(x_t, share**0.5 * clean + (1 - share) ** 0.5 * state.noise, atol=1e-5, rtol=0)
     assert (forward.band(state) == round((2 * step / 100 - 1 + 1) * 127.5)).all()
     assert state.noise.std().item() == pytest.approx(1, abs=0.05)
-    drawn_from = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(RECIPE.seed))
+    drawn_from = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(ASKED.seed))
     assert not torch.allclose(state.noise, drawn_from)
 
 
 @pytest.mark.parametrize("step", [1, 50, 100])
 def test_answers_are_one_prediction_in_four_forms(pipe, step):
-    state, said = face.noised(pipe, RECIPE, step), face.answer(pipe, RECIPE, step)
+    state, said = face.noised(pipe, ASKED, step), face.answer(pipe, ASKED, step)
     signal, sigma = alpha_bar(step / 100).sqrt().item(), (1 - alpha_bar(step / 100)).sqrt().item()
     assert said.velocity.shape == (1, 3, 64, 64)
     torch.testing.assert_close(said.original, signal * state.x_t - sigma * said.velocity, atol=1e-4, rtol=0)
@@ -59,7 +60,7 @@ def test_answers_are_one_prediction_in_four_forms(pipe, step):
     mean, _ = posterior(said.original, state.x_t, state.t, state.t - 0.01)
     torch.testing.assert_close(said.previous, mean, atol=1e-4, rtol=0)
 
-    condition = F.pad(pipe.clip.encode_texts([RECIPE.prompt]), (0, 2))
+    condition = F.pad(pipe.clip.encode_texts([ASKED.prompt]), (0, 2))
     with torch.inference_mode():
         alone = pipe.unet(state.x_t, state.t.float(), condition)
     assert pipe.unet.config.target == "velocity"
@@ -67,15 +68,15 @@ def test_answers_are_one_prediction_in_four_forms(pipe, step):
 
 
 def test_other_prompts_get_other_answers(pipe):
-    seen = predictions.under_prompts(pipe, RECIPE)
+    seen = predictions.under_prompts(pipe, ASKED)
     assert seen.shape == (1 + len(predictions.OTHER_PROMPTS), len(predictions.NOISES), 3, 64, 64)
-    own = face.answer(pipe, RECIPE, predictions.NOISES[3]).original
+    own = face.answer(pipe, ASKED, predictions.NOISES[3]).original
     torch.testing.assert_close(seen[0, 3], own[0], atol=1e-4, rtol=0)
     assert (seen[0] - seen[2]).abs().max() > 1e-4
 
 
 def test_errors_of_the_targets_are_one_error_weighted(pipe):
-    state, said = face.noised(pipe, RECIPE, 40), face.answer(pipe, RECIPE, 40)
+    state, said = face.noised(pipe, ASKED, 40), face.answer(pipe, ASKED, 40)
     assert torch.equal(state.x_t, add_noise(state.original, state.noise, state.t))
     errors = {
         target: face.error(getattr(said, target), from_original(state.original, state.x_t, state.t, target))
@@ -85,7 +86,7 @@ def test_errors_of_the_targets_are_one_error_weighted(pipe):
     assert errors["noise"] == pytest.approx(snr * errors["original"], rel=1e-3)
     assert errors["previous"] < 0.05 * errors["original"]
     assert face.error(state.noise, from_original(state.original, state.x_t, state.t, "noise")) < 1e-8
-    page = targets.targets(pipe, RECIPE, 40)
+    page = targets.targets(pipe, ASKED, 40)
     assert targets.number(errors["noise"]) in page and targets.number(errors["previous"]) in page
 
 
@@ -108,15 +109,15 @@ def three(pipe, tmp_path_factory):
 
 def test_each_targets_network_draws_the_same_prompt_and_seed(pipe, three):
     assert targets.present(three)
-    films = targets.films(pipe, RECIPE.prompt, RECIPE.seed, three)
+    films = targets.films(pipe, ASKED.prompt, ASKED.seed, three)
     assert list(films) == ["original", "previous", "noise"] and {film.shape for film in films.values()} == {
         (64, 320, 3)
     }
     for target, film in films.items():
-        learner = FacePipeline(pipe.clip, UNet.from_file(three / f"{target}.safetensors"), pipe.upscaler, pipe.device)
-        last = learner.generate([RECIPE.prompt], [RECIPE.seed], steps=100, sampler="ddpm")[0]
+        learner = pipe.with_unet(UNet.from_file(three / f"{target}.safetensors"))
+        last = learner.generate([ASKED.prompt], [ASKED.seed], steps=100, sampler="ddpm")[0]
         assert np.abs(film[:, -64:].astype(int) - last).max() <= 2
-    page = targets.learned(pipe, RECIPE, three)
+    page = targets.learned(pipe, ASKED, three)
     assert (
         page.count("<figure>") == 3 and "4 minutes" in page and all(title in page for title in targets.TITLES.values())
     )
@@ -125,7 +126,7 @@ def test_each_targets_network_draws_the_same_prompt_and_seed(pipe, three):
 def test_small_networks_of_another_clip_are_not_used(pipe, three, tmp_path):
     for target in targets.TITLES:
         save_unet(tmp_path / f"{target}.safetensors", UNet(replace(TINY, target=target)), "another")
-    page = targets.learned(pipe, RECIPE, tmp_path)
+    page = targets.learned(pipe, ASKED, tmp_path)
     assert "do not fit the CLIP" in page and "<figure" not in page
     assert targets.learners(pipe, three)
 
@@ -155,25 +156,24 @@ def test_numbers_are_readable(value, shown):
 
 
 def test_guidance_shows_what_the_pipeline_draws(pipe):
-    whole, promptless, blind = guidance.answers(pipe, RECIPE)
-    said = face.answer(pipe, RECIPE, guidance.STEP).original
+    whole, promptless, blind = guidance.answers(pipe, ASKED)
+    said = face.answer(pipe, ASKED, guidance.STEP).original
     torch.testing.assert_close(whole[None], said, atol=1e-5, rtol=0)
     assert not torch.allclose(promptless, whole, atol=1e-4)
     assert not torch.allclose(blind, whole, atol=1e-3)
     neither, by_prompt, by_attention, both = guidance.faces(pipe, "a man", 3, 4.0)
-    drawn = pipe.generate(["a man"], [3], guidance.STEPS, guidance=4.0, attention_guidance=guidance.STRENGTH)
+    unguided = Settings("a man", seed=3, steps=guidance.STEPS, guidance=1, pag_scale=0)
+    drawn = pipe.generate_faces([replace(unguided, guidance=4.0, pag_scale=guidance.STRENGTH)])
     assert np.array_equal(both, drawn[0])
-    assert np.array_equal(
-        neither, pipe.generate(["a man"], [3], guidance.STEPS, guidance=1.0, attention_guidance=0.0)[0]
-    )
+    assert np.array_equal(neither, pipe.generate_faces([unguided])[0])
     assert not np.array_equal(by_prompt, both) and not np.array_equal(by_attention, both)
     for strength, told in ((3.0, "guidance 3<"), (1.0, "guidance 2<"), (0.0, "guidance 2<")):
-        assert told in guidance.draw(pipe, replace(RECIPE, guidance=strength))
+        assert told in guidance.draw(pipe, replace(ASKED, guidance=strength))
 
 
 @pytest.mark.parametrize("strength, told", [(0.0, "no perturbed-attention"), (0.25, "of strength 0.25")])
 def test_guidance_says_what_faces_are_drawn_with(monkeypatch, strength, told):
-    monkeypatch.setattr(guidance, "DEFAULTS", replace(guidance.DEFAULTS, attention_guidance=strength))
+    monkeypatch.setattr(guidance, "DEFAULTS", replace(guidance.DEFAULTS, pag_scale=strength))
     assert told in guidance.used()
 
 
@@ -181,22 +181,22 @@ def test_guidance_says_what_faces_are_drawn_with(monkeypatch, strength, told):
 
 
 def test_a_step_lands_where_ddim_does(pipe):
-    page = reverse.one_step(pipe, RECIPE, 60, 20)
-    state, s = face.noised(pipe, RECIPE, 60), torch.tensor([0.4], dtype=torch.float64)
-    said = face.answer(pipe, RECIPE, 60)
+    page = reverse.one_step(pipe, ASKED, 60, 20)
+    state, s = face.noised(pipe, ASKED, 60), torch.tensor([0.4], dtype=torch.float64)
+    said = face.answer(pipe, ASKED, 60)
     step, *_ = ddim(lambda *_: said.original.clamp(-1, 1), state.x_t, torch.tensor([0.6, 0.4, 0.0]).double(), None)
     truth = add_noise(state.original, state.noise, s)
     assert f"error {face.error(step.noisy, truth):.4f}" in page or step.noisy.isnan().any()
     signal = alpha_bar(0.4).sqrt().item()
     assert f"x at 40 = {signal:.3f} ×" in page and "add_noise(denoised, from_original" in page
-    assert "x at timestep 0" in reverse.one_step(pipe, RECIPE, 5, 50)  # not beyond the clean face
+    assert "x at timestep 0" in reverse.one_step(pipe, ASKED, 5, 50)  # not beyond the clean face
 
 
 def test_path_is_the_pipelines_own_run(pipe):
-    runs = list(reverse.run(pipe, pipe.unet, RECIPE, "dpmpp", 3, face.start(RECIPE)))
-    drawn = pipe.generate([RECIPE.prompt], [RECIPE.seed], steps=3, sampler="dpmpp", guidance=RECIPE.guidance)
+    runs = list(reverse.run(pipe, pipe.unet, ASKED, "dpmpp", 3, face.start(ASKED)))
+    drawn = pipe.generate([ASKED.prompt], [ASKED.seed], steps=3, sampler="dpmpp", guidance=ASKED.guidance)
     assert np.abs(to_pixels(runs[-1].denoised).astype(int) - drawn).max() <= 1
-    paths, pictures, share = reverse.walked(pipe, replace(RECIPE, steps=3))
+    paths, pictures, share = reverse.walked(pipe, replace(ASKED, steps=3))
     assert paths["teacher"].noisy.shape == (4, 2) and paths["teacher"].denoised.shape == (3, 2) and 0.5 < share <= 1
     np.testing.assert_allclose(paths["teacher"].noisy[-1], paths["teacher"].denoised[-1], atol=1e-3)
     assert pictures["teacher"].shape == (128, 3 * 64, 3)
@@ -215,7 +215,7 @@ def test_plane_shows_most_of_points_that_lie_in_one():
 def test_chance_parts_what_begins_alike(pipe, monkeypatch):
     monkeypatch.setattr(reverse, "CHANCE_STEPS", 4)
     reverse.chances.cache_clear()
-    apart, once = reverse.chances(pipe, RECIPE)
+    apart, once = reverse.chances(pipe, ASKED)
     assert [len(steps) for steps in (*apart, once)] == [4] * 4
     torch.testing.assert_close(apart[0][0].denoised, apart[1][0].denoised, atol=1e-4, rtol=0)  # the same noise
     assert (apart[0][-1].denoised - apart[1][-1].denoised).abs().mean() > 1e-3
@@ -230,7 +230,7 @@ def test_samplers_are_shown_for_their_own_network_only(pipe, tiny_weights, tmp_p
     page = reverse.samplers(tmp_path, pipe.unet.info["hash"])
     assert page.count("data-distances") == 4 and 'data-steps="[2, 4]"' in page
     assert reverse.samplers(tmp_path, "another") is None and reverse.samplers(tmp_path / "none", "") is None
-    assert "another one is loaded" in reverse.compared(pipe, RECIPE)
+    assert "another one is loaded" in reverse.compared(pipe, ASKED)
 
 
 def test_bundled_samplers_and_losses_are_of_the_bundled_network():

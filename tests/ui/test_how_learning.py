@@ -10,14 +10,14 @@ from PIL import Image
 from model.diffusion import training_pair
 from model.errors import FacetError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.unet import UNet
 from tests.conftest import unets_of_moments
 from training.evaluation import losses
 from training.evaluation.sheet import main as make_sheet
 from ui.how import face, learning
-from ui.how.face import Recipe
 
-RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, c
     make_sheet([*map(str, files), "--weights", str(tiny_weights), "--seed", "3", "--out", str(tmp_path)])
     assert capsys.readouterr().out == "3 moments, from 500 to 4,000 images\n"
     assert 'data-images="[500, 1000, 4000]"' in learning.learning(tmp_path)
-    learner = FacePipeline(pipe.clip, UNet.from_file(files[0]), pipe.upscaler, pipe.device)
+    learner = pipe.with_unet(UNet.from_file(files[0]))
     drawn = Image.fromarray(learner.generate(["a smiling woman with blond hair"], [3])[0])
     with Image.open(tmp_path / "learning.webp") as picture:
         assert picture.size == (192, 64)
@@ -109,13 +109,13 @@ def test_losses_are_the_logs(pipe, tmp_path, prepared):
     about = {**found, "unet": pipe.unet.info["hash"], "where": "<b>", "faces": 64}
     about |= {"by_noise": parts, "by_noise_validation": parts}
     (tmp_path / "training.json").write_text(json.dumps(about))
-    page = learning.losses(pipe, RECIPE, tmp_path)
+    page = learning.losses(pipe, ASKED, tmp_path)
     assert "250 images in 3 seconds on &lt;b&gt;" in page and page.count("<rect") == 2 * losses.BINS
-    assert "another one is loaded" in learning.losses(pipe, RECIPE, tmp_path / "none")
+    assert "another one is loaded" in learning.losses(pipe, ASKED, tmp_path / "none")
 
 
 def test_training_step_shows_the_loss(pipe):
-    page = learning.one_step(pipe, RECIPE, 40)
-    state, said = face.noised(pipe, RECIPE, 40), face.answer(pipe, RECIPE, 40)
+    page = learning.one_step(pipe, ASKED, 40)
+    state, said = face.noised(pipe, ASKED, 40), face.answer(pipe, ASKED, 40)
     wanted = training_pair(state.original, state.t, state.noise, "velocity")[1]
     assert f"loss {face.error(said.velocity, wanted):.4f}" in page

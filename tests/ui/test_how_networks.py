@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.srresnet import bicubic
 from tests.conftest import save_crisp
 from ui.how import attention, bias, clip, face, html, scale, sobel, srresnet, unet
-from ui.how.face import Recipe
 
-RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_sobel_by_hand():
 
 
 def test_sum_at_the_strongest_edge_is_right(pipe):
-    page = sobel.edges(pipe, RECIPE).replace("−", "-")
+    page = sobel.edges(pipe, ASKED).replace("−", "-")
     window = np.array(re.findall(r"<td>(-?\d+)</td>", page)[-9:], int).reshape(3, 3)
     across, along, both = map(int, re.findall(r"<b>(-?\d+)</b>", page)[-3:])
     assert across == (window * sobel.SOBEL_X).sum() and along == (window * sobel.SOBEL_Y).sum()
@@ -92,7 +92,7 @@ def test_pictures_show_what_they_say():
 def test_scale_is_of_the_loaded_weights(pipe):
     count = sum(tensor.numel() for tensor in pipe.unet.parameters())
     assert scale.parameters(pipe.unet) == count
-    page = scale.scale(pipe, RECIPE)
+    page = scale.scale(pipe, ASKED)
     assert scale.millions(count) in page and "not recorded" in page  # these weights say nothing of their training
     assert scale.duration({"seconds": 5400, "device": "cpu"}) == "1.5 hours on CPU"
     assert scale.duration({"seconds": 7 * 3600, "device": "<H100>"}) == "7.0 hours on &lt;H100&gt;"
@@ -106,9 +106,9 @@ def test_matrix_of_texts_and_faces(pipe):
     with torch.inference_mode():
         odds = pipe.clip.logits(pipe.clip.encode_images(faces[1:2]), pipe.clip.encode_texts([clip.SEEN[2]]))
     assert chances[2, 1] == pytest.approx(odds.sigmoid().item(), abs=1e-4)
-    page = clip.clip_matrix(pipe, RECIPE, " <script>alert(1)</script> ")
+    page = clip.clip_matrix(pipe, ASKED, " <script>alert(1)</script> ")
     assert "<script>" not in page and "&lt;script&gt;" in page and page.count("<tr>") == 1 + 2 + len(clip.SEEN)
-    same = clip.clip_matrix(pipe, replace(RECIPE, prompt=clip.SEEN[0]), "")
+    same = clip.clip_matrix(pipe, replace(ASKED, prompt=clip.SEEN[0]), "")
     assert same.count("<tr>") == 1 + len(clip.SEEN)  # no text twice
 
 
@@ -116,7 +116,7 @@ def test_same_noise_for_the_word_attractive(pipe):
     faces = bias.attractive(pipe)
     assert faces.shape == (12, 64, 64, 3) and not np.array_equal(faces[:6], faces[6:])
     assert np.abs(faces[1].astype(int) - pipe.generate([""], [2], steps=bias.STEPS)[0]).max() <= 2
-    assert bias.bias(pipe, RECIPE).count("<figure>") == 12
+    assert bias.bias(pipe, ASKED).count("<figure>") == 12
 
 
 # --- attention --------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_same_noise_for_the_word_attractive(pipe):
 def test_attention_shown_is_the_networks_own(pipe, layer):
     """With these weights and its values, the network's attention returns what it returns."""
     name = attention.module(pipe.unet, layer)
-    network, qkv = pipe.unet.get_submodule(name), face.answer(pipe, RECIPE, 60).inside[f"{name}.qkv"]
+    network, qkv = pipe.unet.get_submodule(name), face.answer(pipe, ASKED, 60).inside[f"{name}.qkv"]
     weights = attention.weights(pipe.unet, name, qkv)
     assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
     x = torch.randn(1, network.norm.num_channels, 8, 8)
@@ -146,12 +146,12 @@ def test_sheet_has_a_tile_for_each_place():
 
 
 def test_attention_figures(pipe):
-    page = attention.heads(pipe, RECIPE, 60, attention.LAYERS[1])
+    page = attention.heads(pipe, ASKED, 60, attention.LAYERS[1])
     heads = pipe.unet.get_submodule(attention.module(pipe.unet, attention.LAYERS[1])).heads
     assert page.count('class="lit"') == heads + 2
-    assert attention.over_time(pipe, RECIPE, attention.LAYERS[1]).count('class="lit"') == len(attention.MOMENTS)
-    whole, blind = attention.with_and_without(pipe, RECIPE)
-    torch.testing.assert_close(whole[:1], face.answer(pipe, RECIPE, 75).original, atol=1e-4, rtol=0)
+    assert attention.over_time(pipe, ASKED, attention.LAYERS[1]).count('class="lit"') == len(attention.MOMENTS)
+    whole, blind = attention.with_and_without(pipe, ASKED)
+    torch.testing.assert_close(whole[:1], face.answer(pipe, ASKED, 75).original, atol=1e-4, rtol=0)
     assert not torch.allclose(whole, blind, atol=1e-3)
 
 
@@ -166,27 +166,27 @@ def test_tokens_known_folded_and_cut(pipe):
 
 
 def test_words_that_move_the_embedding(pipe):
-    said = clip.moved(pipe.clip, "a smiling woman")
+    said = clip.moved(pipe, "a smiling woman")
     whole, rest = pipe.clip.encode_texts(["a smiling woman", "a woman"])
     assert [word for word, _ in said] == ["a", "smiling", "woman"]
     assert said[1][1] == pytest.approx(1 - (whole @ rest).item(), abs=1e-5)
-    page = clip.words(pipe, RECIPE, " <b>hat</b> ")
+    page = clip.words(pipe, ASKED, " <b>hat</b> ")
     assert "<b>hat" not in page and page.count("<li") >= 40
-    assert "no prompt" in clip.words(pipe, replace(RECIPE, prompt=""), "")
+    assert "no prompt" in clip.words(pipe, replace(ASKED, prompt=""), "")
 
 
 def test_enlargements_side_by_side(pipe, tiny_weights, tmp_path):
-    assert srresnet.compared(pipe, RECIPE).count("<figure>") == 6  # no crisp one here
+    assert srresnet.compared(pipe, ASKED).count("<figure>") == 6  # no crisp one here
     shutil.copytree(tiny_weights, tmp_path / "w")
     save_crisp(tmp_path / "w")
-    page = srresnet.compared(FacePipeline.from_pretrained(tmp_path / "w", "cpu"), RECIPE)
+    page = srresnet.compared(FacePipeline.from_pretrained(tmp_path / "w", "cpu"), ASKED)
     assert page.count("<figure>") == 9 and "Invented" in page
     same = np.full((512, 512, 3), 90, np.uint8)
     assert "<b>0.0</b> grey levels" in srresnet.invented(same[:64, :64], same, same)
 
 
 def test_u_has_the_networks_own_shapes(pipe):
-    page = unet.unet_maps(pipe, RECIPE, 50)
+    page = unet.unet_maps(pipe, ASKED, 50)
     shown = re.findall(r"<span>(\d+) × (\d+) × (\d+)</span>", page)
     assert shown[0] == ("4", "64", "64") and shown[1] == ("16", "32", "32") and shown[-1] == ("3", "64", "64")
     assert ("12", "32", "32") in shown and page.count('class="skip"') == len(pipe.unet.config.channels) - 1

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from model.diffusion import training_pair
+from model.images import to_tensor
 from model.pipeline import FacePipeline
 from model.unet import UNet
 from training.data.prepare import load_prepared
@@ -50,7 +51,7 @@ def by_noise(unet: UNet, images: Tensor, conditions: Tensor) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     losses = torch.zeros(BINS, dtype=torch.float64)
     for start in range(0, len(images), BATCH):
-        original = images[start : start + BATCH].permute(0, 3, 1, 2).float() / 127.5 - 1
+        original = to_tensor(images[start : start + BATCH])
         t = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
         noise = torch.randn(BATCH, *original.shape[1:], generator=generator)
         x_t, wanted = training_pair(original, t.clamp(min=1e-3).double(), noise, unet.config.target)

@@ -14,14 +14,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from model.pipeline import SIZE, FacePipeline, to_pixels
-from model.sampler import SAMPLERS, face_noise, guided, time_grid
-from model.unet import FLAGS
+from model.guidance import Guidance, Predictor, guided
+from model.images import to_pixels
+from model.pipeline import SIZE, FacePipeline
+from model.sampler import SAMPLERS, noise_of, time_grid
 
 PROMPT, SEEDS = "a smiling woman with brown hair", (7, 1, 2, 3)  # the first is shown
 STEPS = (2, 3, 4, 6, 8, 12, 16, 25, 50)
@@ -31,15 +30,12 @@ GUIDANCE = 2.0  # at all times, so that the path is smooth and there is one exac
 
 def finished(pipe: FacePipeline, sampler: str, steps: int) -> Tensor:
     """The faces of SEEDS: (N, 3, 64, 64)."""
-    condition, empty = F.pad(pipe.clip.encode_texts([PROMPT, ""]), (0, FLAGS)).to(pipe.device).split(1)
+    condition, empty = pipe.condition([PROMPT, ""]).split(1)
     condition = condition.expand(len(SEEDS), -1)
-    generators = [torch.Generator().manual_seed(seed) for seed in SEEDS]
-
-    def draw() -> Tensor:
-        return face_noise(generators, (3, SIZE, SIZE), pipe.device)
-
-    denoise = guided(pipe.unet, condition, empty, GUIDANCE, pipe.unet.config.target, pipe.unet.config.steps)
-    *_, last = SAMPLERS[sampler](denoise, draw(), time_grid(steps, sampler), draw)
+    fresh_noise = noise_of(SEEDS, (3, SIZE, SIZE), pipe.device)
+    predictor = Predictor(pipe.unet, pipe.unet.config.target, pipe.unet.config.steps)
+    denoise = guided(predictor, condition, empty, Guidance(GUIDANCE))
+    *_, last = SAMPLERS[sampler](denoise, fresh_noise(), time_grid(steps, sampler), fresh_noise)
     return last.denoised.cpu()
 
 

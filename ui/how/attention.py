@@ -9,8 +9,9 @@ from torch import Tensor
 
 from model.diffusion import to_original
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.unet import UNet
-from ui.how.face import Recipe, answer, condition, noised
+from ui.how.face import answer, noised
 from ui.how.html import colour, signed, source_of, tile, tiles
 
 LAYERS = ("Encoder, 16 × 16", "Middle, 8 × 8", "Decoder, 16 × 16")
@@ -54,13 +55,13 @@ def lit(maps: Tensor, title: str, note: str = "") -> str:
         <figcaption><b>{title}</b><span>{note}</span></figcaption></figure>"""
 
 
-def heads(pipe: FacePipeline, recipe: Recipe, step: int, layer: str) -> str:
+def heads(pipe: FacePipeline, settings: Settings, step: int, layer: str) -> str:
     """Where every head of a layer looks from the place that the visitor points at."""
     name = module(pipe.unet, layer)
-    maps = weights(pipe.unet, name, answer(pipe, recipe, step).inside[f"{name}.qkv"])
+    maps = weights(pipe.unet, name, answer(pipe, settings, step).inside[f"{name}.qkv"])
     side = round(maps.shape[-1] ** 0.5)
     strongest = json.dumps(maps.mean(0).argmax(1).tolist())
-    state = noised(pipe, recipe, step)
+    state = noised(pipe, settings, step)
     shown = "".join(lit(one, f"Head {number}") for number, one in enumerate(maps, 1))
     return f"""<div class="attend" data-side="{side}" data-strongest="{strongest}"
         style="--side:{side};--face:url({source_of(colour(state.original[0]))})">
@@ -73,17 +74,19 @@ def heads(pipe: FacePipeline, recipe: Recipe, step: int, layer: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def moments(pipe: FacePipeline, recipe: Recipe, layer: str) -> tuple[Tensor, ...]:
+def moments(pipe: FacePipeline, settings: Settings, layer: str) -> tuple[Tensor, ...]:
     """A layer's weights at MOMENTS, the mean of its heads: (H*W, H*W) each."""
     name = module(pipe.unet, layer)
-    return tuple(weights(pipe.unet, name, answer(pipe, recipe, step).inside[f"{name}.qkv"]).mean(0) for step in MOMENTS)
+    return tuple(
+        weights(pipe.unet, name, answer(pipe, settings, step).inside[f"{name}.qkv"]).mean(0) for step in MOMENTS
+    )
 
 
-def over_time(pipe: FacePipeline, recipe: Recipe, layer: str) -> str:
+def over_time(pipe: FacePipeline, settings: Settings, layer: str) -> str:
     """Where a layer looks from the same place at several timesteps."""
-    maps = moments(pipe, recipe, layer)
+    maps = moments(pipe, settings, layer)
     side = round(len(maps[0]) ** 0.5)
-    face = source_of(colour(noised(pipe, recipe, MOMENTS[0]).original[0]))
+    face = source_of(colour(noised(pipe, settings, MOMENTS[0]).original[0]))
     shown = tiles(
         *(lit(one, f"Timestep {step}") for step, one in zip(MOMENTS, maps)),
         title="From the same place, from much noise to little",
@@ -94,24 +97,24 @@ def over_time(pipe: FacePipeline, recipe: Recipe, layer: str) -> str:
 
 @lru_cache(maxsize=8)
 @torch.inference_mode()
-def with_and_without(pipe: FacePipeline, recipe: Recipe) -> tuple[Tensor, Tensor]:
+def with_and_without(pipe: FacePipeline, settings: Settings) -> tuple[Tensor, Tensor]:
     """Predicted x_0 of the face at PERTURBED, with self-attention and without: (3, 3, 64, 64) each."""
-    states, config = [noised(pipe, recipe, step) for step in PERTURBED], pipe.unet.config
+    states, config = [noised(pipe, settings, step) for step in PERTURBED], pipe.unet.config
     x_t = torch.cat([state.x_t for state in states]).to(pipe.device)
     t = torch.cat([state.t for state in states])
-    prompt = condition(pipe, [recipe.prompt]).expand(len(t), -1)
+    prompt = pipe.condition([settings.prompt]).expand(len(t), -1)
     off = torch.ones(len(t), dtype=torch.bool, device=pipe.device)
-    said = (pipe.unet(x_t, t.to(x_t), prompt, perturbed) for perturbed in (~off, off))
+    said = (pipe.compute(pipe.unet, x_t, t.to(x_t), prompt, perturbed) for perturbed in (~off, off))
     whole, blind = (to_original(one, x_t, t, config.target, config.steps).cpu() for one in said)
     return whole, blind
 
 
-def perturbed(pipe: FacePipeline, recipe: Recipe) -> str:
+def perturbed(pipe: FacePipeline, settings: Settings) -> str:
     """The predicted clean face with self-attention, without it, and the difference, at three timesteps."""
-    whole, blind = with_and_without(pipe, recipe)
+    whole, blind = with_and_without(pipe, settings)
     rows = "".join(
         tiles(
-            tile(colour(noised(pipe, recipe, step).x_t[0]), f"Timestep {step}", "what it sees"),
+            tile(colour(noised(pipe, settings, step).x_t[0]), f"Timestep {step}", "what it sees"),
             tile(colour(with_it), "With attention", "predicted clean face"),
             tile(colour(without), "Without", "every place sees itself alone"),
             tile(signed(with_it - without), "Difference", "grey is none"),

@@ -6,7 +6,7 @@ import numpy as np
 
 from model.attributes import ATTRIBUTES, label
 from model.pipeline import FacePipeline
-from ui.how.face import Recipe
+from model.settings import Settings
 from ui.how.html import table, tile, tiles
 
 STEPS = 12  # of the reverse diffusion, for faces that only illustrate
@@ -19,7 +19,7 @@ def attractive(pipe: FacePipeline) -> np.ndarray:
     return pipe.generate([""] * 6 + ["an attractive person"] * 6, [*range(1, 7)] * 2, steps=STEPS)
 
 
-def bias(pipe: FacePipeline, recipe: Recipe) -> str:
+def bias(pipe: FacePipeline, settings: Settings) -> str:
     """What the word "attractive" does to the same six pieces of noise, and what CLIP says of the faces."""
     faces = attractive(pipe)
     scores = pipe.attribute_scores(faces)[:, [ATTRIBUTES.index(name) for name in TOLD]]

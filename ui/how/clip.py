@@ -9,9 +9,8 @@ import torch
 from model.attributes import ATTRIBUTES, label
 from model.clip import CONTEXT, Clip, tokenizer
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.understanding import ABSENT, PRESENT
-from ui.how.face import Recipe, face
-from ui.how.html import image
 
 STEPS = 12  # of the reverse diffusion, for faces that only illustrate
 SEEN = (
@@ -44,26 +43,26 @@ def tokens(clip: Clip, text: str) -> list[tuple[str, str]]:
 
 
 @torch.inference_mode()
-def moved(clip: Clip, text: str) -> list[tuple[str, float]]:
+def moved(pipe: FacePipeline, text: str) -> list[tuple[str, float]]:
     """(word, how far the text's embedding moves if it is left out, 1 minus the cosine), of the first LEFT_OUT words."""
     words = text.split()
     shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(min(len(words), LEFT_OUT))]
-    whole, *rest = clip.encode_texts([text, *shorter]).cpu()
+    whole, *rest = pipe.compute(pipe.clip.encode_texts, [text, *shorter]).cpu()
     return [(word, max(0.0, 1 - (whole @ one).item())) for word, one in zip(words, rest)]
 
 
-def words(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
+def words(pipe: FacePipeline, settings: Settings, own: str) -> str:
     """A text's tokens, what each word does to its embedding, and the forty readings. own: the visitor's, or "": the
     prompt.
     """
-    text = ((own or "").strip() or recipe.prompt)[:LONGEST]
+    text = ((own or "").strip() or settings.prompt)[:LONGEST]
     if not text:
         return "<p>There is no prompt. Type a text above to see what it becomes.</p>"
     chips = "".join(
         f'<li class="{kind}">{html.escape(token)}<span class="sr"> ({kind})</span></li>'
         for token, kind in tokens(pipe.clip, text)
     )
-    effects = moved(pipe.clip, text)
+    effects = moved(pipe, text)
     most = max((far for _, far in effects), default=0) or 1
     bars = "".join(
         f'<li style="--p:{100 * far / most:.0f}"><span>{html.escape(word)}</span> <b>{far:.3f}</b></li>'
@@ -81,7 +80,7 @@ def words(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
 
 def readings(pipe: FacePipeline, text: str) -> str:
     """What CLIP's text head reads: each attribute stated, denied, or not mentioned, with its confidence."""
-    chances = pipe.clip.stated([text])[0].cpu()
+    chances = pipe.compute(pipe.clip.stated, [text])[0].cpu()
     kinds = {PRESENT: "stated", ABSENT: "denied"}
     found = [
         (kinds.get(side, "not mentioned"), label(name), chances[row, side].item())
@@ -107,26 +106,8 @@ def examples(pipe: FacePipeline) -> np.ndarray:
     return pipe.generate(SEEN, range(1, len(SEEN) + 1), steps=STEPS)
 
 
-@torch.inference_mode()
 def fits(pipe: FacePipeline, faces: np.ndarray, texts: list[str]) -> np.ndarray:
     """CLIP's odds that each text says something true of each face, as chances: (M, N) float in (0, 1), a row per
     text.
     """
-    return pipe.clip.logits(pipe.clip.encode_images(faces), pipe.clip.encode_texts(texts)).sigmoid().T.cpu().numpy()
-
-
-def clip_matrix(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
-    """A table of texts and faces, a cell's colour its chance. own: the visitor's own text, or ""."""
-    own = (own or "").strip()[:LONGEST]
-    texts = list(dict.fromkeys(filter(None, [own, recipe.prompt.strip()[:LONGEST], *SEEN])))
-    faces = np.concatenate([face(pipe, recipe)[None], examples(pipe)])
-    names = ["your face", *SEEN]
-    head = "".join(f'<th scope="col">{image(pixels, f"Face: {name}")}</th>' for pixels, name in zip(faces, names))
-    body = ""
-    for text, chances in zip(texts, fits(pipe, faces, texts)):
-        cells = "".join(f'<td style="--p:{chance:.2f}">{100 * chance:.0f}</td>' for chance in chances)
-        body += f'<tr><th scope="row">{html.escape(text)}</th>{cells}</tr>'
-    return f"""<div class="wide" role="region" aria-label="Texts and faces" tabindex="0"><table class="heat">
-        <caption>How well each text fits each face according to CLIP, in percent. First column:
-        your face; then a face for each of: {"; ".join(SEEN)}.</caption>
-        <thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"""
+    return pipe.label_scores(faces, texts).T

@@ -2,57 +2,44 @@
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.device import call
 from model.diffusion import TIMESTEPS, add_noise, from_original, to_original
-from model.pipeline import MAX_SEED, SIZE, FacePipeline, Frame
-from model.sampler import face_noise
-from model.unet import FLAGS, Attention, Block, UNet
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The record of a face (see ui/record.py), hashable."""
-
-    prompt: str
-    negative_prompt: str
-    seed: int
-    steps: int
-    guidance: float
-    sampler: str
-
+from model.images import to_tensor
+from model.pipeline import SIZE, FacePipeline, Frame
+from model.sampler import noise_of
+from model.settings import MAX_SEED, Settings
+from model.unet import Attention, Block, UNet
 
 _computing = threading.RLock()  # figures that come into sight together need the same face and the same answer
 
 
-def frames(pipe: FacePipeline, recipe: Recipe) -> tuple[Frame, ...]:
+def frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
     """The run that draws the face of a record, a Frame after each step, not to be written to. Raises InputError."""
     with _computing:
-        return _frames(pipe, recipe)
+        return _frames(pipe, settings)
 
 
 @lru_cache(maxsize=32)
-def _frames(pipe: FacePipeline, recipe: Recipe) -> tuple[Frame, ...]:
-    settings = {"steps": recipe.steps, "sampler": recipe.sampler, "guidance": recipe.guidance}
-    run = pipe.stream(recipe.prompt, recipe.seed, negative_prompt=recipe.negative_prompt, **settings)
-    return tuple(replace(frame, influence=None) for frame in run)
+def _frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
+    return tuple(replace(frame, influence=None) for (frame,) in pipe.stream_faces([settings]))
 
 
-def face(pipe: FacePipeline, recipe: Recipe) -> np.ndarray:
+def face(pipe: FacePipeline, settings: Settings) -> np.ndarray:
     """The face of a record, drawn anew: (64, 64, 3) uint8, not to be written to. Raises InputError."""
-    return frames(pipe, recipe)[-1].denoised
+    return frames(pipe, settings)[-1].denoised
 
 
-def start(recipe: Recipe) -> Tensor:
+def start(settings: Settings) -> Tensor:
     """The noise that the face of a record is drawn from: (1, 3, 64, 64)."""
-    return face_noise([torch.Generator().manual_seed(recipe.seed)], (3, SIZE, SIZE), "cpu")
+    return noise_of([settings.seed], (3, SIZE, SIZE), "cpu")()
 
 
 def linear_alpha_bar(t: Tensor | float) -> Tensor:
@@ -82,12 +69,12 @@ class Noised:
         return torch.tensor([self.step / TIMESTEPS], dtype=torch.float64)
 
 
-def noised(pipe: FacePipeline, recipe: Recipe, step: int) -> Noised:
+def noised(pipe: FacePipeline, settings: Settings, step: int) -> Noised:
     """The face of a record at a timestep. The noise is not the one the face was drawn from: its seed is the next
     one.
     """
-    original = torch.tensor(face(pipe, recipe)).permute(2, 0, 1)[None] / 127.5 - 1
-    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((recipe.seed + 1) % (MAX_SEED + 1)))
+    original = to_tensor(face(pipe, settings))[None]
+    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((settings.seed + 1) % (MAX_SEED + 1)))
     t = torch.tensor([step / TIMESTEPS], dtype=torch.float64)
     share = linear_alpha_bar(t).float()
     return Noised(
@@ -106,30 +93,25 @@ class Answer:
     inside: dict[str, Tensor]  # submodule of the U-Net -> what it returned, (C, H, W)
 
 
-def answer(pipe: FacePipeline, recipe: Recipe, step: int) -> Answer:
+def answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
     """What the U-Net says of `noised` under the record's own prompt, without guidance. step: from 1.
 
     All figures that a timestep moves share this one call of the network.
     """
     with _computing:
-        return _answer(pipe, recipe, step)
+        return _answer(pipe, settings, step)
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode()
-def _answer(pipe: FacePipeline, recipe: Recipe, step: int) -> Answer:
-    state, config = noised(pipe, recipe, step), pipe.unet.config
-    inputs = state.x_t.to(pipe.device), state.t.to(pipe.device).float(), condition(pipe, [recipe.prompt])
-    inside, prediction = features(pipe.unet, watched(pipe.unet), *inputs)
+def _answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
+    state, config = noised(pipe, settings, step), pipe.unet.config
+    inputs = state.x_t.to(pipe.device), state.t.to(pipe.device).float(), pipe.condition([settings.prompt])
+    inside, prediction = features(pipe.unet, watched(pipe.unet), *inputs, compute=pipe.compute)
     original = to_original(prediction, inputs[0], state.t, config.target, config.steps).cpu()
     forms = ("velocity", "noise", "previous")
     said = {target: from_original(original, state.x_t, state.t, target) for target in forms}
     return Answer(original=original, inside=inside, **said)
-
-
-def condition(pipe: FacePipeline, prompts: Sequence[str]) -> Tensor:
-    """N prompts -> (N, 514), as the U-Net takes them, on its device."""
-    return F.pad(pipe.clip.encode_texts(prompts), (0, FLAGS)).to(pipe.device)
 
 
 def watched(unet: UNet) -> list[str]:
@@ -145,7 +127,9 @@ def watched(unet: UNet) -> list[str]:
 
 
 @torch.inference_mode()
-def features(network: nn.Module, names: Sequence[str], *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def features(
+    network: nn.Module, names: Sequence[str], *inputs: Tensor, compute: Callable = call
+) -> tuple[dict[str, Tensor], Tensor]:
     """Run a network and keep what the named submodules return: (C, H, W) each for the first image, and the output.
 
     The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
@@ -160,7 +144,7 @@ def features(network: nn.Module, names: Sequence[str], *inputs: Tensor) -> tuple
 
     for name in names:
         keep(name)
-    output = twin(*inputs)
+    output = compute(twin, *inputs)
     return kept, output
 
 

@@ -5,15 +5,16 @@ import torch
 
 from model.diffusion import TIMESTEPS, alpha_bar, timestep_band
 from model.pipeline import FacePipeline
-from ui.how.face import Noised, Recipe, linear_alpha_bar, noised
+from model.settings import Settings
+from ui.how.face import Noised, linear_alpha_bar, noised
 from ui.how.html import colour, grey, tile, tiles
 
 STRIP = range(0, TIMESTEPS + 1, 10)  # the timesteps of the film strips
 
 
-def forward(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def forward(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The face at one timestep under both schedules, the timestep band, and the curves."""
-    state = noised(pipe, recipe, step)
+    state = noised(pipe, settings, step)
     cosine, linear = (schedule(state.t).item() for schedule in (alpha_bar, linear_alpha_bar))
     now = tiles(
         tile(colour(state.original[0]), "The face", "x₀, without noise"),
@@ -25,9 +26,9 @@ def forward(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
     return now + curves(step)
 
 
-def strips(pipe: FacePipeline, recipe: Recipe) -> str:
+def strips(pipe: FacePipeline, settings: Settings) -> str:
     """The face from timestep 0 to TIMESTEPS under both schedules, as two film strips."""
-    states = [noised(pipe, recipe, step) for step in STRIP]
+    states = [noised(pipe, settings, step) for step in STRIP]
     films = {"Cosine schedule": [state.x_t for state in states], "Linear schedule": [state.linear for state in states]}
     return tiles(
         *(

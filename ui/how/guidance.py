@@ -7,9 +7,8 @@ import torch
 
 from model.diffusion import to_original
 from model.pipeline import FacePipeline
-from model.settings import DEFAULTS
-from model.unet import FLAGS
-from ui.how.face import Recipe, noised
+from model.settings import DEFAULTS, Settings
+from ui.how.face import noised
 from ui.how.html import colour, tile, tiles
 
 STEP = 85  # timestep of the answers: the prompt still decides much, and the face can be seen already
@@ -20,7 +19,7 @@ STRENGTH = (
 
 
 @torch.inference_mode()
-def answers(pipe: FacePipeline, recipe: Recipe) -> torch.Tensor:
+def answers(pipe: FacePipeline, settings: Settings) -> torch.Tensor:
     """Predicted x_0 of the record's face at timestep STEP: by the whole network, without the prompt, without
     self-attention.
     (3, 3, 64, 64) on the CPU."""
@@ -36,7 +35,7 @@ def answers(pipe: FacePipeline, recipe: Recipe) -> torch.Tensor:
 def faces(pipe: FacePipeline, prompt: str, seed: int, guidance: float) -> list[np.ndarray]:
     """From the same noise: without guidance, with the one by the prompt, with the one by self-attention, with both."""
     return [
-        pipe.generate([prompt], [seed], STEPS, guidance=by_prompt, attention_guidance=by_attention)[0]
+        pipe.generate_faces([Settings(prompt, seed=seed, steps=STEPS, guidance=by_prompt, pag_scale=by_attention)])[0]
         for by_attention in (0.0, STRENGTH)
         for by_prompt in (1.0, guidance)
     ]
@@ -44,9 +43,9 @@ def faces(pipe: FacePipeline, prompt: str, seed: int, guidance: float) -> list[n
 
 def draw(pipe: FacePipeline, settings: Settings) -> str:
     """Both rows of pictures. A record without guidance is shown with the default's."""
-    guidance = recipe.guidance if recipe.guidance > 1 else DEFAULTS.guidance
-    whole, promptless, blind = answers(pipe, recipe)
-    neither, by_prompt, by_attention, both = faces(pipe, recipe.prompt, recipe.seed, guidance)
+    guidance = settings.guidance if settings.guidance > 1 else DEFAULTS.guidance
+    whole, promptless, blind = answers(pipe, settings)
+    neither, by_prompt, by_attention, both = faces(pipe, settings.prompt, settings.seed, guidance)
     return (
         tiles(
             tile(colour(whole), "The whole network", "what a step goes on from"),
@@ -70,8 +69,8 @@ def draw(pipe: FacePipeline, settings: Settings) -> str:
 def used() -> str:
     """What of it the page's own faces are drawn with."""
     by_attention = (
-        f"perturbed-attention guidance of strength {DEFAULTS.attention_guidance:g}, a gentle one"
-        if DEFAULTS.attention_guidance
+        f"perturbed-attention guidance of strength {DEFAULTS.pag_scale:g}, a gentle one"
+        if DEFAULTS.pag_scale
         else "no perturbed-attention guidance"
     )
     return f"Unless you choose otherwise, your faces are drawn with guidance {DEFAULTS.guidance:g} and {by_attention}."

@@ -18,18 +18,19 @@ from PIL import Image
 from model.diffusion import TIMESTEPS, from_original
 from model.errors import FacetError
 from model.pipeline import SIZE, FacePipeline
+from model.settings import Settings
 from ui.component import ASSETS
-from ui.how.face import Recipe, answer, error, noised
+from ui.how.face import answer, error, noised
 from ui.how.html import colour, stretched, tile, tiles
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def one_step(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def one_step(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """One step of the training on the visitor's face: what goes in, what is wanted, what the network says, and the
     loss.
     """
-    state, said, target = noised(pipe, recipe, step), answer(pipe, recipe, step), pipe.unet.config.target
+    state, said, target = noised(pipe, settings, step), answer(pipe, settings, step), pipe.unet.config.target
     wanted = from_original(state.original, state.x_t, state.t, target)
     wrong = (said_as := getattr(said, target)) - wanted
     return tiles(
@@ -46,7 +47,7 @@ def one_step(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def losses(pipe: FacePipeline, recipe: Recipe, folder: Path = ASSETS) -> str:
+def losses(pipe: FacePipeline, settings: Settings, folder: Path = ASSETS) -> str:
     """The loss against images seen, and by noise level, of the loaded U-Net; a line instead if it is another's."""
     path = folder / "training.json"
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -21,7 +21,6 @@ from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from ui.component import ASSETS, asset
-from ui.draw import FIRST  # the face until the visitor has made one
 from ui.frames import png
 from ui.how import (
     attention,
@@ -38,9 +37,9 @@ from ui.how import (
     targets,
     unet,
 )
-from ui.how.face import Recipe, face, frames, start
+from ui.how.face import face, frames, start
 from ui.how.html import colour, depths, heading, opening, section, source_of, stretched
-from ui.record import read_record
+from ui.opening import FIRST  # the face until the visitor has made one
 from ui.server.engine import HIDDEN, NETWORKS, pipeline
 
 SECTIONS = {  # in the order of the story; what the bar calls them
@@ -139,16 +138,16 @@ class part:
 
 
 def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls: gr.Component) -> None:
-    """A figure that `draw(pipe, recipe, *values of controls)` fills when it is in sight."""
+    """A figure that `draw(pipe, settings, *values of controls)` fills when it is in sight."""
     shown = gr.HTML(WAITING, js_on_load=asset("how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
 
     def look(record: dict[str, Any] | None, event: gr.EventData, *values: Any) -> Any:
         try:
-            recipe = wanted(record)
-            mark = f"{zlib.crc32(repr((recipe, values)).encode()):08x}"
+            settings = wanted(record)
+            mark = f"{zlib.crc32(repr((settings, values)).encode()):08x}"
             if mark == event.shown:
                 return gr.skip()
-            return f'<div data-of="{mark}">{draw(pipeline(), recipe, *values)}</div>'
+            return f'<div data-of="{mark}">{draw(pipeline(), settings, *values)}</div>'
         except FacetError as error:
             return f'<p class="problem">{html.escape(str(error))}</p>'
 
@@ -184,29 +183,29 @@ ARROWS = (("words", "tokens"), ("tokens", "vector"), ("vector", "unet"), ("unet"
 ARROWS += (("noise", "x"), ("x", "unet"), ("x", "srresnet"), ("srresnet", "large"))
 
 
-def glance(pipe: FacePipeline, recipe: Recipe) -> str:
+def glance(pipe: FacePipeline, settings: Settings) -> str:
     """From words to a large face: the visitor's own run as a drawing that plays."""
-    run = frames(pipe, recipe)
-    pictures = pictures_of(pipe, recipe)
+    run = frames(pipe, settings)
+    pictures = pictures_of(pipe, settings)
     steps = json.dumps([[source_of(frame.noisy), source_of(frame.denoised)] for frame in run])
-    prompt = f"“{html.escape(recipe.prompt)}”" if recipe.prompt else "no prompt"
-    drawings = "".join(drawing(pictures, recipe.prompt, tall) for tall in (False, True))
+    prompt = f"“{html.escape(settings.prompt)}”" if settings.prompt else "no prompt"
+    drawings = "".join(drawing(pictures, settings.prompt, tall) for tall in (False, True))
     return f"""<div class="glance" data-steps="{html.escape(steps)}">{drawings}
         <div class="controls"><button type="button">Play</button>
         <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
         <input id="glance-at" type="range" min="0" max="{len(run)}" value="{len(run)}" step="1"></div>
-        <p>Your face, in everything that follows: {prompt}, seed {recipe.seed}. Make another on the first tab, and
+        <p>Your face, in everything that follows: {prompt}, seed {settings.seed}. Make another on the first tab, and
         this tab
         uses that one. Each part opens its section.</p></div>"""
 
 
-def pictures_of(pipe: FacePipeline, recipe: Recipe) -> dict[str, str]:
+def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
     """Part -> its picture as a data URI."""
-    vector = pipe.clip.encode_texts([recipe.prompt])[0].cpu().view(16, -1)
-    small = face(pipe, recipe)
+    vector = pipe.compute(pipe.clip.encode_texts, [settings.prompt])[0].cpu().view(16, -1)
+    small = face(pipe, settings)
     return {
         "vector": png(stretched(vector)),
-        "noise": source_of(colour(start(recipe)[0])),
+        "noise": source_of(colour(start(settings)[0])),
         "x": source_of(small),
         "predicted": source_of(small),
         "large": source_of(pipe.upscale(small[None], crisp=pipe.crisp is not None)[0]),

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from model.diffusion import from_original, to_original
 from model.pipeline import FacePipeline
-from ui.how.face import Recipe, answer, condition, error, noised
+from model.settings import Settings
+from ui.how.face import answer, error, noised
 from ui.how.forward import band, band_note
 from ui.how.html import colour, grey, tile, tiles
 
@@ -16,9 +17,9 @@ OTHER_PROMPTS = ("", "a smiling woman with blond hair", "a man with a beard", "a
 NOISES = (100, 90, 75, 50, 25)  # timesteps at which prompts are compared
 
 
-def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def predictions(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The network's input band by band, its answer in three forms beside the truth."""
-    state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
+    state, said = noised(pipe, settings, step), answer(pipe, settings, step)
     sees = [tile(colour(state.x_t[0]), "Noisy face", "three of the four bands")]
     sees += [tile(grey(state.x_t[0, index]), name) for index, name in enumerate(("Red", "Green", "Blue"))]
     sees += [tile(band(state), "Timestep", band_note(state), "The timestep band")]
@@ -47,22 +48,24 @@ def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
 
 @lru_cache(maxsize=8)
 @torch.inference_mode()
-def under_prompts(pipe: FacePipeline, recipe: Recipe) -> Tensor:
+def under_prompts(pipe: FacePipeline, settings: Settings) -> Tensor:
     """Predicted x_0 of the face at NOISES under the record's prompt and OTHER_PROMPTS: (prompts, len(NOISES), 3, 64,
     64).
     """
-    prompts, config = (recipe.prompt, *OTHER_PROMPTS), pipe.unet.config
-    states = [noised(pipe, recipe, step) for step in NOISES]
+    prompts, config = (settings.prompt, *OTHER_PROMPTS), pipe.unet.config
+    states = [noised(pipe, settings, step) for step in NOISES]
     x_t = torch.cat([state.x_t for state in states]).to(pipe.device)
     t = torch.cat([state.t for state in states])
     rows = [
-        to_original(pipe.unet(x_t, t.to(x_t), one.expand(len(t), -1)), x_t, t, config.target, config.steps).cpu()
-        for one in condition(pipe, prompts).split(1)
+        to_original(
+            pipe.compute(pipe.unet, x_t, t.to(x_t), one.expand(len(t), -1)), x_t, t, config.target, config.steps
+        ).cpu()
+        for one in pipe.condition(prompts).split(1)
     ]
     return torch.stack(rows)
 
 
-def prompts(pipe: FacePipeline, recipe: Recipe) -> str:
+def prompts(pipe: FacePipeline, settings: Settings) -> str:
     """The same noisy faces under different prompts: the clean face that each sees in them."""
     names = ["Your prompt", "No prompt", *OTHER_PROMPTS[1:]]
     moments = ", ".join(map(str, NOISES))
@@ -70,7 +73,7 @@ def prompts(pipe: FacePipeline, recipe: Recipe) -> str:
         tile(
             np.concatenate([colour(one) for one in seen], axis=1), name, "", f"{name}: predicted at timesteps {moments}"
         )
-        for name, seen in zip(names, under_prompts(pipe, recipe))
+        for name, seen in zip(names, under_prompts(pipe, settings))
     )
     return tiles(
         *strips, title=f"The same face at timesteps {moments}, under different prompts", kind="strips five halves"

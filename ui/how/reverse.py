@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from model.diffusion import TIMESTEPS, add_noise, alpha_bar
+from model.guidance import Guidance, Predictor, guided
 from model.pipeline import SIZE, FacePipeline
-from model.sampler import SAMPLERS, Step, _move, face_noise, guided, time_grid
-from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS
+from model.sampler import SAMPLERS, Step, _move, noise_of, time_grid
+from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
 from model.unet import UNet
 from ui.component import ASSETS
-from ui.how.face import Recipe, answer, condition, error, noised, start
+from ui.how.face import answer, error, noised, start
 from ui.how.html import colour, sign, signed, source_of, tile, tiles
 
 CHANCE_STEPS, CHANCES = 16, 3  # of DDPM, and how many runs of it start from one noise
@@ -36,9 +37,9 @@ EQUATION = f"""<math><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def one_step(pipe: FacePipeline, recipe: Recipe, step: int, length: int) -> str:
+def one_step(pipe: FacePipeline, settings: Settings, step: int, length: int) -> str:
     """DDIM's step from timestep `step` over `length` timesteps (to 0 at most): what it starts from, where it lands."""
-    state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
+    state, said = noised(pipe, settings, step), answer(pipe, settings, step)
     end = max(step - length, 0)
     s = torch.tensor([end / TIMESTEPS], dtype=torch.float64)
     landed, truth = (
@@ -114,38 +115,31 @@ class Path2D:
     denoised: np.ndarray
 
 
-def compared(pipe: FacePipeline, recipe: Recipe) -> str:
+def compared(pipe: FacePipeline, settings: Settings) -> str:
     """`samplers`, or a line that says why it is not there."""
     sheet = samplers(ASSETS, pipe.unet.info.get("hash", ""))
     return sheet or "<p>The samplers side by side come with the bundled U-Net; another one is loaded here.</p>"
 
 
-def run(pipe: FacePipeline, network: UNet, recipe: Recipe, sampler: str, steps: int, noise: Tensor) -> Iterator[Step]:
-    """A run from given noise (N, 3, 64, 64), with the default guidance's times; the student's is built in."""
-    prompts = condition(pipe, [recipe.prompt, recipe.negative_prompt])
-    config, own = network.config, network is pipe.student
-    denoise = guided(
-        network,
-        prompts[:1].expand(len(noise), -1),
-        prompts[1:],
-        1.0 if own else recipe.guidance,
-        config.target,
-        config.steps,
-        interval=DEFAULTS.guidance_interval,
-        attention=0.0 if own else DEFAULTS.attention_guidance,
-        attention_interval=DEFAULTS.attention_interval,
-    )
-    generators = [torch.Generator().manual_seed(number) for number in range(len(noise))]
-
-    def draw() -> Tensor:
-        return face_noise(generators, (3, SIZE, SIZE), pipe.device)
-
-    return SAMPLERS[sampler](denoise, noise.to(pipe.device), time_grid(steps, sampler), draw)
+def run(
+    pipe: FacePipeline, network: UNet, settings: Settings, sampler: str, steps: int, noise: Tensor
+) -> Iterator[Step]:
+    """A run from given noise (N, 3, 64, 64), under the guidance of the settings; the student's is built in."""
+    prompts = pipe.condition([settings.prompt, settings.negative_prompt])
+    predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps)
+    guidance = Guidance() if network is pipe.student else settings.as_guidance()
+    denoise = guided(predictor, prompts[:1].expand(len(noise), -1), prompts[1:], guidance)
+    fresh_noise = noise_of(range(len(noise)), (3, SIZE, SIZE), pipe.device)
+    return SAMPLERS[sampler](denoise, noise.to(pipe.device), time_grid(steps, sampler), fresh_noise)
 
 
-def teacher(recipe: Recipe) -> tuple[str, int]:
+def teacher(settings: Settings) -> tuple[str, int]:
     """The sampler and steps of a record; the default's where the student drew it."""
-    return (DEFAULTS.sampler, DEFAULTS.steps) if recipe.sampler == STUDENT else (recipe.sampler, min(recipe.steps, 50))
+    return (
+        (DEFAULTS.sampler, DEFAULTS.steps)
+        if settings.sampler == STUDENT
+        else (settings.sampler, min(settings.steps, 50))
+    )
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -158,14 +152,14 @@ def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
 
 
 @lru_cache(maxsize=8)
-def walked(pipe: FacePipeline, recipe: Recipe) -> tuple[dict[str, Path2D], dict[str, np.ndarray], float]:
+def walked(pipe: FacePipeline, settings: Settings) -> tuple[dict[str, Path2D], dict[str, np.ndarray], float]:
     """The paths of teacher and student, their pictures (x_t above, predictions below: (128, 64 N, 3)), and the
     plane's share.
     """
-    noise, (sampler, steps) = start(recipe), teacher(recipe)
-    runs = {"teacher": list(run(pipe, pipe.unet, recipe, sampler, steps, noise))}
-    if pipe.student is not None and not recipe.negative_prompt:
-        runs["student"] = list(run(pipe, pipe.student, recipe, "ddim", STUDENT_STEPS, noise))
+    noise, (sampler, steps) = start(settings), teacher(settings)
+    runs = {"teacher": list(run(pipe, pipe.unet, settings, sampler, steps, noise))}
+    if pipe.student is not None and not settings.negative_prompt:
+        runs["student"] = list(run(pipe, pipe.student, settings, "ddim", STUDENT_STEPS, noise))
     noisy = {name: torch.cat([noise, *(step.noisy.cpu() for step in taken)]) for name, taken in runs.items()}
     denoised = {name: torch.cat([step.denoised.cpu() for step in taken]) for name, taken in runs.items()}
     mean, directions, share = plane(torch.cat([noisy["teacher"], denoised["teacher"]]).flatten(1))
@@ -186,12 +180,12 @@ def walked(pipe: FacePipeline, recipe: Recipe) -> tuple[dict[str, Path2D], dict[
     return paths, pictures, share
 
 
-def paths(pipe: FacePipeline, recipe: Recipe) -> str:
+def paths(pipe: FacePipeline, settings: Settings) -> str:
     """The path of the visitor's own run in a plane, the student's beside it, and a slider for the pictures on the
     way.
     """
-    found, pictures, share = walked(pipe, recipe)
-    sampler, steps = teacher(recipe)
+    found, pictures, share = walked(pipe, settings)
+    sampler, steps = teacher(settings)
     parts = [
         film("teacher", f"Your run: {NAMES[sampler]}, {steps} steps", pictures["teacher"]),
         *([film("student", f"The student: {STUDENT_STEPS} jumps", pictures["student"])] if "student" in found else []),
@@ -250,18 +244,18 @@ def drawing(found: dict[str, Path2D], share: float) -> str:
 
 
 @lru_cache(maxsize=8)
-def chances(pipe: FacePipeline, recipe: Recipe) -> tuple[list[list[Step]], list[Step]]:
+def chances(pipe: FacePipeline, settings: Settings) -> tuple[list[list[Step]], list[Step]]:
     """DDPM several times from one noise, each with noise of its own on the way; then DDIM from it."""
-    noise = start(recipe)
-    many = list(run(pipe, pipe.unet, recipe, "ddpm", CHANCE_STEPS, noise.expand(CHANCES, -1, -1, -1)))
+    noise = start(settings)
+    many = list(run(pipe, pipe.unet, settings, "ddpm", CHANCE_STEPS, noise.expand(CHANCES, -1, -1, -1)))
     apart = [[step._replace(denoised=step.denoised[row].cpu()) for step in many] for row in range(CHANCES)]
-    once = run(pipe, pipe.unet, recipe, "ddim", CHANCE_STEPS, noise)
+    once = run(pipe, pipe.unet, settings, "ddim", CHANCE_STEPS, noise)
     return apart, [step._replace(denoised=step.denoised[0].cpu()) for step in once]
 
 
-def chance(pipe: FacePipeline, recipe: Recipe) -> str:
+def chance(pipe: FacePipeline, settings: Settings) -> str:
     """What the predictions of three runs of DDPM from the same noise become, and those of DDIM."""
-    apart, once = chances(pipe, recipe)
+    apart, once = chances(pipe, settings)
     strips = [
         tile(
             np.concatenate([colour(steps[at - 1].denoised) for at in MOMENTS], axis=1),

@@ -7,7 +7,6 @@ from torch import nn
 from model.pipeline import SIZE, FacePipeline
 from model.settings import Settings
 from ui.badge import spent
-from ui.how.face import Recipe
 from ui.how.html import table
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from model.pipeline import FacePipeline
-from ui.how.face import Recipe, face
+from model.settings import Settings
+from ui.how.face import face
 from ui.how.html import signed, tile, tiles
 
 SOBEL_X = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -22,9 +23,9 @@ def brightness(pixels: np.ndarray) -> np.ndarray:
     return pixels @ np.array([0.299, 0.587, 0.114])
 
 
-def edges(pipe: FacePipeline, recipe: Recipe) -> str:
+def edges(pipe: FacePipeline, settings: Settings) -> str:
     """The two kernels, what each finds on the face, both together, and the sum worked out at the strongest edge."""
-    pixels = face(pipe, recipe)
+    pixels = face(pipe, settings)
     grey = brightness(pixels)
     right, down = sobel(grey)
     strength = np.hypot(right, down)

@@ -1,13 +1,17 @@
 """Enlarging: four ways from 64 to 512 pixels, and what happens inside SRResNet."""
 
+from collections.abc import Callable
+
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
+from model.device import call
+from model.images import to_tensor
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.srresnet import SRResNet, bicubic
-from ui.how.face import Recipe, face, features
+from ui.how.face import face, features
 from ui.how.html import colour, image, signed, stretched, tile, tiles
 
 CLOSER = slice(176, 304), slice(112, 240)  # rows and columns of a 512 px face: the eye on the left
@@ -18,9 +22,9 @@ def shrunk(large: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.BICUBIC), float)
 
 
-def compared(pipe: FacePipeline, recipe: Recipe) -> str:
+def compared(pipe: FacePipeline, settings: Settings) -> str:
     """The face as pixels, bicubic, faithful and crisp, one eye of each closer, and what only the crisp one has."""
-    small = face(pipe, recipe)
+    small = face(pipe, settings)
     ways = {
         "Pixels": (small.repeat(8, 0).repeat(8, 1), "each one a square"),
         "Bicubic": (np.asarray(Image.fromarray(small).resize((512, 512), Image.Resampling.BICUBIC)), "a smooth guess"),
@@ -53,19 +57,21 @@ def invented(small: np.ndarray, faithful: np.ndarray, crisp: np.ndarray) -> str:
         cannot say which is right: what they do not share is invented.</p></div>"""
 
 
-def shuffles(network: SRResNet, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
+def shuffles(
+    network: SRResNet, x: Tensor, compute: Callable = call
+) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
     """x: (1, 3, H, W) in [-1, 1] -> per stage the feature maps (4C, H, W) before PixelShuffle and (C, 2H, 2W) after it;
     then bicubic enlargement and the detail that the network adds, each (3, scale H, scale W)."""
     names = [f"upsample.{stage}.{layer}" for stage in range(network.config.stages) for layer in (0, 1)]
-    found, _ = features(network, [*names, "tail"], x)
+    found, _ = features(network, [*names, "tail"], x, compute=compute)
     *maps, detail = (found[name] for name in (*names, "tail"))
     return list(zip(maps[::2], maps[1::2])), bicubic(x.cpu(), network.config.scale)[0], detail
 
 
-def upscaling(pipe: FacePipeline, recipe: Recipe) -> str:
+def upscaling(pipe: FacePipeline, settings: Settings) -> str:
     """Before and after each PixelShuffle: four maps that become one; then bicubic + detail = the large face."""
-    x = torch.tensor(face(pipe, recipe)).permute(2, 0, 1)[None].to(pipe.device) / 127.5 - 1
-    stages, smooth, detail = shuffles(pipe.upscaler, x)
+    x = to_tensor(face(pipe, settings))[None].to(pipe.device)
+    stages, smooth, detail = shuffles(pipe.upscaler, x, pipe.compute)
     parts = []
     for index, (before, after) in enumerate(stages):
         channel = int(after.flatten(1).std(1).argmax())  # the liveliest one

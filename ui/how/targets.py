@@ -15,7 +15,7 @@ from model.diffusion import TIMESTEPS, from_original
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.unet import UNet
-from ui.how.face import Recipe, answer, error, noised
+from ui.how.face import answer, error, noised
 from ui.how.html import colour, table, tile, tiles
 from ui.server.engine import WEIGHTS
 
@@ -28,9 +28,9 @@ TITLES = {
 SHOWN = (20, 40, 60, 80, TIMESTEPS)  # steps of the reverse diffusion in a film strip
 
 
-def targets(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def targets(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The network's answer as each of the lecture's three targets, with the error that each would be trained on."""
-    state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
+    state, said = noised(pipe, settings, step), answer(pipe, settings, step)
     rows, pictures = [], [tile(colour(state.x_t[0]), "What it sees", f"the face at timestep {step}")]
     for target, title, note in (
         ("original", "The original", "all noise gone at once"),
@@ -94,7 +94,7 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
     return found
 
 
-def learned(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
+def learned(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
     if not (found := learners(pipe, folder)):
         return "<p>Three small networks come with the bundled weights; they do not fit the CLIP in use here.</p>"

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from model.diffusion import timestep_band
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.unet import Block, UNet
-from ui.how.face import Recipe, answer, noised
+from ui.how.face import answer, noised
 from ui.how.html import colour, grey, image, stretched
 
 SHOWN = 4  # feature maps per level
@@ -36,9 +37,9 @@ def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
     ]
 
 
-def unet_maps(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def unet_maps(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The shapes and a few feature maps of every level, from 64 px through the unshuffle and back, as the letter U."""
-    state, said, levels = noised(pipe, recipe, step), answer(pipe, recipe, step), unet_levels(pipe.unet)
+    state, said, levels = noised(pipe, settings, step), answer(pipe, settings, step), unet_levels(pipe.unet)
     count, folded = len(pipe.unet.config.channels), pipe.unet.config.unshuffle
     band = timestep_band(state.t, *state.x_t.shape[-2:]).float()
     inputs = F.pixel_unshuffle(torch.cat([state.x_t, band], dim=1), folded)[0]
