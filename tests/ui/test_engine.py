@@ -11,6 +11,7 @@ import torch
 
 from model.errors import InputError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from ui.how.face import features
 from ui.server import engine
 

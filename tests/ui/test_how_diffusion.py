@@ -193,7 +193,7 @@ def test_a_step_lands_where_ddim_does(pipe):
 
 
 def test_path_is_the_pipelines_own_run(pipe):
-    runs = list(reverse.run(pipe, pipe.unet, ASKED, "dpmpp", 3, face.start(ASKED)))
+    runs = list(reverse.run(pipe, replace(ASKED, steps=3), face.start(ASKED)))
     drawn = pipe.generate([ASKED.prompt], [ASKED.seed], steps=3, sampler="dpmpp", guidance=ASKED.guidance)
     assert np.abs(to_pixels(runs[-1].denoised).astype(int) - drawn).max() <= 1
     paths, pictures, share = reverse.walked(pipe, replace(ASKED, steps=3))

@@ -7,7 +7,7 @@ import html
 import inspect
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from model.diffusion import TIMESTEPS, add_noise, alpha_bar
+from model.errors import InputError
 from model.guidance import Guidance, Predictor, guided
 from model.pipeline import SIZE, FacePipeline
 from model.sampler import SAMPLERS, Step, _move, noise_of, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
-from model.unet import UNet
 from ui.component import ASSETS
 from ui.how.face import answer, error, noised, start
 from ui.how.html import colour, sign, signed, source_of, tile, tiles
@@ -107,12 +107,10 @@ def samplers(folder: Path, unet: str) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class Path2D:
-    """A run as points of a plane: before the first step and after each, (steps + 1, 2), and each prediction, (steps,
-    2).
-    """
+    """A run as points of a plane."""
 
-    noisy: np.ndarray
-    denoised: np.ndarray
+    noisy: np.ndarray  # before the first step and after each: (steps + 1, 2)
+    denoised: np.ndarray  # each prediction: (steps, 2)
 
 
 def compared(pipe: FacePipeline, settings: Settings) -> str:
@@ -121,25 +119,25 @@ def compared(pipe: FacePipeline, settings: Settings) -> str:
     return sheet or "<p>The samplers side by side come with the bundled U-Net; another one is loaded here.</p>"
 
 
-def run(
-    pipe: FacePipeline, network: UNet, settings: Settings, sampler: str, steps: int, noise: Tensor
-) -> Iterator[Step]:
-    """A run from given noise (N, 3, 64, 64), under the guidance of the settings; the student's is built in."""
+def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]:
+    """A run with these settings from given noise (N, 3, 64, 64). Raises InputError where there is no such student."""
+    if by_student := settings.sampler == STUDENT:
+        if pipe.student is None:
+            raise InputError("There is no student among the weights.")
+    network, sampler = (pipe.student, "ddim") if by_student else (pipe.unet, settings.sampler)
     prompts = pipe.condition([settings.prompt, settings.negative_prompt])
     predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps)
-    guidance = Guidance() if network is pipe.student else settings.as_guidance()
+    guidance = Guidance() if by_student else settings.as_guidance()
     denoise = guided(predictor, prompts[:1].expand(len(noise), -1), prompts[1:], guidance)
     fresh_noise = noise_of(range(len(noise)), (3, SIZE, SIZE), pipe.device)
-    return SAMPLERS[sampler](denoise, noise.to(pipe.device), time_grid(steps, sampler), fresh_noise)
+    return SAMPLERS[sampler](denoise, noise.to(pipe.device), time_grid(settings.steps, sampler), fresh_noise)
 
 
-def teacher(settings: Settings) -> tuple[str, int]:
-    """The sampler and steps of a record; the default's where the student drew it."""
-    return (
-        (DEFAULTS.sampler, DEFAULTS.steps)
-        if settings.sampler == STUDENT
-        else (settings.sampler, min(settings.steps, 50))
-    )
+def by_teacher(settings: Settings) -> Settings:
+    """The run that a visitor's face stands for: with the default's sampler where the student drew it, in 50 steps at most."""
+    if settings.sampler == STUDENT:
+        return replace(settings, sampler=DEFAULTS.sampler, steps=DEFAULTS.steps)
+    return replace(settings, steps=min(settings.steps, 50))
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -156,10 +154,10 @@ def walked(pipe: FacePipeline, settings: Settings) -> tuple[dict[str, Path2D], d
     """The paths of teacher and student, their pictures (x_t above, predictions below: (128, 64 N, 3)), and the
     plane's share.
     """
-    noise, (sampler, steps) = start(settings), teacher(settings)
-    runs = {"teacher": list(run(pipe, pipe.unet, settings, sampler, steps, noise))}
+    noise = start(settings)
+    runs = {"teacher": list(run(pipe, by_teacher(settings), noise))}
     if pipe.student is not None and not settings.negative_prompt:
-        runs["student"] = list(run(pipe, pipe.student, settings, "ddim", STUDENT_STEPS, noise))
+        runs["student"] = list(run(pipe, replace(settings, sampler=STUDENT), noise))
     noisy = {name: torch.cat([noise, *(step.noisy.cpu() for step in taken)]) for name, taken in runs.items()}
     denoised = {name: torch.cat([step.denoised.cpu() for step in taken]) for name, taken in runs.items()}
     mean, directions, share = plane(torch.cat([noisy["teacher"], denoised["teacher"]]).flatten(1))
@@ -185,9 +183,9 @@ def paths(pipe: FacePipeline, settings: Settings) -> str:
     way.
     """
     found, pictures, share = walked(pipe, settings)
-    sampler, steps = teacher(settings)
+    own = by_teacher(settings)
     parts = [
-        film("teacher", f"Your run: {NAMES[sampler]}, {steps} steps", pictures["teacher"]),
+        film("teacher", f"Your run: {NAMES[own.sampler]}, {own.steps} steps", pictures["teacher"]),
         *([film("student", f"The student: {STUDENT_STEPS} jumps", pictures["student"])] if "student" in found else []),
     ]
     return f"""<h4>The path of a run</h4><div class="paths">{drawing(found, share)}<div>{"".join(parts)}</div></div>"""
@@ -247,9 +245,10 @@ def drawing(found: dict[str, Path2D], share: float) -> str:
 def chances(pipe: FacePipeline, settings: Settings) -> tuple[list[list[Step]], list[Step]]:
     """DDPM several times from one noise, each with noise of its own on the way; then DDIM from it."""
     noise = start(settings)
-    many = list(run(pipe, pipe.unet, settings, "ddpm", CHANCE_STEPS, noise.expand(CHANCES, -1, -1, -1)))
+    by_chance, by_rule = (replace(settings, sampler=name, steps=CHANCE_STEPS) for name in ("ddpm", "ddim"))
+    many = list(run(pipe, by_chance, noise.expand(CHANCES, -1, -1, -1)))
     apart = [[step._replace(denoised=step.denoised[row].cpu()) for step in many] for row in range(CHANCES)]
-    once = run(pipe, pipe.unet, settings, "ddim", CHANCE_STEPS, noise)
+    once = run(pipe, by_rule, noise)
     return apart, [step._replace(denoised=step.denoised[0].cpu()) for step in once]
 
 
