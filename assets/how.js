@@ -3,14 +3,14 @@
 const facet = window.facet;
 let inSight = false, waiting = 0;
 
-function look() {
+function look(delay = 50) {  // what is scrolled past quickly is not asked for
   waiting ||= setTimeout(() => {
     waiting = 0;
     if (inSight) trigger("look", {shown: element.querySelector("[data-of]")?.dataset.of || ""});
-  }, 50);
+  }, delay);
 }
 new IntersectionObserver(entries => { inSight = entries.at(-1).isIntersecting; look(); }, {rootMargin: "150px"}).observe(element);
-document.addEventListener("how-look", look);  // a slider of the tab was moved
+document.addEventListener("how-look", () => look(0));  // a slider of the tab was moved
 facet?.hear("face", face => { if (face?.finished) look(); });
 
 const all = selector => element.querySelectorAll(selector), one = selector => element.querySelector(selector);

@@ -121,9 +121,9 @@ def compared(pipe: FacePipeline, settings: Settings) -> str:
 
 def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]:
     """A run with these settings from given noise (N, 3, 64, 64). Raises InputError where there is no such student."""
-    if by_student := settings.sampler == STUDENT:
-        if pipe.student is None:
-            raise InputError("There is no student among the weights.")
+    by_student = settings.sampler == STUDENT
+    if by_student and pipe.student is None:
+        raise InputError("There is no student among the weights.")
     network, sampler = (pipe.student, "ddim") if by_student else (pipe.unet, settings.sampler)
     prompts = pipe.condition([settings.prompt, settings.negative_prompt])
     predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps)
@@ -134,7 +134,7 @@ def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]
 
 
 def by_teacher(settings: Settings) -> Settings:
-    """The run that a visitor's face stands for: with the default's sampler where the student drew it, in 50 steps at most."""
+    """The run that is shown: in 50 steps at most, by the default's sampler where the student drew the face."""
     if settings.sampler == STUDENT:
         return replace(settings, sampler=DEFAULTS.sampler, steps=DEFAULTS.steps)
     return replace(settings, steps=min(settings.steps, 50))
