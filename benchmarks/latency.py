@@ -56,7 +56,8 @@ LIVE = """() => new Promise(done => {  // milliseconds from asking for a redraw 
     window.facet.redraw();
 })"""
 FIGURE = """step => new Promise(done => {  // milliseconds from moving the slider to the figure's new picture
-    const slider = document.querySelector("#how-time input[type=range]"), figure = document.querySelector("#how-predictions");
+    const slider = document.querySelector("#how-time input[type=range]");
+    const figure = document.querySelector("#how-predictions");
     const before = figure.querySelector("[data-of]").dataset.of, start = performance.now();
     new MutationObserver((_, observer) => {
         const now = figure.querySelector("[data-of]")?.dataset.of;

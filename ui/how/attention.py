@@ -10,7 +10,7 @@ from torch import Tensor
 from model.diffusion import to_original
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from model.unet import UNet
+from model.unet import Attention, UNet
 from ui.how.face import answer, noised
 from ui.how.html import colour, signed, source_of, tile, tiles
 
@@ -33,8 +33,9 @@ def weights(unet: UNet, name: str, qkv: Tensor) -> Tensor:
     :param qkv:  (3 C, H, W).
     :return:     (heads, H*W, H*W): from each place to each place; a row adds up to 1.
     """
-    heads = unet.get_submodule(name).heads
-    query, key, _ = qkv.reshape(3, heads, -1, qkv.shape[-2] * qkv.shape[-1])
+    attention = unet.get_submodule(name)
+    assert isinstance(attention, Attention)
+    query, key, _ = qkv.reshape(3, attention.heads, -1, qkv.shape[-2] * qkv.shape[-1])
     return (query.transpose(-1, -2) * query.shape[1] ** -0.5 @ key).softmax(-1)
 
 

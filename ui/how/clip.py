@@ -11,6 +11,7 @@ from model.clip import CONTEXT, Clip, tokenizer
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.understanding import ABSENT, PRESENT
+from ui.how.html import image
 
 STEPS = 12  # of the reverse diffusion, for faces that only illustrate
 SEEN = (
@@ -111,3 +112,20 @@ def fits(pipe: FacePipeline, faces: np.ndarray, texts: list[str]) -> np.ndarray:
     text.
     """
     return pipe.label_scores(faces, texts).T
+
+
+def clip_matrix(pipe: FacePipeline, settings: Settings, own: str) -> str:
+    """A table of texts and faces, a cell's colour its chance. own: the visitor's own text, or ""."""
+    own = (own or "").strip()[:LONGEST]
+    texts = list(dict.fromkeys(filter(None, [own, settings.prompt.strip()[:LONGEST], *SEEN])))
+    faces = np.concatenate([face(pipe, settings)[None], examples(pipe)])
+    names = ["your face", *SEEN]
+    head = "".join(f'<th scope="col">{image(pixels, f"Face: {name}")}</th>' for pixels, name in zip(faces, names))
+    body = ""
+    for text, chances in zip(texts, fits(pipe, faces, texts)):
+        cells = "".join(f'<td style="--p:{chance:.2f}">{100 * chance:.0f}</td>' for chance in chances)
+        body += f'<tr><th scope="row">{html.escape(text)}</th>{cells}</tr>'
+    return f"""<div class="wide" role="region" aria-label="Texts and faces" tabindex="0"><table class="heat">
+        <caption>How well each text fits each face according to CLIP, in percent. First column:
+        your face; then a face for each of: {"; ".join(SEEN)}.</caption>
+        <thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"""

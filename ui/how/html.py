@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,7 +136,7 @@ def source(name: str) -> str:
     return f'<figure class="code"><figcaption>{where}</figcaption><pre tabindex="0"><code>{text}</code></pre></figure>'
 
 
-def locate(name: str) -> tuple[str, object]:
+def locate(name: str) -> tuple[str, Any]:
     """The module that a dotted name begins with, and the thing it names. Raises ImportError or AttributeError."""
     module, rest = name, []
     while True:

@@ -122,9 +122,9 @@ def compared(pipe: FacePipeline, settings: Settings) -> str:
 def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]:
     """A run with these settings from given noise (N, 3, 64, 64). Raises InputError where there is no such student."""
     by_student = settings.sampler == STUDENT
-    if by_student and pipe.student is None:
-        raise InputError("There is no student among the weights.")
     network, sampler = (pipe.student, "ddim") if by_student else (pipe.unet, settings.sampler)
+    if network is None:
+        raise InputError("There is no student among the weights.")
     prompts = pipe.condition([settings.prompt, settings.negative_prompt])
     predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps)
     guidance = Guidance() if by_student else settings.as_guidance()
