@@ -11,6 +11,7 @@ from model.clip import CONTEXT, Clip, tokenizer
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.understanding import ABSENT, PRESENT
+from ui.how.face import face
 from ui.how.html import image
 
 STEPS = 12  # of the reverse diffusion, for faces that only illustrate
