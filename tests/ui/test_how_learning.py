@@ -109,7 +109,7 @@ def test_losses_are_the_logs(pipe, tmp_path, prepared):
     about = {**found, "unet": pipe.unet.info["hash"], "where": "<b>", "faces": 64}
     about |= {"by_noise": parts, "by_noise_validation": parts}
     (tmp_path / "training.json").write_text(json.dumps(about))
-    page = learning.losses(pipe, ASKED, tmp_path)
+    page = " ".join(learning.losses(pipe, ASKED, tmp_path).split())
     assert "250 images in 3 seconds on &lt;b&gt;" in page and page.count("<rect") == 2 * losses.BINS
     assert "another one is loaded" in learning.losses(pipe, ASKED, tmp_path / "none")
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.diffusion import TIMESTEPS, add_noise, alpha_bar
+from model.diffusion import TIMESTEPS, add_noise, alpha_bar, from_original
 from model.errors import InputError
 from model.guidance import Guidance, Predictor, guided
 from model.pipeline import SIZE, FacePipeline
@@ -42,18 +42,16 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int, length: int) -> 
     state, said = noised(pipe, settings, step), answer(pipe, settings, step)
     end = max(step - length, 0)
     s = torch.tensor([end / TIMESTEPS], dtype=torch.float64)
-    landed, truth = (
-        add_noise(clean, noise, s)
-        for clean, noise in ((said.original.clamp(-1, 1), said.noise), (state.original, state.noise))
-    )
+    clean = said.original.clamp(-1, 1)
+    landed, truth = _move(clean, state.x_t, state.t, s), add_noise(state.original, state.noise, s)
     signal, sigma = alpha_bar(s).sqrt().item(), (1 - alpha_bar(s)).sqrt().item()
     numbers = f"x at {end} = {signal:.3f} × predicted face + {sigma:.3f} × predicted noise"
     code = inspect.getsource(_move).strip().split("\n")[-1].strip()
     return (
         tiles(
             tile(colour(state.x_t[0]), "Where it stands", f"x at timestep {step}"),
-            tile(colour(said.original[0]), "Predicted clean face", "where it is headed"),
-            tile(colour(said.noise[0]), "Predicted noise", "what it leaves"),
+            tile(colour(clean[0]), "Predicted clean face", "where it is headed"),
+            tile(colour(from_original(clean, state.x_t, state.t, "noise")[0]), "Predicted noise", "what it leaves"),
             tile(signed((landed - state.x_t)[0]), "The step", "the change of each pixel; grey is none"),
             tile(colour(landed[0]), "Where it lands", f"x at timestep {end}"),
             tile(colour(truth[0]), "Where it should land", f"error {error(landed, truth):.4f}", "The true x there"),
