@@ -52,6 +52,11 @@ def test_section_has_all_its_depths(name):
     assert '<pre tabindex="0">' in page
 
 
+def test_code_shown_is_the_apps_own():
+    """The training is not there where the app alone is installed."""
+    assert all(code.startswith(("model.", "ui.")) for name in how.SECTIONS for code in section(name).code)
+
+
 def test_every_section_has_its_words():
     assert {path.stem for path in (ROOT / "assets" / "how").glob("*.html")} == {"start", *how.SECTIONS}
     assert how.bar().count("?tab=how#") == len(how.SECTIONS)
