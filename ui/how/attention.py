@@ -11,6 +11,7 @@ from model.diffusion import to_original
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.unet import Attention, UNet
+from ui.frames import jpeg
 from ui.how.face import answer, noised
 from ui.how.html import colour, signed, source_of, tile, tiles
 
@@ -52,7 +53,7 @@ def sheet(maps: Tensor) -> np.ndarray:
 
 def lit(maps: Tensor, title: str, note: str = "") -> str:
     """A tile that shows the face where a place looks; assets/how.js picks the place."""
-    return f"""<figure><div class="lit" style="--map:url({source_of(sheet(maps))})"></div>
+    return f"""<figure><div class="lit" style="--map:url({jpeg(sheet(maps), quality=75)})"></div>
         <figcaption><b>{title}</b><span>{note}</span></figcaption></figure>"""
 
 
