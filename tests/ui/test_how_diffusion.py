@@ -186,7 +186,7 @@ def test_a_step_lands_where_ddim_does(pipe):
     said = face.answer(pipe, ASKED, 60)
     step, *_ = ddim(lambda *_: said.original.clamp(-1, 1), state.x_t, torch.tensor([0.6, 0.4, 0.0]).double(), None)
     truth = add_noise(state.original, state.noise, s)
-    assert f"error {face.error(step.noisy, truth):.4f}" in page
+    assert f"error {face.error(step.noisy, truth):.5f}" in page
     signal = alpha_bar(0.4).sqrt().item()
     assert f"x at 40 = {signal:.3f} ×" in page and "add_noise(denoised, from_original" in page
     assert "x at timestep 0" in reverse.one_step(pipe, ASKED, 5, 50)  # not beyond the clean face

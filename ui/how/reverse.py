@@ -54,7 +54,7 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int, length: int) -> 
             tile(colour(from_original(clean, state.x_t, state.t, "noise")[0]), "Predicted noise", "what it leaves"),
             tile(signed((landed - state.x_t)[0]), "The step", "the change of each pixel; grey is none"),
             tile(colour(landed[0]), "Where it lands", f"x at timestep {end}"),
-            tile(colour(truth[0]), "Where it should land", f"error {error(landed, truth):.4f}", "The true x there"),
+            tile(colour(truth[0]), "Where it should land", f"error {error(landed, truth):.5f}", "The true x there"),
             title="One step, taken apart",
         )
         + f'<div class="worked">{EQUATION}<p>{sign(numbers)}</p><code>{html.escape(code)}</code></div>'
