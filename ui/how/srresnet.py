@@ -52,9 +52,8 @@ def invented(small: np.ndarray, faithful: np.ndarray, crisp: np.ndarray) -> str:
         pixels the
         crisp and the faithful face differ by <b>{large:.1f}</b> grey levels on average. Shrunk back to 64 pixels
         they differ
-        by <b>{back:.1f}</b>, and the crisp one differs from your face by {own:.1f}. Both are nearly true to the small one,
-        so it
-        cannot say which is right: what they do not share is invented.</p></div>"""
+        by <b>{back:.1f}</b>, and the crisp one differs from your face by {own:.1f}. Both are nearly true to the
+        small one, so it cannot say which is right: what they do not share is invented.</p></div>"""
 
 
 def shuffles(
