@@ -181,10 +181,11 @@ def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path,
         demo.close()
 
 
-# Every text of the tab whose contrast with what lies behind it, half-transparent layers mixed in, is below WCAG's 4.5 to 1.
+# Every text of the tab whose contrast with what lies behind it is below WCAG's 4.5 to 1. Half-transparent layers count.
 CONTRAST = """() => {
     const parts = colour => { const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
-    const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
         .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
     const behind = element => {
         if (!element) return [255, 255, 255];
@@ -192,9 +193,11 @@ CONTRAST = """() => {
         return a === 1 ? [r, g, b] : behind(element.parentElement).map((v, i) => v * (1 - a) + [r, g, b][i] * a);
     };
     const words = element => [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-    return [...document.querySelectorAll("#how *")].filter(words).filter(element => element.checkVisibility()).flatMap(element => {
+    const shown = [...document.querySelectorAll("#how *")].filter(words).filter(element => element.checkVisibility());
+    return shown.flatMap(element => {
         const style = getComputedStyle(element), colour = element.closest("svg") ? style.fill : style.color;
-        const [a, b] = [light(parts(colour)), light(behind(element))].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
-        return ratio < 4.5 ? [`${element.tagName}.${element.className} ${ratio.toFixed(2)} ${element.textContent.slice(0, 40)}`] : [];
+        const [a, b] = [light(parts(colour)), light(behind(element))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05), said = `${element.tagName}.${element.className} ${ratio.toFixed(2)}`;
+        return ratio < 4.5 ? [`${said} ${element.textContent.slice(0, 40)}`] : [];
     });
 }"""

@@ -18,7 +18,7 @@ from model.settings import Settings
 from model.unet import UNet
 from tests.conftest import ROOT, save_unet
 from training.evaluation.samplers import main as draw_samplers
-from training.unet.train import TINY
+from training.unet.recipes import TINY
 from ui.how import face, forward, guidance, predictions, reverse, targets
 
 ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")

@@ -61,7 +61,7 @@ def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, c
         tiles = [np.asarray(picture.convert("L"))[:, left : left + 64] for left in (0, 64, 128)]
     alike = [np.corrcoef(tile.ravel(), np.asarray(drawn.convert("L")).ravel())[0, 1] for tile in tiles]
     assert alike[2] > 0.9 > max(alike[:2])  # WebP is not exact
-    with pytest.raises(SystemExit, match="has seen as many images as another"):
+    with pytest.raises(SystemExit, match="has seen as many as another"):
         make_sheet([str(files[0]), str(files[0]), "--weights", str(tiny_weights), "--out", str(tmp_path)])
 
 

@@ -4,8 +4,8 @@ training.
     python -m training.evaluation.sheet runs/unet/snapshots/*.safetensors weights/unet.safetensors [--note "..."]
     python -m training.evaluation.sheet weights/unet.safetensors --keep 64000 --note "..."     only the last tile anew
 
-training/unet/train.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works" shows
-(ui/how/learning.py says what is in them).
+training/unet/train.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works"
+shows (ui/how/learning.py says what is in them).
 """
 
 import argparse
