@@ -78,6 +78,8 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
 
         own = page.get_by_label("A text of your own")
         own.fill("a bald man <b>")
+        expect(page.locator("#how-words h4").first).to_have_text("Tokens of “a bald man <b>”")
+        page.locator("#how-clip").scroll_into_view_if_needed()
         expect(page.locator("#how-clip tbody th").first).to_have_text("a bald man <b>")
 
 
