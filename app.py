@@ -71,7 +71,7 @@ LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": asset("page.css"),
     "js": asset("page.js"),
-    "head": f"<script>{asset('facet.js')}{asset('files.js')}</script>",
+    "head": f"<script>{asset('facet.js')}{asset('files.js')}{asset('how-open.js')}</script>",
     "favicon_path": HERE / "assets" / "favicon.svg",
     "footer_links": ["api"],
     "run_history": False,

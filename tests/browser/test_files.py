@@ -8,11 +8,11 @@ import zlib
 
 import numpy as np
 import pytest
-from model.edits import middle_square
 from PIL import Image
 
 from model.decode import read_image
 from model.errors import InputError
+from model.images import middle_square
 from tests.conftest import CASES, ROOT
 from tests.model.test_decode import SKIN, chunk, encoded
 from ui.frames import file_of, read_picture

@@ -12,7 +12,7 @@ import torch
 from model.errors import InputError
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from ui.how.inside import features
+from ui.how.face import features
 from ui.server import engine
 
 FACE = np.full((1, 64, 64, 3), 128, np.uint8)
@@ -86,7 +86,7 @@ def test_the_faces_are_the_same(tiny_weights, pipe):
 def test_a_copy_runs_there_with_its_own_hooks(pipe, ran):
     first = next(name for name, _ in pipe.upscaler.named_children())
     kept, _ = elsewhere(lambda: features(pipe.upscaler, [first], torch.zeros(1, 3, 8, 8), compute=pipe.compute))
-    assert kept[0].ndim == 3 and {thread for _, thread in ran} == {pipe.compute(here)}
+    assert kept[first].ndim == 3 and {thread for _, thread in ran} == {pipe.compute(here)}
 
 
 def test_a_run_goes_on_beside_a_long_one(pipe, ran):

@@ -5,7 +5,7 @@ training.
     python -m training.evaluation.sheet weights/unet.safetensors --keep 64000 --note "..."     only the last tile anew
 
 training/unet/train.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works"
-shows (ui/how/scale.py says what is in them).
+shows (ui/how/learning.py says what is in them).
 """
 
 import argparse

@@ -1,14 +1,25 @@
-"""Pictures and their captions as HTML, for the tab "How it works"."""
+"""Pictures, captions, formulas and source code as HTML, for the tab "How it works"."""
 
+import ast
 import html
+import importlib
+import inspect
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from model.images import to_pixels
+from ui.component import ASSETS
 from ui.frames import jpeg, png
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def tile(pixels: np.ndarray, title: str, note: str = "", alt: str = "") -> str:
@@ -20,7 +31,7 @@ def tile(pixels: np.ndarray, title: str, note: str = "", alt: str = "") -> str:
 def tiles(*items: str, title: str = "", kind: str = "") -> str:
     """Tiles side by side, under a heading where there is one. kind: a class of assets/how.css."""
     heading = f"<h4>{html.escape(title)}</h4>" if title else ""
-    return f'{heading}<div class="tiles {kind}">{"".join(items)}</div>'
+    return f'{heading}<div class="tiles {kind}" style="--count:{len(items)}">{"".join(items)}</div>'
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -33,9 +44,13 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 
 def image(pixels: np.ndarray, alt: str) -> str:
-    """(H, W) or (H, W, 3) uint8 -> an <img>. Small grey ones as PNG, every pixel as computed; all else as JPEG."""
-    source = jpeg(pixels) if pixels.ndim == 3 or len(pixels) > 128 else png(pixels)
-    return f'<img src="{source}" alt="{html.escape(alt)}">'
+    """(H, W) or (H, W, 3) uint8 -> an <img>."""
+    return f'<img src="{source_of(pixels)}" alt="{html.escape(alt)}">'
+
+
+def source_of(pixels: np.ndarray) -> str:
+    """(H, W) or (H, W, 3) uint8 -> a data URI. Small grey ones as PNG, every pixel as computed; all else as JPEG."""
+    return jpeg(pixels) if pixels.ndim == 3 or len(pixels) > 128 else png(pixels)
 
 
 def colour(x: Tensor) -> np.ndarray:
@@ -55,6 +70,102 @@ def stretched(x: Tensor) -> np.ndarray:
 
 
 def signed(x: Tensor) -> np.ndarray:
-    """(H, W) or (3, H, W) of any range -> uint8: 0 is the middle grey, the largest value of either sign black or white."""
+    """(H, W) or (3, H, W) of any range -> uint8: 0 is the middle grey, the largest value of either sign black or
+    white.
+    """
     x = x / x.abs().max().clamp(min=1e-8)
     return colour(x) if x.ndim == 3 else grey(x)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section's words, from assets/how/<name>.html."""
+
+    name: str
+    title: str
+    sentence: str
+    detail: str
+    source: str  # the papers, and what else is behind it
+    code: tuple[str, ...]  # dotted names of what is shown "in code"
+    question: str
+    answer: str
+
+
+@lru_cache(maxsize=64)
+def section(name: str) -> Section:
+    """Read a section's words. Its file has one part after each comment that names it."""
+    text = (ASSETS / "how" / f"{name}.html").read_text(encoding="utf-8")
+    _, *parts = re.split(r"<!-- (\w+) -->\s*", text)
+    words = {key: value.strip() for key, value in zip(parts[::2], parts[1::2])}
+    return Section(name, **{**words, "code": tuple(words["code"].split())})
+
+
+def opening() -> str:
+    """The words above the first section."""
+    return (ASSETS / "how" / "start.html").read_text(encoding="utf-8")
+
+
+def heading(words: Section) -> str:
+    """A section's heading, which is a link to itself, and what it says in a sentence."""
+    return f"""<h3 id="how-{words.name}-heading"><a href="?tab=how#{words.name}">{words.title}</a></h3>
+        <p class="lead"><b class="depth">In a sentence</b> {words.sentence}</p>"""
+
+
+def depths(words: Section) -> str:
+    """What a section says in detail and in code, and its question."""
+    code = "".join(source(name) for name in words.code)
+    return f"""<div class="depths">
+        <details class="detail"><summary>In detail</summary>{words.detail}<p class="source">{words.source}</p></details>
+        <details class="code"><summary>In code</summary><p>From this repository, as it runs here.</p>{code}</details>
+        <details class="question"><summary>Try it: {words.question}</summary><p>{words.answer}</p></details></div>"""
+
+
+@lru_cache(maxsize=64)
+def source(name: str) -> str:
+    """The source of a function or class of this repository, without its docstring, with file and line.
+
+    name: dotted, such as "model.diffusion.add_noise".
+    """
+    module, thing = locate(name)
+    lines, first = inspect.getsourcelines(inspect.unwrap(thing))
+    text = html.escape(without_docstring(textwrap.dedent("".join(lines))))
+    where = f"{module.replace('.', '/')}.py, line {first}"
+    return f'<figure class="code"><figcaption>{where}</figcaption><pre tabindex="0"><code>{text}</code></pre></figure>'
+
+
+def locate(name: str) -> tuple[str, Any]:
+    """The module that a dotted name begins with, and the thing it names. Raises ImportError or AttributeError."""
+    module, rest = name, []
+    while True:
+        try:
+            thing = importlib.import_module(module)
+            break
+        except ModuleNotFoundError:
+            module, _, part = module.rpartition(".")
+            if not module:
+                raise
+            rest.insert(0, part)
+    for part in rest:
+        thing = getattr(thing, part)
+    return module, thing
+
+
+def without_docstring(text: str) -> str:
+    """The source of one function or class, its docstring left out."""
+    node = ast.parse(text).body[0]
+    lines = text.rstrip().split("\n")
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef) or ast.get_docstring(node) is None:
+        return "\n".join(lines)
+    said = node.body[0]
+    rest = lines[said.end_lineno :]
+    while rest and not rest[0].strip():
+        rest.pop(0)
+    return "\n".join([*lines[: said.lineno - 1], *rest])
+
+
+def sign(text: str) -> str:
+    """Numbers with a real minus sign."""
+    return text.replace("-", "−")

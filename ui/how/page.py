@@ -1,32 +1,62 @@
-"""The tab "How it works": layout and wiring. Its words are assets/how.html; what its figures show is ui/how_*.py.
+"""The tab "How it works": layout and wiring. Its words are assets/how/, each section's figures are in the file of
+its name.
 
-Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends "look"
+Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends
+"look"
 with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
 """
 
 import html
-import re
+import json
+import textwrap
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from ui.component import ASSETS, asset
-from ui.how import diffusion as how_diffusion
-from ui.how import guidance as how_guidance
-from ui.how import inside as how_inside
-from ui.how import scale as how_scale
-from ui.how import targets as how_targets
-from ui.how.diffusion import face
-from ui.how.html import image
+from ui.frames import png
+from ui.how import (
+    attention,
+    bias,
+    clip,
+    forward,
+    guidance,
+    learning,
+    predictions,
+    reverse,
+    scale,
+    sobel,
+    srresnet,
+    targets,
+    unet,
+)
+from ui.how.face import face, frames, start
+from ui.how.html import colour, depths, heading, opening, section, source_of, stretched
 from ui.opening import FIRST  # the face until the visitor has made one
 from ui.server.engine import HIDDEN, NETWORKS, pipeline
 
+SECTIONS = {  # in the order of the story; what the bar calls them
+    "forward": "Noise",
+    "predictions": "Prediction",
+    "learning": "Training",
+    "targets": "Targets",
+    "reverse": "Reverse diffusion",
+    "sobel": "Filters",
+    "unet": "U-Net",
+    "attention": "Attention",
+    "guidance": "Guidance",
+    "clip": "Words and CLIP",
+    "srresnet": "Enlarging",
+    "scale": "Scale",
+    "bias": "Bias",
+}
 WAITING = '<p class="waiting">Computed when it comes into view.</p>'
 
 
@@ -35,73 +65,93 @@ def build(current: gr.Component) -> None:
 
     :param current: a hidden JSON holding the record of the face last made, or None at first.
     """
-    words, sheet = texts(), how_scale.learning(ASSETS)
-    if not sheet:
-        del words["learning"]
     with gr.HTML(html_template='<div class="top"></div>@children', css_template=asset("how.css"), elem_id="how"):
-        gr.HTML(words.pop("start") + contents(words))
-        figure("which", which, current)
+        gr.HTML(opening())
+        figure("glance", glance, current)
+        gr.HTML(bar(), js_on_load=asset("how-bar.js"), elem_id="how-bar")
         with gr.Column(elem_id="how-steps"):
             with gr.Column(elem_id="how-time"):
-                step = gr.Slider(
-                    1,
-                    TIMESTEPS,
-                    TIMESTEPS // 2,
-                    step=1,
-                    label=f"Timestep, 1 to {TIMESTEPS}",
-                    info="Moves the pictures of the next four sections.",
-                )
-            gr.HTML(words["forward"])
-            figure("forward", how_diffusion.forward, current, step)
-            figure("strips", how_diffusion.strips, current)
-            gr.HTML(words["predictions"])
-            figure("predictions", how_diffusion.predictions, current, step)
-            gr.HTML(words["targets"])
-            figure("targets", how_diffusion.targets, current, step)
-            if how_targets.present():
-                figure("learners", how_targets.draw, current)
-            gr.HTML(words["unet"])
-            figure("unet", how_inside.unet_maps, current, step)
-        gr.HTML(words["guidance"])
-        figure("guidance", how_guidance.draw, current)
-        if sheet:
-            gr.HTML(words["learning"])
-            gr.HTML(sheet, js_on_load=asset("how.js"), elem_id="how-learning")
-        gr.HTML(words["scale"])
-        figure("scale", how_scale.scale, current)
-        gr.HTML(words["clip"])
-        own = gr.Textbox(
-            label="A text of your own",
-            placeholder="a bald man with a hat",
-            max_length=how_scale.LONGEST,
-            elem_id="how-own",
-        )
-        figure("clip", how_scale.clip_matrix, current, own)
-        gr.HTML(words["sobel"])
-        figure("sobel", how_inside.edges, current)
-        gr.HTML(words["srresnet"])
-        figure("srresnet", how_inside.upscaling, current)
-        gr.HTML(words["bias"])
-        figure("bias", how_scale.bias, current)
-    for control in (step, own):  # in the browser alone: the figures in sight look again
+                step = gr.Slider(1, TIMESTEPS, TIMESTEPS // 2, step=1, label=f"Timestep, 1 to {TIMESTEPS}")
+            with part("forward"):
+                figure("forward", forward.forward, current, step)
+                figure("strips", forward.strips, current)
+            with part("predictions"):
+                figure("predictions", predictions.predictions, current, step)
+                figure("prompts", predictions.prompts, current)
+            with part("learning"):
+                figure("training", learning.one_step, current, step)
+                figure("losses", learning.losses, current)
+                if sheet := learning.learning(ASSETS):
+                    gr.HTML(sheet, js_on_load=asset("how.js"), elem_id="how-learning")
+            with part("targets"):
+                figure("targets", targets.targets, current, step)
+                if targets.present():
+                    figure("learners", targets.learned, current)
+            with part("reverse"):
+                length = gr.Slider(1, 50, 10, step=1, label="Length of the step, in timesteps", elem_id="how-length")
+                figure("step", reverse.one_step, current, step, length)
+                figure("samplers", reverse.compared, current)
+                figure("paths", reverse.paths, current)
+                figure("chance", reverse.chance, current)
+            with part("sobel"):
+                figure("sobel", sobel.edges, current)
+            with part("unet"):
+                figure("unet", unet.unet_maps, current, step)
+            with part("attention"):
+                layer = gr.Radio(list(attention.LAYERS), value=attention.LAYERS[0], label="Where in the U-Net")
+                figure("attention", attention.heads, current, step, layer)
+                figure("attended", attention.over_time, current, layer)
+                figure("perturbed", attention.perturbed, current)
+        with part("guidance"):
+            figure("guidance", guidance.draw, current)
+        with part("clip"):
+            own = gr.Textbox(
+                label="A text of your own",
+                placeholder="a bald man with a hat",
+                max_length=clip.LONGEST,
+                elem_id="how-own",
+            )
+            figure("words", clip.words, current, own)
+            figure("clip", clip.clip_matrix, current, own)
+        with part("srresnet"):
+            figure("enlarged", srresnet.compared, current)
+            figure("srresnet", srresnet.upscaling, current)
+        with part("scale"):
+            figure("scale", scale.scale, current)
+        with part("bias"):
+            figure("bias", bias.bias, current)
+    for control in (step, length, layer, own):  # in the browser alone: the figures in sight look again
         control.change(None, None, None, js="() => { document.dispatchEvent(new Event('how-look')); return []; }")
 
 
-def figure(name: str, draw: Callable[..., str], current: gr.Component, control: gr.Component | None = None) -> None:
-    """A figure that `draw(pipe, settings)` fills, or `draw(pipe, settings, value of control)`, when it is in sight."""
-    part = gr.HTML(WAITING, js_on_load=asset("how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
+class part:
+    """A section: its heading and its sentence, the figures made inside the block, then its other depths."""
 
-    def look(record: dict[str, Any] | None, event: gr.EventData, *value: Any) -> Any:
+    def __init__(self, name: str):
+        self.words = section(name)
+
+    def __enter__(self) -> None:
+        gr.HTML(heading(self.words))
+
+    def __exit__(self, *_: object) -> None:
+        gr.HTML(depths(self.words))
+
+
+def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls: gr.Component) -> None:
+    """A figure that `draw(pipe, settings, *values of controls)` fills when it is in sight."""
+    shown = gr.HTML(WAITING, js_on_load=asset("how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
+
+    def look(record: dict[str, Any] | None, event: gr.EventData, *values: Any) -> Any:
         try:
             settings = wanted(record)
-            mark = f"{zlib.crc32(repr((settings, value)).encode()):08x}"
+            mark = f"{zlib.crc32(repr((settings, values)).encode()):08x}"
             if mark == event.shown:
                 return gr.skip()
-            return f'<div data-of="{mark}">{draw(pipeline(), settings, *value)}</div>'
+            return f'<div data-of="{mark}">{draw(pipeline(), settings, *values)}</div>'
         except FacetError as error:
             return f'<p class="problem">{html.escape(str(error))}</p>'
 
-    part.look(look, [current, *([control] if control else [])], part, trigger_mode="always_last", **NETWORKS, **HIDDEN)
+    shown.look(look, [current, *controls], shown, trigger_mode="always_last", **NETWORKS, **HIDDEN)
 
 
 def wanted(record: dict[str, Any] | None) -> Settings:
@@ -109,22 +159,108 @@ def wanted(record: dict[str, Any] | None) -> Settings:
     return Settings.read(record)[0] if record else FIRST
 
 
-def which(pipe: FacePipeline, settings: Settings) -> str:
-    """The face that the tab works on, and what made it."""
-    prompt = f"“{html.escape(settings.prompt)}”" if settings.prompt else "no prompt"
-    return f"""<div class="which">{image(face(pipe, settings), "The face in what follows")}
-        <p>The face in what follows: {prompt}, seed {settings.seed}. Make another on the first tab, and this tab will use that
-        one.</p></div>"""
-
-
-def texts() -> dict[str, str]:
-    """The words of assets/how.html, by the name in the comment before each section."""
-    parts = re.split(r"<!-- (\w+) -->\n", asset("how.html"))
-    return dict(zip(parts[1::2], parts[2::2]))
-
-
-def contents(words: dict[str, str]) -> str:
-    """Links to the sections' headings."""
-    links = (re.search(r'<h3 id="(.+?)">(.+?)</h3>', section).groups() for section in words.values())
-    items = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in links)
+def bar(sections: Sequence[str] = tuple(SECTIONS)) -> str:
+    """Links to the sections, in a line that stays in sight."""
+    items = "".join(f'<li><a href="?tab=how#{name}">{SECTIONS[name]}</a></li>' for name in sections)
     return f'<nav aria-label="Sections"><ol>{items}</ol></nav>'
+
+
+# --- the whole at a glance --------------------------------------------------------------------------------------------
+
+PARTS = (  # name, what is written under it, the section that a click opens, places in the wide and in the tall drawing
+    ("words", "Your words", "clip", (10, 70), (10, 10)),
+    ("tokens", "Tokens", "clip", (150, 70), (190, 10)),
+    ("vector", "CLIP vector", "clip", (290, 70), (190, 150)),
+    ("noise", "Noise", "forward", (430, 210), (10, 290)),
+    ("unet", "U-Net", "unet", (430, 70), (190, 290)),
+    ("predicted", "Predicted face", "predictions", (580, 70), (190, 430)),
+    ("x", "One step on", "reverse", (580, 210), (10, 430)),
+    ("srresnet", "SRResNet", "srresnet", (740, 140), (10, 570)),
+    ("large", "512 px", "srresnet", (880, 140), (190, 570)),
+)
+BOX, LABEL = 100, 22  # side of a part, height of its name below
+ARROWS = (("words", "tokens"), ("tokens", "vector"), ("vector", "unet"), ("unet", "predicted"), ("predicted", "x"))
+ARROWS += (("noise", "x"), ("x", "unet"), ("x", "srresnet"), ("srresnet", "large"))
+
+
+def glance(pipe: FacePipeline, settings: Settings) -> str:
+    """From words to a large face: the visitor's own run as a drawing that plays."""
+    run = frames(pipe, settings)
+    pictures = pictures_of(pipe, settings)
+    steps = json.dumps([[source_of(frame.noisy), source_of(frame.denoised)] for frame in run])
+    prompt = f"“{html.escape(settings.prompt)}”" if settings.prompt else "no prompt"
+    drawings = "".join(drawing(pictures, settings.prompt, tall) for tall in (False, True))
+    return f"""<div class="glance" data-steps="{html.escape(steps)}">{drawings}
+        <div class="controls"><button type="button">Play</button>
+        <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
+        <input id="glance-at" type="range" min="0" max="{len(run)}" value="{len(run)}" step="1"></div>
+        <p>Your face, in everything that follows: {prompt}, seed {settings.seed}. Make another on the first tab, and
+        this tab
+        uses that one. Each part opens its section.</p></div>"""
+
+
+def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
+    """Part -> its picture as a data URI."""
+    vector = pipe.compute(pipe.clip.encode_texts, [settings.prompt])[0].cpu().view(16, -1)
+    small = face(pipe, settings)
+    return {
+        "vector": png(stretched(vector)),
+        "noise": source_of(colour(start(settings)[0])),
+        "x": source_of(small),
+        "predicted": source_of(small),
+        "large": source_of(pipe.upscale(small[None], crisp=pipe.crisp is not None)[0]),
+    }
+
+
+def drawing(pictures: dict[str, str], prompt: str, tall: bool) -> str:
+    """The parts and the arrows between them as an SVG. tall: for a narrow screen."""
+    places = {name: places[tall] for name, _, _, *places in PARTS}
+    arrows = "".join(arrow(places[a], places[b]) for a, b in ARROWS)
+    parts = "".join(box(name, title, opens, places[name], pictures, prompt) for name, title, opens, *_ in PARTS)
+    size, kind = ("0 0 300 700", "tall") if tall else ("0 0 990 340", "wide")
+    said = (
+        "From words to a face: words, tokens, a CLIP vector; noise, U-Net, one step, again and again; SRResNet, 512 px."
+    )
+    return f"""<svg class="{kind}" viewBox="{size}" role="group" aria-label="{said}"><defs><marker id="head-{kind}"
+        viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
+        <path class="head" d="M0 0 L8 4 L0 8 z"/></marker></defs><g class="{kind}">{arrows}</g>{parts}</svg>"""
+
+
+def arrow(a: tuple[int, int], b: tuple[int, int]) -> str:
+    """From the edge of one box to the edge of another, straight."""
+    ends = np.array([a, b]) + BOX / 2
+    way = ends[1] - ends[0]
+    out = way / np.abs(way).max() * (BOX / 2 + 3)
+    if way[1] > 0:
+        ends[0][1] += LABEL
+    (x1, y1), (x2, y2) = ends[0] + out, ends[1] - out
+    return f'<path class="arrow" d="M{x1:.0f} {y1:.0f} L{x2:.0f} {y2:.0f}"/>'
+
+
+def box(name: str, title: str, opens: str, place: tuple[int, int], pictures: dict[str, str], prompt: str) -> str:
+    """One part: a picture or a few words, its title below, and a link to its section."""
+    x, y = place
+    middle, inside = x + BOX / 2, ""
+    if name in pictures:
+        inside = f'<image href="{pictures[name]}" x="{x}" y="{y}" width="{BOX}" height="{BOX}"/>'
+    else:
+        lines = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True)}.get(name, NOTES.get(name, []))
+        top = y + BOX / 2 - 8 * (len(lines) - 1) + 4
+        inside = "".join(
+            f'<text class="inside" x="{middle}" y="{top + 16 * row:.0f}" text-anchor="middle">'
+            f"{html.escape(line)}</text>"
+            for row, line in enumerate(lines)
+        )
+    return f"""<a href="?tab=how#{opens}" class="part" data-part="{name}">
+        <rect x="{x}" y="{y}" width="{BOX}" height="{BOX}" rx="10"/>{inside}
+        <text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
+
+
+NOTES = {"unet": ["tells noise", "from face"], "srresnet": ["enlarges", "8 times"]}
+
+
+def wrapped(prompt: str, split: bool = False) -> list[str]:
+    """The beginning of a prompt in up to five short lines. split: a word a line, as tokens."""
+    words = prompt.split() or ["(none)"]
+    lines = [word[:13] for word in words] if split else textwrap.wrap(" ".join(words), 13)
+    return lines if len(lines) <= 5 else [*lines[:4], "…"]

@@ -1,7 +1,9 @@
-"""Three small networks, one for each of the lecture's targets, draw the same face: the end of section 3 of "How it works".
+"""Three things to ask a network for: one answer as each of them, and three small networks that were each trained on
+one.
 
-They are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make train-targets`, and
-were trained alike but for what they answer. Without them the figure is left out.
+These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make
+train-targets`, and
+were trained alike but for what they answer. Without them their figure is left out.
 """
 
 from functools import lru_cache
@@ -9,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from model.diffusion import TIMESTEPS
+from model.diffusion import TIMESTEPS, from_original
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.unet import UNet
-from ui.how.html import tile, tiles
+from ui.how.face import answer, error, noised
+from ui.how.html import colour, table, tile, tiles
 from ui.server.engine import WEIGHTS
 
 FOLDER = WEIGHTS / "targets"
@@ -25,13 +28,48 @@ TITLES = {
 SHOWN = (20, 40, 60, 80, TIMESTEPS)  # steps of the reverse diffusion in a film strip
 
 
+def targets(pipe: FacePipeline, settings: Settings, step: int) -> str:
+    """The network's answer as each of the lecture's three targets, with the error that each would be trained on."""
+    state, said = noised(pipe, settings, step), answer(pipe, settings, step)
+    rows, pictures = [], [tile(colour(state.x_t[0]), "What it sees", f"the face at timestep {step}")]
+    for target, title, note in (
+        ("original", "The original", "all noise gone at once"),
+        ("previous", "One step less noisy", f"the face at timestep {step - 1}"),
+        ("noise", "The noise", "what was mixed in"),
+    ):
+        prediction = getattr(said, target)
+        wrong = error(prediction, from_original(state.original, state.x_t, state.t, target))
+        pictures.append(tile(colour(prediction[0]), title, note, f"The prediction as: {title.lower()}"))
+        rows.append((title, number(wrong), number(wrong / max(error(said.original, state.original), 1e-12))))
+    moved = (said.previous[0] - state.x_t[0]).abs().mean().item()
+    return (
+        tiles(*pictures, kind="four")
+        + f"<p>One step changes a colour value by {moved:.3f} on average, from −1 to 1: that is why the third "
+        "picture looks like the first.</p>"
+        + table(
+            f"The same mistake, as each target would count it at timestep {step}",
+            ("Target", "Mean squared error", "Weight of an error in the face"),
+            rows,
+        )
+    )
+
+
+def number(value: float) -> str:
+    """Three digits that count, without an exponent where one can do without: 0.0421, 12.3, 4,530."""
+    if value and not 1e-4 <= value < 1e5:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa} × 10<sup>{int(exponent)}</sup>".replace("-", "−")
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def present(folder: Path = FOLDER) -> bool:
     return all((folder / f"{target}.safetensors").is_file() for target in TITLES)
 
 
 @lru_cache(maxsize=2)
 def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipeline]:
-    """Target -> `pipe` with the small network trained on that target in its U-Net's place; nothing if they belong to another CLIP.
+    """Target -> `pipe` with the small network trained on that target in its U-Net's place; nothing if they belong to
+    another CLIP.
 
     Raises WeightsError, one line, for a damaged file.
     """
@@ -46,7 +84,9 @@ def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipelin
 
 @lru_cache(maxsize=8)
 def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> dict[str, np.ndarray]:
-    """Target -> the clean face as its network predicts it after each of SHOWN steps of DDPM, side by side: (64, 320, 3) uint8."""
+    """Target -> the clean face as its network predicts it after each of SHOWN steps of DDPM, side by side: (64, 320,
+    3) uint8.
+    """
     found = {}
     for target, learner in learners(pipe, folder).items():
         frames = list(learner.stream(prompt, seed, TIMESTEPS, "ddpm"))
@@ -54,10 +94,10 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
     return found
 
 
-def draw(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
+def learned(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
     if not (found := learners(pipe, folder)):
-        return "<p>Three small networks, one for each, come with the bundled weights; they do not fit the CLIP in use here.</p>"
+        return "<p>Three small networks come with the bundled weights; they do not fit the CLIP in use here.</p>"
     unet = found["original"].unet
     minutes, size = unet.info["seconds"] / 60, sum(parameter.numel() for parameter in unet.parameters())
     strips = (
@@ -67,7 +107,7 @@ def draw(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
     return (
         tiles(*strips, title="Three networks that were each trained on one of them", kind="strips five")
         + f"<p>The same small network ({size / 1e6:.1f} million parameters) three times, each trained for "
-        f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM. The image one step "
-        "before is almost the one that the network is given, so repeating its input is nearly right, and what makes a "
-        "face is learned last. A network this small has not got there in this time.</p>"
+        f"{minutes:.0f} minutes on a CPU, draws your prompt from your seed by {TIMESTEPS} steps of DDPM. The image one "
+        "step before is almost the one that the network is given, so repeating its input is nearly right, and what "
+        "makes a face is learned last. A network this small has not got there in this time.</p>"
     )

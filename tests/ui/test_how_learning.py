@@ -1,0 +1,121 @@
+"""The tab "How it works": what it shows of the training."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model.diffusion import training_pair
+from model.errors import FacetError
+from model.pipeline import FacePipeline
+from model.settings import Settings
+from model.unet import UNet
+from tests.conftest import unets_of_moments
+from training.evaluation import losses
+from training.evaluation.sheet import main as make_sheet
+from ui.how import face, learning
+
+ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights) -> FacePipeline:
+    return FacePipeline.from_pretrained(tiny_weights, "cpu")
+
+
+def write_sheet(folder, columns: int, rows: int, images: list[int]):
+    Image.new("RGB", (64 * columns, 64 * rows), "teal").save(folder / "learning.webp")
+    (folder / "learning.json").write_text(
+        json.dumps({"prompt": 'a "man"', "seed": 3, "images": images, "note": "<short>"})
+    )
+
+
+def test_learning_is_left_out_without_its_sheet(tmp_path):
+    assert learning.learning(tmp_path) is None
+    write_sheet(tmp_path, 3, 2, [0, 1000, 5000, 20000])
+    page = learning.learning(tmp_path)
+    assert (
+        "[0, 1000, 5000, 20000]" in page
+        and 'max="3"' in page
+        and "--columns:3;--rows:2" in page
+        and "&quot;man&quot;" in page
+    )
+    assert "as it was then. &lt;short&gt;</p>" in page
+    write_sheet(tmp_path, 2, 1, [0, 1, 2])
+    with pytest.raises(FacetError, match="has 2 tiles"):
+        learning.learning(tmp_path)
+
+
+def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, capsys):
+    """Files in any order; tiles by images seen, each as the network of that moment draws it."""
+    files = unets_of_moments(tmp_path, pipe.clip.hash, (4000, 500, 1000))
+    make_sheet([*map(str, files), "--weights", str(tiny_weights), "--seed", "3", "--out", str(tmp_path)])
+    assert capsys.readouterr().out == "3 moments, from 500 to 4,000 images\n"
+    assert 'data-images="[500, 1000, 4000]"' in learning.learning(tmp_path)
+    learner = pipe.with_unet(UNet.from_file(files[0]))
+    drawn = Image.fromarray(learner.generate(["a smiling woman with blond hair"], [3])[0])
+    with Image.open(tmp_path / "learning.webp") as picture:
+        assert picture.size == (192, 64)
+        tiles = [np.asarray(picture.convert("L"))[:, left : left + 64] for left in (0, 64, 128)]
+    alike = [np.corrcoef(tile.ravel(), np.asarray(drawn.convert("L")).ravel())[0, 1] for tile in tiles]
+    assert alike[2] > 0.9 > max(alike[:2])  # WebP is not exact
+    with pytest.raises(SystemExit, match="has seen as many as another"):
+        make_sheet([str(files[0]), str(files[0]), "--weights", str(tiny_weights), "--out", str(tmp_path)])
+
+
+def test_a_part_of_the_sheet_is_kept(pipe, tiny_weights, tmp_path):
+    """Of the sheet before, only the moments that are to be kept; the rest as if all had been drawn together."""
+    files = unets_of_moments(tmp_path, pipe.clip.hash, (500, 1000, 4000, 9000))
+    options = ["--weights", str(tiny_weights), "--out", str(tmp_path)]
+
+    def tiles() -> list[np.ndarray]:
+        with Image.open(tmp_path / "learning.webp") as picture:
+            return np.split(np.asarray(picture.convert("RGB")).astype(int), picture.width // 64, axis=1)
+
+    make_sheet([str(files[0]), str(files[1]), str(files[3]), *options])
+    whole = tiles()
+    make_sheet([*map(str, files[:3]), *options])
+    before = tiles()
+    make_sheet([str(files[3]), "--keep", "1000", *options])
+    assert 'data-images="[500, 1000, 9000]"' in learning.learning(tmp_path)
+    assert len(tiles()) == 3 and all(
+        np.abs(now - then).mean() < 15 for now, then in zip(tiles(), whole)
+    )  # WebP is not exact
+    assert np.abs(tiles()[2] - before[2]).mean() > 30
+    with pytest.raises(SystemExit, match="is of another prompt or seed"):
+        make_sheet([str(files[3]), "--keep", "1000", "--seed", "5", *options])
+    with pytest.raises(SystemExit, match="holds no sheet"):
+        make_sheet([str(files[3]), "--keep", "1000", "--weights", str(tiny_weights), "--out", str(tmp_path / "new")])
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_losses_are_the_logs(pipe, tmp_path, prepared):
+    log = [
+        {"stage": "unet", "images": 100, "loss": 0.4},
+        {"stage": "unet", "images": 200, "loss": 0.2},
+        {"stage": "unet", "val": [0.3, 0.31]},
+        {"stage": "unet", "done": 2, "images": 250, "seconds": 3.4},
+        {"stage": "student", "images": 900, "loss": 0.1},
+    ]
+    found = losses.curve(log)
+    assert found == {"images": 250, "seconds": 3, "loss": [(100, 0.4), (200, 0.2)], "validation": [(200, 0.3)]}
+    images = prepared.images[:64]
+    parts = losses.by_noise(pipe.unet, images, torch.zeros(len(images), 514))
+    assert len(parts) == losses.BINS and all(0 < value < 10 for value in parts)
+    about = {**found, "unet": pipe.unet.info["hash"], "where": "<b>", "faces": 64}
+    about |= {"by_noise": parts, "by_noise_validation": parts}
+    (tmp_path / "training.json").write_text(json.dumps(about))
+    page = " ".join(learning.losses(pipe, ASKED, tmp_path).split())
+    assert "250 images in 3 seconds on &lt;b&gt;" in page and page.count("<rect") == 2 * losses.BINS
+    assert "another one is loaded" in learning.losses(pipe, ASKED, tmp_path / "none")
+
+
+def test_training_step_shows_the_loss(pipe):
+    page = learning.one_step(pipe, ASKED, 40)
+    state, said = face.noised(pipe, ASKED, 40), face.answer(pipe, ASKED, 40)
+    wanted = training_pair(state.original, state.t, state.noise, "velocity")[1]
+    assert f"loss {face.error(said.velocity, wanted):.4f}" in page

@@ -1,0 +1,86 @@
+"""What the training looked like: the figures behind "Training" in "How it works".
+
+    python -m training.evaluation.losses LOG --where "one NVIDIA H200"     needs prepared faces (make prepare
+    DATA=... embed)
+
+LOG is a training's log, a JSON object a line: {"stage": "unet", "images": ..., "loss": ...} now and then,
+{"stage": "unet",
+"val": [...]}, and {"stage": "unet", "done": ..., "images": ..., "seconds": ...} at the end. The loss by noise level is
+measured here, of the finished weights, on training and on validation faces under their own image embedding, with the
+same
+times and noise for both. Writes assets/training.json (ui/how/learning.py shows it).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.diffusion import training_pair
+from model.images import to_tensor
+from model.pipeline import FacePipeline
+from model.unet import UNet
+from training.data.prepare import load_prepared
+
+BINS, BATCH = 8, 64  # eighths of the time
+
+
+def curve(lines: list[dict]) -> dict:
+    """The log's losses against images seen."""
+    unet = [line for line in lines if line.get("stage") == "unet"]
+    seen, validation, images = [], [], 0
+    for line in unet:
+        images = line.get("images", images)
+        if "loss" in line:
+            seen.append((images, line["loss"]))
+        if "val" in line:
+            validation.append((images, line["val"][0]))
+    done = next(line for line in unet if "done" in line)
+    return {"images": done["images"], "seconds": round(done["seconds"]), "loss": seen, "validation": validation}
+
+
+@torch.inference_mode()
+def by_noise(unet: UNet, images: Tensor, conditions: Tensor) -> list[float]:
+    """The mean loss in each eighth of the time.
+
+    :param images:     (N, H, W, 3) uint8, N a multiple of BATCH.
+    :param conditions: (N, 514), their own image embeddings with both flags.
+    """
+    generator = torch.Generator().manual_seed(0)
+    losses = torch.zeros(BINS, dtype=torch.float64)
+    for start in range(0, len(images), BATCH):
+        original = to_tensor(images[start : start + BATCH])
+        t = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
+        noise = torch.randn(BATCH, *original.shape[1:], generator=generator)
+        x_t, wanted = training_pair(original, t.clamp(min=1e-3).double(), noise, unet.config.target)
+        prediction = unet(x_t, t.clamp(min=1e-3), conditions[start : start + BATCH])
+        error = (prediction - wanted).square().mean((1, 2, 3)).double()
+        losses += error.view(BINS, -1).mean(1)
+    return [round(value, 4) for value in (losses / (len(images) // BATCH)).tolist()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path)
+    parser.add_argument("--where", required=True, help="the device of the training")
+    parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"))
+    parser.add_argument("--weights", default="weights")
+    parser.add_argument("--faces", type=int, default=1024, help="of each kind; a multiple of 64")
+    parser.add_argument("--out", type=Path, default=Path("assets"))
+    options = parser.parse_args()
+    about = curve([json.loads(line) for line in options.log.read_text(encoding="utf-8").splitlines()])
+    pipe, data = FacePipeline.from_pretrained(options.weights, "cpu"), load_prepared(options.prepared)
+    about |= {"unet": pipe.unet.info["hash"], "where": options.where, "faces": options.faces}
+    for name, held_out in (("by_noise", False), ("by_noise_validation", True)):
+        chosen = (data.validation == held_out).nonzero().flatten()[: options.faces]
+        flags = torch.stack([torch.ones(len(chosen)), data.squashed[chosen].float()], dim=1)
+        conditions = torch.cat([data.image_embeddings[chosen].float(), flags], dim=1)
+        about[name] = by_noise(pipe.unet, data.images[chosen], conditions)
+        print(name, about[name], flush=True)
+    (options.out / "training.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

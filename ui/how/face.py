@@ -1,0 +1,153 @@
+"""The face that the tab works on, the noise mixed into it, and what the network says of the mixture."""
+
+import copy
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.device import call
+from model.diffusion import TIMESTEPS, add_noise, from_original, to_original
+from model.images import to_tensor
+from model.pipeline import SIZE, FacePipeline, Frame
+from model.sampler import noise_of
+from model.settings import MAX_SEED, Settings
+from model.unet import Attention, Block, UNet
+
+_computing = threading.RLock()  # figures that come into sight together need the same face and the same answer
+
+
+def frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
+    """The run that draws the face of a record, a Frame after each step, not to be written to. Raises InputError."""
+    with _computing:
+        return _frames(pipe, settings)
+
+
+@lru_cache(maxsize=32)
+def _frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
+    return tuple(replace(frame, influence=None) for (frame,) in pipe.stream_faces([settings]))
+
+
+def face(pipe: FacePipeline, settings: Settings) -> np.ndarray:
+    """The face of a record, drawn anew: (64, 64, 3) uint8, not to be written to. Raises InputError."""
+    return frames(pipe, settings)[-1].denoised
+
+
+def start(settings: Settings) -> Tensor:
+    """The noise that the face of a record is drawn from: (1, 3, 64, 64)."""
+    return noise_of([settings.seed], (3, SIZE, SIZE), "cpu")()
+
+
+def linear_alpha_bar(t: Tensor | float) -> Tensor:
+    """alpha_bar of the linear schedule, for comparison: beta from 1e-4 to 0.02 in 1000 steps, Ho et al. 2020,
+    section 4.
+
+    :param t: in [0, 1], rounded to the nearest of the 1000 steps.
+    :return:  float64, shaped like t.
+    """
+    shares = torch.cat([torch.ones(1), 1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)]).cumprod(0)
+    return shares[(torch.as_tensor(t, dtype=torch.float64) * 1000).round().long()]
+
+
+@dataclass(frozen=True, eq=False)
+class Noised:
+    """A face, the noise that is mixed into it, and the mixture at one timestep. Tensors (1, 3, 64, 64) on the CPU."""
+
+    step: int  # 0 to TIMESTEPS
+    original: Tensor  # x_0, in [-1, 1]
+    noise: Tensor  # standard normal
+    x_t: Tensor  # under the cosine schedule
+    linear: Tensor  # x_t under the linear schedule
+
+    @property
+    def t(self) -> Tensor:
+        """(1,), in [0, 1]."""
+        return torch.tensor([self.step / TIMESTEPS], dtype=torch.float64)
+
+
+def noised(pipe: FacePipeline, settings: Settings, step: int) -> Noised:
+    """The face of a record at a timestep. The noise is not the one the face was drawn from: its seed is the next
+    one.
+    """
+    original = to_tensor(face(pipe, settings))[None]
+    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((settings.seed + 1) % (MAX_SEED + 1)))
+    t = torch.tensor([step / TIMESTEPS], dtype=torch.float64)
+    share = linear_alpha_bar(t).float()
+    return Noised(
+        step, original, noise, add_noise(original, noise, t), share.sqrt() * original + (1 - share).sqrt() * noise
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The network's answer at one state in every form it can be given, (1, 3, 64, 64) each, and how it came to it."""
+
+    velocity: Tensor
+    noise: Tensor
+    original: Tensor  # not clipped
+    previous: Tensor  # the mean of x one step less noisy
+    inside: dict[str, Tensor]  # submodule of the U-Net -> what it returned, (C, H, W)
+
+
+def answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
+    """What the U-Net says of `noised` under the record's own prompt, without guidance. step: from 1.
+
+    All figures that a timestep moves share this one call of the network.
+    """
+    with _computing:
+        return _answer(pipe, settings, step)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode()
+def _answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
+    state, config = noised(pipe, settings, step), pipe.unet.config
+    inputs = state.x_t.to(pipe.device), state.t.to(pipe.device).float(), pipe.condition([settings.prompt])
+    inside, prediction = features(pipe.unet, watched(pipe.unet), *inputs, compute=pipe.compute)
+    original = to_original(prediction, inputs[0], state.t, config.target, config.steps).cpu()
+    forms = ("velocity", "noise", "previous")
+    said = {target: from_original(original, state.x_t, state.t, target) for target in forms}
+    return Answer(original=original, inside=inside, **said)
+
+
+def watched(unet: UNet) -> list[str]:
+    """The submodules whose output the figures show: every block, and the queries, keys and values of all
+    self-attention.
+    """
+    kinds = (Block, Attention)
+    return [
+        f"{name}.qkv" if isinstance(module, Attention) else name
+        for name, module in unet.named_modules()
+        if isinstance(module, kinds)
+    ]
+
+
+@torch.inference_mode()
+def features(
+    network: nn.Module, names: Sequence[str], *inputs: Tensor, compute: Callable = call
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Run a network and keep what the named submodules return: (C, H, W) each for the first image, and the output.
+
+    The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
+    """
+    weights = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    twin, kept = copy.deepcopy(network, weights), {}
+
+    def keep(name: str) -> None:
+        twin.get_submodule(name).register_forward_hook(
+            lambda _, __, output: kept.update({name: output[0].float().cpu()})
+        )
+
+    for name in names:
+        keep(name)
+    output = compute(twin, *inputs)
+    return kept, output
+
+
+def error(prediction: Tensor, truth: Tensor) -> float:
+    """Mean squared error."""
+    return (prediction - truth).square().mean().item()
