@@ -9,8 +9,8 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio from asking PyPI for newer versions
 
+from ui.server import folder  # noqa: F401, isort: skip, before gradio builds anything
 import gradio as gr
-from starlette.middleware import Middleware
 
 from ui.server.gpu import lend  # isort: skip, since it must come before torch
 from model import attributes
@@ -24,12 +24,12 @@ from ui.how import page as how
 from ui.picker import picker
 from ui.sees import look
 from ui.server import queue as waiting
-from ui.server.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
-from ui.server.guard import Guard, bound_memory
+from ui.server import serve, store
+from ui.server.engine import HIDDEN, LIGHT, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
 from ui.words import read
 
 HERE = Path(__file__).parent
-QUEUE = {"max_size": 32, "api_open": False}  # how many may wait, the next one is told to come back; nobody passes it by
+QUEUE = {"api_open": False}  # nobody passes it by; how many may wait is in ui/server/line.py
 SAMPLERS = [
     ("UniPC (best in few steps)", "unipc"),
     ("DPM-Solver++ (nearly as good)", "dpmpp"),
@@ -73,10 +73,10 @@ LAUNCH: dict[str, Any] = {
     "max_file_size": "5mb",
     "ssr_mode": False,
     "state_session_capacity": 500,
-    "app_kwargs": {"middleware": [Middleware(Guard)]},
+    "app_kwargs": serve.APP,
 }
 
-with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo:
     gr.HTML("<h1>Facet</h1><p>Say what a face should look like and watch it emerge from noise.</p>", elem_id="title")
     current = gr.JSON(None, visible=False)  # the record of the face on screen
     with gr.Tabs(elem_id="pages"):
@@ -253,7 +253,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
         event(
             None, None, None, js="() => { window.facet.changed(); return []; }"
         )  # a textbox's `input` misses what is pasted
-    understood.ask(read, [words, picks], understood, queue=False, trigger_mode="always_last", **HIDDEN)
+    understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **HIDDEN)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring data of
     # their own are never "always_last": gradio would repeat the data of the one before.
@@ -289,7 +289,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     api.build()
 
 demo.queue(**QUEUE)
-bound_memory(demo)
+serve.prepare(demo)
 lend(demo, NETWORKS["concurrency_id"])
 threading.Thread(target=warm_up, daemon=True).start()
 
@@ -297,9 +297,11 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
     try:
         demo.launch(**LAUNCH, prevent_thread_lock=True)  # gradio's own waiting does not end the streams of open pages
+        serve.bound_connections(demo)
         demo.server.config.timeout_graceful_shutdown = 2  # seconds; then what still comes in is cut off
         while not demo.server.should_exit:
             time.sleep(0.1)
     except KeyboardInterrupt:
-        demo.close()  # empties the cache
+        demo.close()
+        store.empty()
         os._exit(0)  # the interpreter's own end aborts where a thread is still drawing

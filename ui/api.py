@@ -17,7 +17,7 @@ from ui import record, words
 from ui.draw import faces, note
 from ui.frames import messages, read_face
 from ui.server import engine
-from ui.server.engine import NETWORKS
+from ui.server.engine import LIGHT, NETWORKS
 
 
 def generate(
@@ -100,10 +100,16 @@ def attributes(image: str | None) -> dict[str, float]:
         raise gr.Error(str(error), print_exception=False) from None
 
 
+def health() -> str:
+    """Say "ok": the queue takes events and answers them."""
+    return "ok"
+
+
 def build() -> None:
     """Add the endpoints to the page that is being laid out."""
     gr.api(generate, api_name="generate", **NETWORKS)
-    gr.api(understand, api_name="understand", **NETWORKS)
+    gr.api(understand, api_name="understand", **LIGHT)
+    gr.api(health, api_name="health", api_visibility="undocumented", **LIGHT)
     with gr.Column(visible=False):  # the typed ends of endpoints that the page itself does not use
         gr.on(
             [], upscale, gr.File(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS

@@ -3,6 +3,7 @@
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from model.device import pick_device
 from model.errors import WeightsError
 from model.hub import SOURCE
 from model.pipeline import FacePipeline
+from ui.server import budget
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 # For all events that run the networks. On a CPU those side by side take turns (see below): a second one costs a tenth of the
@@ -23,6 +25,8 @@ NETWORKS: dict[str, Any] = {
     "concurrency_id": "networks",
     "concurrency_limit": int(os.environ.get("FACET_CONCURRENCY", 2)),
 }
+# For those that answer in milliseconds: they do not wait behind faces.
+LIGHT: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 2}
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # for the page's own events
 
 notice = ""  # one line for the visitor, if the bundled weights stand in for those that were asked for
@@ -69,13 +73,20 @@ _computing = ThreadPoolExecutor(1, "computing")
 
 def compute(forward: Callable[..., Tensor], *inputs: Tensor, **settings: Any) -> Tensor:
     """forward(*inputs, **settings) on the computing thread, in this thread's inference mode."""
-    inference = torch.is_inference_mode_enabled()
+    inference, took = torch.is_inference_mode_enabled(), 0.0
+    budget.check(len(inputs[0]))
 
     def there() -> Tensor:
+        nonlocal took
+        start = time.monotonic()
         with torch.inference_mode(inference):
-            return forward(*inputs, **settings)
+            found = forward(*inputs, **settings)
+        took = time.monotonic() - start
+        return found
 
-    return _computing.submit(there).result()
+    found = _computing.submit(there).result()
+    budget.spent(took)
+    return found
 
 
 def share(pipe: FacePipeline) -> None:
