@@ -181,7 +181,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         sees = component("sees")
         with gr.Tab("How it works"):
             how.build(current)
-    file = gr.File(visible=False)
+    file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength]
@@ -269,7 +269,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     )
     saved = keep.export(export, None, [file, line], **NETWORKS, **HIDDEN)
     saved.success(
-        None, file, file, js="file => { if (file) window.facet.download(file.url, file.orig_name); return null; }"
+        None, file, file, js="file => { if (file) window.facet.download(window.facet.file(file.data), file.name); return null; }"
     )
     saved.failure(
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"

@@ -20,6 +20,15 @@ from ui.server import engine
 from ui.server.engine import LIGHT, NETWORKS
 
 
+class Picture(gr.File):
+    """A file by its path. Gradio's own leaves an empty file behind at every call."""
+
+    is_template = True  # for the browser it is a gr.File
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload.path if payload else None
+
+
 def generate(
     prompt: str,
     negative_prompt: str = "",
@@ -112,6 +121,6 @@ def build() -> None:
     gr.api(health, api_name="health", api_visibility="undocumented", **LIGHT)
     with gr.Column(visible=False):  # the typed ends of endpoints that the page itself does not use
         gr.on(
-            [], upscale, gr.File(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS
+            [], upscale, Picture(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS
         )
-        gr.on([], attributes, gr.File(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)
+        gr.on([], attributes, Picture(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)

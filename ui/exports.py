@@ -1,5 +1,6 @@
 """What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on screen."""
 
+import base64
 import io
 import json
 import math
@@ -9,14 +10,12 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image, PngImagePlugin
 
 from model.errors import FacetError, InputError
 from ui import record
 from ui.draw import COUNTS, status
-from ui.frames import file_of, read_face, read_picture, thinned
+from ui.frames import own_file, read_face, read_picture, thinned
 from ui.server import engine
 
 MOST_FRAMES = 120  # of an animation; longer runs are thinned out evenly
@@ -26,11 +25,15 @@ MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
 
 
 def export(event: gr.EventData) -> tuple[Any, dict[str, str]]:
-    """What the browser wants to keep, see `make` -> (file or nothing, status)."""
+    """What the browser wants to keep, see `make` -> ({name, data} or nothing, status).
+
+    It goes in the message: a file in gradio's cache would hold the prompt.
+    """
     try:
         sent = event._data if isinstance(event._data, dict) else {}
         name, data = make(sent)
-        return save_bytes_to_cache(data, name, get_upload_folder()), status(f"Saved as {name}.")
+        file = {"name": name, "data": base64.b64encode(data).decode()}
+        return file, status(f"Saved as {name}.")
     except FacetError as error:
         return gr.skip(), status(str(error), "error")
 
@@ -76,14 +79,14 @@ def _png(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
     """The face at 512 x 512 pixels; a batch as the sheet it is."""
     settings = found if sent.get("settings", True) else None
     if _count(sent) > 1:
-        return with_settings(_sized(read_picture(file_of(sent.get("image")))), settings)
-    face = read_face(file_of(sent.get("image")))
+        return with_settings(_sized(read_picture(own_file(sent.get("image")))), settings)
+    face = read_face(own_file(sent.get("image")))
     return with_settings(engine.pipeline().upscale(face[None], crisp=sent.get("by") == "crisp")[0], settings)
 
 
 def _frame(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
     """The picture of one step, as small as it is."""
-    return with_settings(read_picture(file_of(sent.get("image"))), found if sent.get("settings", True) else None)
+    return with_settings(read_picture(own_file(sent.get("image"))), found if sent.get("settings", True) else None)
 
 
 def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
@@ -105,7 +108,7 @@ def _film_strip(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> byt
 
 def _bundle(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
     """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the settings."""
-    small, found = read_picture(file_of(sent.get("image"))), found if sent.get("settings", True) else None
+    small, found = read_picture(own_file(sent.get("image"))), found if sent.get("settings", True) else None
     files = {"settings.json": json.dumps(found, indent=1, ensure_ascii=False).encode()} if found else {}
     if _count(sent) > 1:
         for seed, face in zip(_seeds(sent), _cells(small, _count(sent)), strict=True):
@@ -129,7 +132,7 @@ def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
     frames = sent.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError("There are no steps to save: this face came without them.")
-    return [_sized(read_picture(file_of(frame))) for frame in thinned(frames, most)]  # one by one: each may be large
+    return [_sized(read_picture(own_file(frame))) for frame in thinned(frames, most)]
 
 
 def _sized(pixels: np.ndarray) -> np.ndarray:

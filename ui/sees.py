@@ -12,7 +12,7 @@ from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
 from ui.decided import wanted
 from ui.draw import status
-from ui.frames import file_of, read_face
+from ui.frames import file_of, own_file, read_face
 from ui.server import engine
 
 BARS = 12  # attributes shown: the wanted ones, then those with the highest scores
@@ -25,7 +25,7 @@ def look(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str, st
     try:
         sent = event._data if isinstance(event._data, dict) else {}
         pipe, face = engine.pipeline(), read_face(file_of(sent.get("image")))
-        others = [read_face(file_of(image)) for image in _listed(sent.get("others"))[:OTHERS]]
+        others = [read_face(own_file(image)) for image in _listed(sent.get("others"))[:OTHERS]]
         return {
             "bars": bars(pipe, face, wanted(pipe, words, picks)),
             "labels": labels(pipe, face, _listed(sent.get("labels"))),

@@ -1,5 +1,8 @@
 """What the running app lets nobody do: the lines of SECURITY.md, asked over HTTP."""
 
+import base64
+import io
+import json
 import socket
 import struct
 import threading
@@ -10,11 +13,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
+from PIL import Image
 
 from benchmarks.server import running
 from tests.conftest import ROOT
 from tests.server import contents
-from ui.server.guard import LARGEST_BODY
+from ui.server.doors import DOORS
 
 
 @pytest.fixture(scope="module")
@@ -135,17 +139,68 @@ def test_the_server_fetches_no_address(client, deployed):
     assert not Counting.asked and len(deployed.proxy.asked) == before
 
 
-def test_gradios_other_doors_are_closed(client):
+CLOSED = [
+    ("GET", path)
     for path in (
         "/monitoring",
         "/monitoring/summary",
         "/gradio_api/deep_link?session_hash=a",
         "/gradio_api/vibe-code",
         "/gradio_api/dev/reload",
+        "/gradio_api/proxy=https://example.org/a",
+        "/gradio_api/file=http://127.0.0.1/a",
+        "/gradio_api/file/http://127.0.0.1/a",
+        "/gradio_api/upload_progress?upload_id=a",
+        "/gradio_api/run-history/buckets",
+        "/gradio_api/runs",
+        "/gradio_api/token",
+        "/gradio_api/mcp/",
+        "/gradio_api/stream/a/1/2/playlist.m3u8",
+        "/login",
+        "/nowhere",
+    )
+] + [
+    ("POST", path)
+    for path in (
+        "/gradio_api/process_recording",
+        "/gradio_api/stream/a",
+        "/gradio_api/vibe-edit",
+        "/gradio_api/component_server",
+        "/gradio_api/run/generate",
+        "/gradio_api/api/predict",
+        "/gradio_api/queue/data",
+        "/login",
+        "/config",
+        "/",
+    )
+] + [("PUT", "/"), ("DELETE", "/gradio_api/queue/join"), ("OPTIONS", "/gradio_api/queue/join")]
+
+
+@pytest.fixture(scope="module")
+def below(deployed, tiny_weights, tmp_path_factory):
+    """The same app under a root path, as a proxy shows it."""
+    settings = {"FACET_WEIGHTS": str(tiny_weights), "GRADIO_ROOT_PATH": "/facet"}
+    with (
+        running(tmp_path_factory.mktemp("below") / "run", settings, deployed.code) as server,
+        httpx.Client(base_url=server.address, trust_env=False, timeout=60) as client,
     ):
-        assert client.get(path).status_code == 404, path
-    for path in ("/gradio_api/process_recording", "/gradio_api/stream/a", "/gradio_api/vibe-edit"):
-        assert client.post(path, content=b"{}").status_code == 404, path
+        yield client
+
+
+@pytest.mark.parametrize("method, path", CLOSED)
+def test_gradios_other_doors_are_closed(client, below, method, path):
+    """With a root path and without one, in the path or not."""
+    for visitor, where in ((client, path), (below, path), (below, f"/facet{path}"), (below, f"/facet/{path}")):
+        found = visitor.request(method, where, content=b"{}" if method == "POST" else None)
+        assert found.status_code == 404, f"{where}: {found.status_code}"
+
+
+def test_the_doors_that_the_page_needs_are_open(client, below):
+    for visitor, where in ((client, ""), (below, ""), (below, "/facet")):
+        for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/gradio_api/startup-events", "/favicon.ico"):
+            assert visitor.get(where + path).status_code == 200, where + path
+        asked = visitor.post(f"{where}/gradio_api/call/health", json={"data": []})
+        assert '"ok"' in visitor.get(f"{where}/gradio_api/call/health/{asked.json()['event_id']}").text
 
 
 # --- what can be sent -------------------------------------------------------------------------------------------------
@@ -163,14 +218,18 @@ def bomb(width: int, height: int) -> bytes:
     )
 
 
-def test_an_upload_is_bounded_in_bytes(deployed):
-    client = httpx.Client(
-        base_url=deployed.server.address, trust_env=False
-    )  # its connections are cut, so not the others'
-    assert upload(client, bytes(6 * 2**20)).status_code == 413  # a file
-    assert client.post("/gradio_api/call/generate", content=bytes(LARGEST_BODY + 1)).status_code == 413  # a body
-    endless = (bytes(2**20) for _ in range(LARGEST_BODY // 2**20 + 1))  # one that does not say how long it is
-    assert client.post("/gradio_api/call/generate", content=endless).status_code == 413
+def test_every_body_is_bounded(deployed):
+    """By its door, whether it says its size or not."""
+    with httpx.Client(base_url=deployed.server.address, trust_env=False) as client:  # its connections are cut
+        assert upload(client, bytes(6 * 2**20)).status_code == 413
+        for door in DOORS:
+            path = {"/gradio_api/call": "/gradio_api/call/generate"}.get(door.path.pattern[:16], door.path.pattern.split("/?")[0])
+            if "POST" not in door.methods or "(" in path:
+                continue
+            assert client.post(path, content=bytes(door.most + 1)).status_code == 413, path
+            endless = (bytes(2**16) for _ in range(door.most // 2**16 + 1))
+            assert client.post(path, content=endless).status_code == 413, path
+        assert client.post("/gradio_api/cancel", content=bytes(5000)).status_code == 413
 
 
 def test_an_upload_is_bounded_in_pixels_before_it_is_decoded(client, deployed):
@@ -201,13 +260,28 @@ def test_the_queue_cannot_be_bypassed(client):
 
 
 def test_every_answer_carries_the_headers(client):
-    for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/gradio_api/file=/etc/passwd", "/nowhere"):
-        headers = client.get(path).headers
+    """Also a refusal, a page that is not there, and a fault."""
+    lone = {"data": ["\ud83d"] * 3, "fn_index": 10**30, "session_hash": "a"}
+    found = [client.get(path) for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/nowhere")]
+    found += [client.post("/gradio_api/cancel", content=bytes(5000)), client.post("/gradio_api/queue/join", content=b"{")]
+    fault = client.post("/gradio_api/call/nothing", json={"data": []})
+    assert fault.status_code == 500
+    found += [fault, client.post("/gradio_api/queue/join", content=json.dumps(lone).encode())]
+    for each in found:
+        headers = each.headers
         assert {"default-src 'self'", "object-src 'none'"} <= set(headers["content-security-policy"].split("; "))
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "same-origin"
         assert "camera=()" in headers["permissions-policy"]
-    strange = client.get("/config", headers={"origin": "http://evil.example", "host": "127.0.0.1"})
-    assert strange.headers.get("access-control-allow-origin") != "http://evil.example"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "facet.example"])
+def test_no_other_site_may_read_an_answer(client, host):
+    for path in ("/config", "/gradio_api/info", "/nowhere"):
+        found = client.get(path, headers={"origin": "http://evil.example", "host": host})
+        assert not [name for name in found.headers if name.startswith("access-control-")]
+    asking = {"origin": "http://evil.example", "access-control-request-method": "POST", "host": host}
+    found = client.options("/gradio_api/queue/join", headers=asking)
+    assert found.status_code == 404 and "access-control-allow-origin" not in found.headers
 
 
 def test_no_request_leaves_the_machine(client, deployed):
@@ -217,14 +291,72 @@ def test_no_request_leaves_the_machine(client, deployed):
     assert deployed.proxy.asked == []
 
 
+SECRET = "zanzibarquartz"
+SHAPES = (
+    ["{}", "{}", 1, 2, 2.0, "dpmpp"],
+    ["{}", "{}", -1, 2, 2.0, "dpmpp"],
+    ["{}"],
+    [],
+    ["{}", "{}", "{}", "{}", "{}", "{}"],
+    [{"{}": "{}"}, ["{}"], None, 2, 2.0, "dpmpp"],
+    ["\ud83d {}", "", 1, 2, 2.0, "dpmpp"],
+    ["{}", "{} \udc00", 1, 2, 2.0, "{}"],
+    ["{}" * 3000, "", 1, 2, 2.0, "dpmpp"],
+    ["{}"] * 14,
+    [{"path": "/tmp/{}", "meta": {"_type": "gradio.FileData"}}],
+    [{"path": "{}", "url": "http://{}", "orig_name": "{}", "meta": {"_type": "gradio.FileData"}}, "{}"],
+    "{}",
+    {"{}": "{}"},
+    None,
+)
+
+
 def test_prompts_are_kept_nowhere(client, deployed):
-    """Not in the log, not in a file."""
-    secret = "zanzibarquartz"
-    answer(client, "generate", [f"a man {secret}", secret, 1, 2, 2.0, "dpmpp"])
-    answer(client, "generate", [f"a man {secret}", secret, -1, 2, 2.0, "dpmpp"])
-    assert secret not in deployed.server.log
+    """Not in the log, not in a file: whatever the shape of the request, for every event, right or wrong."""
+    events = [event for event in client.get("/config").json()["dependencies"] if event["backend_fn"]]
+    bodies = [json.dumps(shape).replace("{}", SECRET) for shape in SHAPES]
+    for event in events:
+        for number, body in enumerate(bodies):
+            session = f"s{event['id']}-{number}"
+            text = (
+                f'{{"data": {body}, "fn_index": {event["id"]}, "session_hash": "{session}", '
+                f'"event_data": {{"what": "png", "record": {{"prompt": "{SECRET}", "{SECRET}": 1}}, "image": {body}}}}}'
+            )
+            path = "queue/join" if event["queue"] else "run/predict"
+            asked = client.post(
+                f"/gradio_api/{path}", content=text.encode(), headers={"content-type": "application/json"}
+            )
+            if event["queue"] and asked.status_code == 200:
+                with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+                    for _ in stream.iter_lines():
+                        pass
+    for name in ("generate", "understand", "nothing"):
+        for body in bodies:
+            asked = client.post(
+                f"/gradio_api/call/{name}",
+                content=f'{{"data": {body}}}'.encode(),
+                headers={"content-type": "application/json"},
+            )
+            if asked.status_code == 200:
+                what_comes(client, f"/gradio_api/call/{name}/{asked.json()['event_id']}")
+    assert SECRET not in deployed.server.log and "Traceback" not in deployed.server.log
     files = [path for folder in (deployed.code, deployed.server.folder) for path in folder.rglob("*") if path.is_file()]
-    assert not [path for path in files if secret.encode() in path.read_bytes()]
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_an_export_does_not_touch_the_disk(client, deployed):
+    before = deployed.server.figures()["files"]
+    event = next(
+        event for event in client.get("/config").json()["dependencies"] if event["targets"][0][1:] == ["export"]
+    )
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 150, 120)).save(picture, "PNG")
+    image = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+    sent = {"what": "png", "image": image, "record": {"prompt": SECRET}, "settings": True}
+    body = {"data": [], "fn_index": event["id"], "session_hash": "exports", "event_data": sent}
+    assert client.post("/gradio_api/queue/join", json=body).status_code == 200
+    told = client.get("/gradio_api/queue/data", params={"session_hash": "exports"}).text
+    assert "Saved as" in told and deployed.server.figures()["files"] == before
 
 
 def test_an_unknown_endpoint_or_event_is_refused(client):
@@ -257,15 +389,44 @@ def settled(server, files: int) -> bool:
     return server.figures()["files"] == files
 
 
+def multipart(name: str, filename: str, end: bytes = b"\r\n--x--\r\n") -> bytes:
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n\r\n'
+    return head.encode() + bytes(1000) + end
+
+
 def test_an_upload_that_fails_leaves_nothing(deployed):
-    """Refused for its size, or broken off."""
+    """Refused for its size, under another name, without an end, or broken off."""
     before = deployed.server.figures()["files"]
+    kind = {"content-type": "multipart/form-data; boundary=x"}
     with httpx.Client(base_url=deployed.server.address, trust_env=False) as client:
         assert upload(client, bytes(6 * 2**20)).status_code == 413
-    assert settled(deployed.server, before)
+        for body in (
+            multipart("other", "a.png"),
+            multipart("files", ".."),
+            multipart("files", "a.png", b""),
+            multipart("files", "a.png", b"\r\n--x\r\n"),
+            b"".join(multipart("files", f"{number}.png", b"\r\n") for number in range(20)) + b"--x--\r\n",
+        ):
+            client.post("/gradio_api/upload", content=body, headers=kind)
+            assert settled(deployed.server, before), body[:60]
     with begun_upload(deployed.server.address):
         assert settled(deployed.server, before + 1)
     assert settled(deployed.server, before)
+
+
+def test_an_upscale_leaves_no_empty_file(client, deployed):
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 150, 120)).save(picture, "PNG")
+    [path] = upload(client, picture.getvalue()).json()
+    assert "event: complete" in answer(client, "upscale", [as_file(path)])
+    empty = [file for file in (deployed.server.folder / "temp").rglob("*") if file.is_file() and not file.stat().st_size]
+    assert not [file for file in empty if file.name != "vibe_edit_history"]
+
+
+def test_progress_of_uploads_is_not_kept(client):
+    """Gradio would keep 150 kB for each name a visitor gives one."""
+    assert client.post("/gradio_api/upload?upload_id=abc", files={"files": ("a.png", b"x")}).status_code == 200
+    assert client.get("/gradio_api/upload_progress?upload_id=abc").status_code == 404
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -278,12 +439,13 @@ def test_the_cache_is_emptied_when_the_app_ends(deployed, tiny_weights, tmp_path
     ):
         client = visitors.enter_context(httpx.Client(base_url=server.address, trust_env=False, timeout=60))
         [path] = upload(client, (ROOT / "assets" / "faces.png").read_bytes()[:4000]).json()
-        assert settled(server, 1) and path.startswith(str(tmp_path))
+        started = server.figures()["files"]
+        assert path.startswith(str(tmp_path))
         if busy:
             page = visitors.enter_context(client.stream("GET", "/gradio_api/heartbeat/a"))
             assert next(page.iter_text())
             visitors.enter_context(begun_upload(server.address))
-            assert settled(server, 2)
+            assert settled(server, started + 1)
         start = time.monotonic()
         server.process.terminate()
         assert server.process.wait(20) == 0
