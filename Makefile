@@ -20,6 +20,7 @@ app: .venv/app  ## open the page on the bundled weights and print its address
 
 test: .venv/dev  ## run every test
 	bash tests/install_chromium.sh
+	bash tests/install_nginx.sh
 	$(PY) -m pytest $(ARGS)
 
 prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
@@ -95,7 +96,11 @@ pictures: .venv/dev  ## photograph the page and draw the animation for the READM
 	$(PY) -m deploy.pictures
 
 load: .venv/dev  ## many visitors at once: right answers, no growth; some six minutes
-	$(PY) -m benchmarks.load $(ARGS)
+	$(if $(REPLICAS),bash tests/install_nginx.sh)
+	$(PY) -m benchmarks.load $(if $(REPLICAS),--replicas $(REPLICAS)) $(ARGS)
+
+soak: .venv/dev  ## an hour of visitors, attacks, kills and restarts
+	$(PY) -m benchmarks.soak $(ARGS)
 
 audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: needs the network)
 	$(PY) -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv/installed.txt
@@ -123,7 +128,7 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
 	@touch $@
 
-.PHONY: load audit spaces-check publish-weights publish-space test-oldest
+.PHONY: load soak audit spaces-check publish-weights publish-space test-oldest
 
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis

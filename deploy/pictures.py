@@ -32,7 +32,9 @@ MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
-    """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by SRResNet."""
+    """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by
+    SRResNet.
+    """
     steps = [
         np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_many(PROMPTS, SEEDS)
     ]

@@ -46,8 +46,8 @@ SECRET_NAME = re.compile(
 )
 TEXTS = (".py", ".json", ".toml", ".txt", ".md", ".html", ".css", ".js", ".cfg", ".ini", ".yaml", ".yml", ".sh", "")
 SECRET_TEXT = re.compile(
-    r"\b(hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|xox[baprs]-[A-Za-z0-9-]{20,}|sk-[A-Za-z0-9_-]{32,})\b"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"\b(hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}"
+    r"|xox[baprs]-[A-Za-z0-9-]{20,}|sk-[A-Za-z0-9_-]{32,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 
 
@@ -82,11 +82,15 @@ def named(files: list[Path], root: Path) -> dict[str, Path | bytes]:
 
 
 def weights_files(folder: Path) -> dict[str, Path | bytes]:
-    """What `weights` publishes: every weights file, the figures and the model card with its pictures. Raises WeightsError if
-    they do not fit."""
+    """What `weights` publishes: every weights file, the figures and the model card with its pictures.
+
+    Raises WeightsError if they do not fit.
+    """
     FacePipeline.from_pretrained(folder, device="cpu")
     if folder == ROOT / "weights":
-        files = [path for path in files_of(("weights",), ROOT) if path.name.endswith((".safetensors", "evaluation.json"))]
+        files = [
+            path for path in files_of(("weights",), ROOT) if path.name.endswith((".safetensors", "evaluation.json"))
+        ]
     else:  # somebody's own, which git need not know: the files that the page reads
         names = [f"{name}.safetensors" for name in FILES + OPTIONAL] + ["evaluation.json"]
         files = [folder / name for name in names] + [*folder.glob("targets/*.safetensors")]

@@ -58,7 +58,8 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all, by a temporary name of its own: the next time overwrites what a kill left.
+    """Write a safetensors file whole or not at all, by a temporary name of its own: the next time overwrites what a
+    kill left.
 
     (safetensors' own way to a file takes a new temporary name each time, and leaves it there when killed.)
     """
@@ -110,7 +111,8 @@ def _bounded(value, depth: int = 0) -> bool:
 
 
 def build(make: Callable[[], nn.Module], path: str | Path, tensors: dict[str, Tensor]) -> nn.Module:
-    """Build a network from a file's config; one that does not suit the code, or the file's tensors, becomes a WeightsError.
+    """Build a network from a file's config; one that does not suit the code, or the file's tensors, becomes a
+    WeightsError.
 
     It is first built without memory, and no further than the tensors can fill it.
     """
@@ -127,7 +129,9 @@ def build(make: Callable[[], nn.Module], path: str | Path, tensors: dict[str, Te
 
 @contextmanager
 def _no_larger_than(tensors: dict[str, Tensor]) -> Iterator[None]:
-    """Within, in this thread, no more modules and parameters are made than a network of these tensors has. Raises ValueError."""
+    """Within, in this thread, no more modules and parameters are made than a network of these tensors has. Raises
+    ValueError.
+    """
     thread, modules = threading.get_ident(), 4 * len(tensors) + SPARE_MODULES
     numbers, made = 2 * sum(tensor.numel() for tensor in tensors.values()) + SPARE_NUMBERS, [0, 0]
 
@@ -150,7 +154,8 @@ def _no_larger_than(tensors: dict[str, Tensor]) -> Iterator[None]:
 
 
 def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
-    """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set, eval mode.
+    """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set,
+    eval mode.
 
     Raises WeightsError, one line.
     """

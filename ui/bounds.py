@@ -1,4 +1,6 @@
-"""Pictures that a visitor sends, looked at before anything is decoded: a small file can keep a decoder busy for minutes."""
+"""Pictures that a visitor sends, looked at before anything is decoded: a small file can keep a decoder busy for
+minutes.
+"""
 
 import io
 from pathlib import Path

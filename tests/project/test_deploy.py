@@ -21,7 +21,7 @@ def make(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-# --- Docker: there is no engine here, so its file is read, and its steps are done by tests/server.py --------------------
+# --- Docker: there is no engine here, so its file is read, and its steps are done by tests/server.py ------------------
 
 
 def test_the_image_is_slim_unprivileged_and_watched():

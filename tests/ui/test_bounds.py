@@ -1,4 +1,6 @@
-"""What one request may use: bounded before anything is decoded, stopped within a step once nobody reads, and within its budget."""
+"""What one request may use: bounded before anything is decoded, stopped within a step once nobody reads, and within
+its budget.
+"""
 
 import io
 import threading
@@ -64,7 +66,8 @@ def test_pictures_that_come_many_at_once_are_small():
         own_file(png(np.zeros((513, 16, 3), np.uint8)))
 
 
-# --- the budget ---------------------------------------------------------------------------------------------------------
+# --- the budget
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_has_a_budget(monkeypatch):
@@ -110,10 +113,18 @@ def test_what_computes_stops_when_its_visitor_leaves(app, monkeypatch, what):
     """Also what yields nothing on the way: no forward is begun once nobody reads."""
     name, data, sent = EVENTS[what]
     fn = next(
-        fn for fn in app.demo.fns.values()
+        fn
+        for fn in app.demo.fns.values()
         if fn.fn is not None and fn.fn.__name__ == name and (what != "a figure" or len(fn.inputs) == 2)
     )
-    face = {"prompt": f"a man {what}", "negative_prompt": "", "seed": 3, "steps": 90, "guidance": 2.0, "sampler": "ddim"}
+    face = {
+        "prompt": f"a man {what}",
+        "negative_prompt": "",
+        "seed": 3,
+        "steps": 90,
+        "guidance": 2.0,
+        "sampler": "ddim",
+    }
     asked = forwards(monkeypatch)
     url, session = app.demo.local_api_url, f"leaves{len(what)}"
     body = {"data": data(face), "fn_index": fn._id, "session_hash": session, "event_data": sent}

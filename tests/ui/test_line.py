@@ -103,8 +103,10 @@ def test_a_loop_that_ends_begins_again(app, monkeypatch):
         deadline = time.monotonic() + 30
         while True:  # while the loop is beginning again, who comes is told to come back
             asked = client.post("/call/health", json={"data": []})
-            if asked.status_code == 200 and broken.is_set() and "event: complete" in (
-                client.get(f"/call/health/{asked.json()['event_id']}").text
+            if (
+                asked.status_code == 200
+                and broken.is_set()
+                and "event: complete" in (client.get(f"/call/health/{asked.json()['event_id']}").text)
             ):
                 break
             assert time.monotonic() < deadline, "the queue is dead"

@@ -28,10 +28,11 @@ def put(folder, name: str, size: int, age: float):
 
 def test_old_files_go_and_then_the_oldest_until_there_is_room(kept, monkeypatch):
     monkeypatch.setattr(store, "QUOTA", 1000)
-    old, older, middle, young = (put(kept, *each) for each in (
-        ("old", 10, store.AGE + 1), ("older", 400, 60), ("middle", 400, 40), ("young", 400, 0)
-    ))
-    assert store.sweep(200) == 400
+    old, older, middle, young = (
+        put(kept, *each)
+        for each in (("old", 10, store.AGE + 1), ("older", 400, 60), ("middle", 400, 40), ("young", 400, 0))
+    )
+    assert store.sweep(300) == 400
     assert not old.exists() and not older.exists() and not middle.exists() and young.exists()
     assert store.sweep() == 400
 

@@ -386,7 +386,7 @@ def test_pixels_stay_sharp_squares_and_large_pictures_become_small(pipe):
     saved = np.asarray(opened(exports.make(wish("png", count=9, image=frames.png(sheet)))[1]))
     assert np.array_equal(saved, sheet.repeat(2, 0).repeat(2, 1))
     assert opened(exports.make(wish("webp", frames=[frames.png(sheet)] * 2))[1]).size == (384, 384)
-    for size in ((2000, 2000), (40, 500)):
+    for size in ((500, 500), (40, 500)):
         assert opened(exports.make(wish("webp", frames=[frames.png(np.zeros((*size, 3), np.uint8))] * 2))[1]).size == (
             256,
             256,

@@ -1,4 +1,5 @@
-"""What one request may use of the machine, asked before every forward of a network: whoever leaves, or asks for too much, is stopped there.
+"""What one request may use of the machine, asked before every forward of a network: whoever leaves, or asks for too
+much, is stopped there.
 
 The queue begins a budget for each run; a context variable carries it into the threads that the run computes in.
 """
@@ -11,7 +12,8 @@ from model.errors import FacetError
 
 SECONDS = 120.0  # of a run, from its start
 COMPUTING = 90.0  # of these on the networks
-ROWS = 8000  # pictures through a network: faces x steps x branches of guidance. 16 faces of 200 steps with all branches fit in
+# pictures through a network: faces x steps x branches of guidance. 16 faces of 200 steps with all branches fit in
+ROWS = 8000
 
 
 class Stopped(FacetError):

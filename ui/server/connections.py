@@ -1,4 +1,6 @@
-"""Connections: how many, how many of one client, and how long one may say nothing. Uvicorn bounds none of them by itself."""
+"""Connections: how many, how many of one client, and how long one may say nothing. Uvicorn bounds none of them by
+itself.
+"""
 
 import resource
 from collections import Counter
@@ -23,7 +25,9 @@ def limit() -> int:
 
 
 def bounded(trusted: str = "127.0.0.1", most: int | None = None) -> type:
-    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies whose connections are many visitors'."""
+    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies whose connections are many
+    visitors'.
+    """
     most, proxies, held = most or limit(), set(trusted.replace(" ", "").split(",")), Counter()
 
     class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]

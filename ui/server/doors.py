@@ -1,4 +1,5 @@
-"""What is open: the routes that the page and its API need, by method, and how large a body each takes. All else answers 404.
+"""What is open: the routes that the page and its API need, by method, and how large a body each takes. All else answers
+404.
 
 Paths are those that gradio's router sees: without the root path under which a proxy may show the app.
 """
@@ -6,9 +7,8 @@ Paths are those that gradio's router sees: without the root path under which a p
 import re
 from dataclasses import dataclass
 
-from starlette._utils import (
-    get_route_path,
-)  # the router's own, so that a door and what is behind it are never taken apart
+# The router's own, so that a door and what is behind it are never taken apart.
+from starlette._utils import get_route_path
 from starlette.types import Scope
 
 KB, MB = 2**10, 2**20

@@ -1,4 +1,6 @@
-"""The folder for pictures on their way: this process's own. Import it before gradio builds a component, which keeps the name."""
+"""The folder for pictures on their way: this process's own. Import it before gradio builds a component, which keeps the
+name.
+"""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
-"""What stands before gradio: closed doors, bounded and timed request bodies, no other site's scripts, and headers that tell a browser what
-the page may do.
+"""What stands before gradio: closed doors, bounded and timed request bodies, no other site's scripts, and headers that
+tell a browser what the page may do.
 
 ASGI middleware, since gradio has no setting for these. `serve.lifespan` puts it before gradio's own.
 """
@@ -35,7 +35,9 @@ HEADERS = {
 
 
 class Guard:
-    """Answers 404 where no door is, 413 and 408 for a body too large or too slow, 500 for a fault; adds HEADERS to every answer."""
+    """Answers 404 where no door is, 413 and 408 for a body too large or too slow, 500 for a fault; adds HEADERS to
+    every answer.
+    """
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -81,13 +83,13 @@ def _bounded(receive: Receive, scope: Scope, door: Door) -> Receive:
     """`receive`, with HTTPException for a body that is larger than the door takes, or has not come in time."""
     read, complete, until = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
     length = Headers(scope=scope).get("content-length", "0")
+    if not length.isdigit() or int(length) > door.most:
+        raise HTTPException(413, f"This request may hold {door.most:,} bytes at most.")
 
     async def bounded() -> Message:
         nonlocal read, complete
         if complete:  # then gradio only waits for the visitor to leave
             return await receive()
-        if length.isdigit() and int(length) > door.most:
-            raise HTTPException(413, f"This request may hold {door.most:,} bytes at most.")
         try:
             async with asyncio.timeout_at(until):
                 message = await receive()

@@ -1,4 +1,5 @@
-"""Is the app well? Sends a tiny event through the queue: a page that loads says nothing about whether anything is still drawn.
+"""Is the app well? Sends a tiny event through the queue: a page that loads says nothing about whether anything is still
+drawn.
 
     python -m ui.server.health        ends with 0 if the event comes back, with 1 and one line if not
 """

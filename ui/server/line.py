@@ -1,8 +1,9 @@
 """The queue: gradio's own, made fair and bounded. Nothing that happens to one session ends it.
 
-Two lanes: "networks" draws, "light" answers what takes milliseconds, so that nobody waits for another's face to be told what a prompt
-says. In each lane those whose answer is being read come first, then the clients served longest ago; one client cannot hold every
-place, nor every run. Bounded are the waiting runs, what they carry, the sessions, and what nobody has read yet, all in bytes.
+Two lanes: "networks" draws, "light" answers what takes milliseconds, so that nobody waits for another's face to be told
+what a prompt says. In each lane those whose answer is being read come first, then the clients served longest ago; one
+client cannot hold every place, nor every run. Bounded are the waiting runs, what they carry, the sessions, and what
+nobody has read yet, all in bytes.
 """
 
 import asyncio
@@ -113,7 +114,9 @@ def carried(event: queueing.Event) -> int:
 
 
 def client_of(request: Any) -> str:
-    """Whose request it is: an address, of IPv6 the network of 64 bits. A trusted proxy's header counts (FORWARDED_ALLOW_IPS)."""
+    """Whose request it is: an address, of IPv6 the network of 64 bits. A trusted proxy's header counts
+    (FORWARDED_ALLOW_IPS).
+    """
     host = request.client.host if request is not None and request.client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -258,7 +261,9 @@ class Line(queueing.Queue):
         return [event for job in self.active_jobs if job for event in job if event.concurrency_id == lane]
 
     def get_events(self):
-        """The next run of any lane that has room: (runs, whether they are a batch, lane), or None. Asked all the time."""
+        """The next run of any lane that has room: (runs, whether they are a batch, lane), or None. Asked all the
+        time.
+        """
         for lane in random.sample(list(self.event_queue_per_concurrency_id), len(self.event_queue_per_concurrency_id)):
             found = self.event_queue_per_concurrency_id[lane]
             limit = found.concurrency_limit or self.max_thread_count

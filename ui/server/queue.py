@@ -13,7 +13,8 @@ DRAWING = "networks"  # the lane in which one may wait long
 def place(demo: gr.Blocks, session: str | None) -> tuple[int, float | None] | None:
     """How many runs are before this session's own in the queue, and the seconds until it begins.
 
-    None if none of its runs waits; seconds are None before the first run has ended. Every run before it is taken to last
+    None if none of its runs waits; seconds are None before the first run has ended. Every run before it is taken to
+    last
     as long as the mean of all so far, and the running ones to be half done.
     """
     queue = demo._queue

@@ -1,7 +1,8 @@
 """What the log may say: where something went wrong, never what a visitor sent, and the same fault once a minute.
 
-Gradio prints the whole message of an error, and with it the prompt that caused it ("Received inputs: ..."); uvicorn, asyncio and
-warnings do the same. Messages of exceptions are therefore never printed here, only their type and the lines of code they came from.
+Gradio prints the whole message of an error, and with it the prompt that caused it ("Received inputs: ..."); uvicorn,
+asyncio and warnings do the same. Messages of exceptions are therefore never printed here, only their type and the lines
+of code they came from.
 """
 
 import functools

@@ -1,8 +1,9 @@
-"""Pictures on their way to the API and from it: a folder of the app's own, with a quota, swept by age and size, emptied at start and end.
+"""Pictures on their way to the API and from it: a folder of the app's own, with a quota, swept by age and size, emptied
+at start and end.
 
-Gradio leaves what it has written of an upload that was refused, broken off, or sent under another name than it expects, and stops sweeping
-for good when an upload comes during a sweep. So its sweeping is off, its parser of uploads is replaced by one that knows its files, and
-it fetches no address.
+Gradio leaves what it has written of an upload that was refused, broken off, or sent under another name than it expects,
+and stops sweeping for good when an upload comes during a sweep. So its sweeping is off, its parser of uploads is
+replaced by one that knows its files, and it fetches no address.
 """
 
 import asyncio
@@ -11,13 +12,14 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import gradio as gr
 from gradio import processing_utils, route_utils
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.types import Scope
 
 from ui.server.folder import FOLDER
@@ -38,7 +40,9 @@ def empty() -> None:
 
 
 def sweep(room: int = 0, now: float | None = None) -> int:
-    """Delete files older than AGE, then the oldest until `room` more bytes fit the quota. Returns the bytes that are left."""
+    """Delete files older than AGE, then the oldest until `room` more bytes fit the quota. Returns the bytes that are
+    left.
+    """
     now, found = time.time() if now is None else now, []
     for folder, _, names in os.walk(FOLDER):
         for name in names:
@@ -59,16 +63,16 @@ def sweep(room: int = 0, now: float | None = None) -> int:
             left -= size
     for folder, names, files in os.walk(FOLDER, topdown=False):
         if not names and not files and folder != str(FOLDER) and now - os.lstat(folder).st_mtime > YOUNG:
-            try:
+            with suppress(OSError):  # something has come
                 os.rmdir(folder)
-            except OSError:  # something has come
-                pass
     return left
 
 
 @asynccontextmanager
 async def swept(app) -> AsyncIterator[None]:
-    """Sweep every few seconds as long as the app runs, and forget the names of what is gone. The one owner of the folder."""
+    """Sweep every few seconds as long as the app runs, and forget the names of what is gone. The one owner of the
+    folder.
+    """
 
     async def go_on() -> None:
         while True:
@@ -88,16 +92,30 @@ async def swept(app) -> AsyncIterator[None]:
         empty()
 
 
-# --- uploads ------------------------------------------------------------------------------------------------------------
+# --- uploads
+# ------------------------------------------------------------------------------------------------------------
 
 _written: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("written", default=None)
 
 
 class Parser(route_utils.GradioMultiPartParser):
-    """Gradio's, with fewer parts; what it writes is deleted unless it was taken over under another name (see `tidied`)."""
+    """Gradio's, with fewer parts; what it writes is deleted unless it was taken over under another name (see
+    `tidied`).
+    """
 
     def __init__(self, *args, **options):
         super().__init__(*args, **{**options, "max_files": FILES, "max_fields": FIELDS})
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+    async def parse(self):
+        form = await super().parse()
+        if not self.ended:
+            raise MultiPartException("The upload broke off.")
+        return form
 
     def on_headers_finished(self) -> None:
         before = len(self._files_to_close_on_error)
@@ -132,6 +150,8 @@ async def _refuse(address: str) -> None:
 
 
 def patch() -> None:
-    """Give gradio the parser, and let it fetch nothing: it would fetch any public address a visitor names, however large."""
+    """Give gradio the parser, and let it fetch nothing: it would fetch any public address a visitor names, however
+    large.
+    """
     route_utils.GradioMultiPartParser = Parser
     processing_utils.async_ssrf_protected_get = _refuse
