@@ -20,10 +20,10 @@ ENV HOME=/tmp GRADIO_TEMP_DIR=/tmp/gradio HF_HOME=/tmp/huggingface
 WORKDIR /app
 
 # PyTorch first and from that index alone, so that the rest finds it there and brings no other.
-COPY requirements.txt ./
+COPY requirements.txt deploy/constraints.txt ./
 RUN grep '^torch' requirements.txt > /tmp/torch.txt \
-    && pip install --no-cache-dir --index-url ${TORCH_INDEX} --requirement /tmp/torch.txt \
-    && pip install --no-cache-dir --requirement requirements.txt \
+    && pip install --no-cache-dir --index-url ${TORCH_INDEX} --constraint constraints.txt --requirement /tmp/torch.txt \
+    && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt \
     && rm /tmp/torch.txt
 
 COPY LICENSE README.md app.py ./

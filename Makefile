@@ -106,6 +106,9 @@ audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: ne
 	$(PY) -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv/installed.txt
 	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement .venv/installed.txt
 
+lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt (needs the network)
+	$(PY) -m deploy.lock
+
 # The line Hugging Face Spaces installs, for its Python; pip finds versions that agree and downloads little (needs the network).
 spaces-check: .venv/app  ## do the versions agree that Spaces will install?
 	$(PY) -m pip install --dry-run --quiet --ignore-installed --target .venv/spaces --python-version 3.12 --only-binary=:all: \
@@ -128,7 +131,7 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
 	@touch $@
 
-.PHONY: load soak audit spaces-check publish-weights publish-space test-oldest
+.PHONY: load soak audit lock spaces-check publish-weights publish-space test-oldest
 
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis

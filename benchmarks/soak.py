@@ -51,8 +51,7 @@ class Soak:
         return time.monotonic() >= self.until
 
 
-# --- visitors
-# -----------------------------------------------------------------------------------------------------------
+# --- visitors ---------------------------------------------------------------------------------------------------------
 
 
 async def visitor(soak: Soak, client: httpx.AsyncClient, number: int) -> None:
@@ -78,8 +77,7 @@ async def visitor(soak: Soak, client: httpx.AsyncClient, number: int) -> None:
         soak.longest[number] = max(soak.longest.get(number, 0.0), time.monotonic() - start)
 
 
-# --- attacks: each a few requests
-# ---------------------------------------------------------------------------------------
+# --- attacks: each a few requests -------------------------------------------------------------------------------------
 
 
 async def nameless(client: httpx.AsyncClient, api: str) -> None:
@@ -168,8 +166,7 @@ async def attacker(soak: Soak, client: httpx.AsyncClient, chance: random.Random)
         await asyncio.sleep(0.2)
 
 
-# --- the app's life
-# -----------------------------------------------------------------------------------------------------
+# --- the app's life ---------------------------------------------------------------------------------------------------
 
 
 async def life(soak: Soak, folder: Path, kills: int, environment: dict[str, str], code: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import types
+from importlib import metadata
 
 import gradio as gr
 
@@ -51,9 +52,21 @@ def test_the_image_carries_no_cuda_unless_asked():
     assert [line.split(">=")[0] for line in named.splitlines()] == ["torch", "torchvision"]
 
 
+def test_what_the_image_installs_is_locked():
+    """All that requirements.txt names, and what comes with it, at the versions that these tests run with."""
+    lines = [line for line in (ROOT / "deploy" / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    locked = dict(line.split("==") for line in lines)
+    named = re.findall(r"^([\w-]+)[>=]", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert set(named) <= set(locked) and {"starlette", "uvicorn", "fastapi", "pydantic"} <= set(locked)
+    assert all(
+        "--constraint constraints.txt" in step for step in dict(dockerfile())["RUN"].split("&&") if "pip " in step
+    )
+    assert locked["gradio"] == metadata.version("gradio")
+
+
 def test_image_and_space_hold_the_same_files():
     copied = {source.rstrip("/") for name, rest in dockerfile() if name == "COPY" for source in rest.split()[:-1]}
-    assert copied == set(publish.SPACE)
+    assert copied == {*publish.SPACE, "deploy/constraints.txt"}
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {line[1:] for line in ignored if line.startswith("!")} == copied and "*" in ignored
     assert {f"weights/{name}" for name in publish.NOT_SHOWN} == {

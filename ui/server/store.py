@@ -92,8 +92,7 @@ async def swept(app) -> AsyncIterator[None]:
         empty()
 
 
-# --- uploads
-# ------------------------------------------------------------------------------------------------------------
+# --- uploads ----------------------------------------------------------------------------------------------------------
 
 _written: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("written", default=None)
 
