@@ -3,6 +3,7 @@ name.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ PREFIX = "facet-"
 def own_folder() -> Path:
     """Name this process's folder to gradio, by GRADIO_TEMP_DIR, and empty it, with those of processes that are gone."""
     inside = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio").resolve()
-    if inside.name.startswith(PREFIX):  # the folder of the process that started this one
+    if re.fullmatch(rf"{PREFIX}\d+", inside.name):  # the folder of the process that started this one
         inside = inside.parent
     for folder in inside.glob(f"{PREFIX}*"):
         if not folder.is_symlink() and not _alive(folder.name.removeprefix(PREFIX)):

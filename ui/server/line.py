@@ -28,6 +28,7 @@ SPARE = 1  # runs beside a lane's limit, for other clients than those that fill 
 CARRIED = 64 * MB  # of all requests that wait or run
 SESSION_UNREAD, UNREAD = 16 * MB, 96 * MB  # of answers that nobody has read yet: of a session, of all
 SESSIONS = 300  # that are remembered; those that wait or run are never forgotten
+ARRIVING = 3.0  # seconds in which a reader may be on the way: a run is asked for first, and then its stream
 PATIENCE = 30.0  # seconds that a run goes on while nobody has come to read it, if nobody else wants its place
 FORGOTTEN = 60.0  # seconds after which answers that nobody fetches are dropped
 LONGEST_TEXT = 20_000  # characters of any text that is not a picture
@@ -225,9 +226,9 @@ class Line(queueing.Queue):
             return "Stopped: nobody reads the answer any more."
         if event.session_hash in self.readers:
             return ""
+        waited = time.monotonic() - event.enqueue_time
         wanted = any(other.session_hash in self.readers for other in list(self.waiting(event.concurrency_id)))
-        late = time.monotonic() - event.enqueue_time > PATIENCE
-        return "Stopped: nobody reads the answer." if wanted or late else ""
+        return "Stopped: nobody reads the answer." if waited > (ARRIVING if wanted else PATIENCE) else ""
 
     def send_message(self, event, event_message) -> None:
         messages = self.pending_messages_per_session.get(event.session_hash)
