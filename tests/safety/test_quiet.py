@@ -26,7 +26,7 @@ def test_an_error_is_its_type_and_its_lines(capsys):
     quiet.say(quiet.fault(fails()))
     quiet.say(quiet.fault(ExceptionGroup(SECRET, [fails()])))
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and said[0].startswith("ValueError at ui/test_quiet.py:")
+    assert len(said) == 1 and said[0].startswith("ValueError at safety/test_quiet.py:")
     assert SECRET not in said[0]
 
 
@@ -61,4 +61,4 @@ def test_warnings_say_where_they_come_from(capsys):
         warnings.showwarning = quiet._warned
         warnings.warn(f"input_value={SECRET!r}", stacklevel=1)
     said = capsys.readouterr().err
-    assert said.startswith("UserWarning at ui/test_quiet.py:") and SECRET not in said
+    assert said.startswith("UserWarning at safety/test_quiet.py:") and SECRET not in said
