@@ -179,3 +179,15 @@ def test_the_oldest_torch_is_the_one_requirements_allow():
     assert oldest.keys() == {"torch", "torchvision"}
     line = make("test-oldest")
     assert all(f'"{name}=={version}"' in line for name, version in oldest.items())
+
+
+# --- SECURITY.md --------------------------------------------------------------------------------------------------------
+
+
+def test_security_names_tests_that_are_there():
+    text = (ROOT / "SECURITY.md").read_text()
+    sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    for file, name in re.findall(r"(tests/[\w/]+\.py)(?:::(test_\w+))?", text):
+        assert file in sources and (not name or f"def {name}(" in sources[file]), f"{file}::{name}"
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert any(f"def {name}(" in source for source in sources.values()), name
