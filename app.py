@@ -1,4 +1,4 @@
-"""The web page: layout and wiring only. What the events do is in ui/, what the browser runs in assets/, what draws in model/."""
+"""The web page: layout and wiring only. Events are in ui/, what the browser runs in assets/, what draws in model/."""
 
 import os
 import signal
@@ -15,17 +15,19 @@ import gradio as gr
 from ui.server.gpu import lend  # isort: skip, since it must come before torch
 from model import attributes
 from model.attributes import ATTRIBUTES
-from model.pipeline import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
+from model.settings import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
 from ui import api, explore
 from ui.component import asset, component
-from ui.draw import COUNTS, draw, enlarge, greet, redraw, restore, schedule, status, warm_up
 from ui.exports import export
 from ui.how import page as how
+from ui.opening import greet, restore, warm_up
 from ui.picker import picker
-from ui.sees import look
+from ui.runs import COUNTS, animate, enlarge, redraw, schedule
+from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server import serve, store
 from ui.server.engine import HIDDEN, LIGHT, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
+from ui.status import status
 from ui.words import read
 
 HERE = Path(__file__).parent
@@ -150,7 +152,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         )
                     with gr.Tab("Explore"), gr.Column(elem_id="explore"):
                         gr.HTML(
-                            "<p>Everything here starts from the face on screen and keeps its noise: only one thing changes.</p>"
+                            "<p>Everything here starts from the face on screen and keeps its noise: only one thing "
+                            "changes.</p>"
                         )
                         with gr.Row():
                             attribute = gr.Dropdown(
@@ -192,6 +195,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     )
 
     # The animated run. Stop, or a change in live mode, ends it within one step.
+    # gradio begins the next listener of a click when the one before has ended: what must be at once is in the first.
     waits = gr.Timer(1.0, active=False)
     generate_button.click(
         None,
@@ -202,9 +206,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         if (!window.facet.start()) return [same, same, same];
         return [{text: 'Starting', kind: ''}, {...same, interactive: true}, {...same, active: true}];
     }""",
-    )  # gradio begins the next listener of a click when the one before has ended: so all that must be at once is in the first
+    )
     run = generate_button.click(
-        draw, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
+        animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
     )
     idle = "{__type__: 'update', interactive: false}"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")
@@ -255,8 +259,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         )  # a textbox's `input` misses what is pasted
     understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **HIDDEN)
 
-    # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring data of
-    # their own are never "always_last": gradio would repeat the data of the one before.
+    # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
+    # data of their own are never "always_last": gradio would repeat the data of the one before.
     player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **HIDDEN)
     player.reuse(
         None,
@@ -269,7 +273,10 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     )
     saved = keep.export(export, None, [file, line], **NETWORKS, **HIDDEN)
     saved.success(
-        None, file, file, js="file => { if (file) window.facet.download(window.facet.file(file.data), file.name); return null; }"
+        None,
+        file,
+        file,
+        js="file => { if (file) window.facet.download(window.facet.file(file.data), file.name); return null; }",
     )
     saved.failure(
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
@@ -284,7 +291,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         None, None, None, js="() => { if (window.facet.face) window.facet.alike(window.facet.face.image); return []; }"
     )
     keep.alike(explore.alike, current, [strip, line], **NETWORKS, **HIDDEN)
-    sees.look(look, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
+    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
 
     api.build()
 

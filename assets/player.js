@@ -1,5 +1,5 @@
 // The face: plays the steps that the server streams, lets them be scrubbed afterwards without it, and compares enlargements.
-// `props.value` is one message of ui/draw.py: some steps of a run ({run, frames, ...}), or what follows it ({run, large, ...}).
+// `props.value` is one message of ui/runs.py: some steps of a run ({run, frames, ...}), or what follows it ({run, large, ...}).
 const facet = window.facet;
 const MESSAGE_MS = 66, MOST = 32;  // a message comes every 66 ms; a screen can follow 32 of its frames
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds of faces that are there at once

@@ -20,7 +20,8 @@ from playwright.sync_api import Page
 
 from benchmarks.browser import chromium, setting
 from benchmarks.server import ROOT, running
-from model.pipeline import DEFAULTS, FacePipeline
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS
 
 RUNS, LONG_RUNS = 7, 3
 AIMS = {  # figure -> what it is, the most it should be on two cores

@@ -43,7 +43,8 @@ class Contender:
 
 def facet() -> Contender:
     from benchmarks.server import ROOT
-    from model.pipeline import DEFAULTS, FacePipeline
+    from model.pipeline import FacePipeline
+    from model.settings import DEFAULTS
 
     pipe = FacePipeline.from_pretrained(ROOT / "weights", "cpu")
     calls = []

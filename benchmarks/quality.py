@@ -16,12 +16,12 @@ from pathlib import Path
 
 from benchmarks.server import ROOT
 from model.errors import FacetError, InputError
-from model.pipeline import DEFAULTS, FacePipeline
+from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
-from model.settings import STUDENT, STUDENT_STEPS
+from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
 from training.data.prompts import CAPTIONS
 from training.evaluation.evaluate import prompts_of
-from training.evaluation.fidelity import CACHE, fidelity
+from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
 
 BUDGETS = (4, 6, 8, 10, 15, 25, 50, 100)
@@ -36,7 +36,7 @@ def calls(steps: int, sampler: str) -> int:
     times = time_grid(steps, sampler)[:-1]
     return steps + sum(
         int(((times >= low) & (times <= high)).sum())
-        for low, high in (DEFAULTS.guidance_interval, DEFAULTS.attention_interval)
+        for low, high in (DEFAULTS.guidance_interval, DEFAULTS.pag_interval)
     )
 
 
@@ -61,7 +61,7 @@ def measure(
     student = {STUDENT: (STUDENT, STUDENT_STEPS)} if pipe.student else {}
     found = {}
     for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **plans}.items():
-        distances = fidelity(pipe, judge, captions, [SEED], cache, steps=steps, sampler=sampler)
+        distances = fidelity(pipe, judge, [face_set(captions, SEED, Settings(steps=steps, sampler=sampler))], cache)
         found[name] = {"steps": steps, "calls": calls(steps, sampler)} | {
             kind: distances[kind]["mean"] for kind in FEATURES
         }

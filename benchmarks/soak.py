@@ -1,4 +1,5 @@
-"""An hour of everything at once: visitors, attacks, kills, restarts, a full store of pictures and cut connections. Is every face
+"""An hour of everything at once: visitors, attacks, kills, restarts, a full store of pictures and cut connections.
+Is every face
 right, and is nothing left?
 
     make soak                                   64 users for an hour

@@ -17,6 +17,7 @@ from PIL import Image
 from benchmarks.browser import chromium
 from benchmarks.server import ROOT, running
 from model.pipeline import FacePipeline
+from model.settings import Settings
 
 ASSETS = ROOT / "assets"
 PROMPT, SEED = "a smiling woman with blond hair", 2
@@ -32,12 +33,9 @@ MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
-    """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by
-    SRResNet.
-    """
-    steps = [
-        np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_many(PROMPTS, SEEDS)
-    ]
+    """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by SRResNet."""
+    asked = [Settings(prompt, seed=seed) for prompt, seed in zip(PROMPTS, SEEDS, strict=True)]
+    steps = [np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_faces(asked)]
     faces = np.stack(np.split(steps[-1], len(PROMPTS), axis=1))
     pictures = [Image.fromarray(step).resize((len(PROMPTS) * SIDE, SIDE), Image.Resampling.NEAREST) for step in steps]
     large = Image.fromarray(np.concatenate(pipe.upscale(faces, crisp=pipe.crisp is not None), axis=1))

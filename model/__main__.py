@@ -8,12 +8,13 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from model.errors import FacetError
-from model.pipeline import DEFAULTS, FacePipeline
+from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
-from model.settings import STUDENT
+from model.settings import DEFAULTS, STUDENT, Settings
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -24,6 +25,16 @@ def save(picture: Image.Image, path: Path) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def draw(pipe: FacePipeline, settings: Settings) -> np.ndarray:
+    """A face, (64, 64, 3) uint8, counting its steps on the terminal."""
+    face = np.empty(0)
+    for [frame] in pipe.stream_faces([settings]):
+        print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
+        face = frame.denoised
+    print(file=sys.stderr)
+    return face
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,16 +57,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
+        settings = Settings(
+            options.prompt, options.negative, options.seed, options.steps, options.sampler, options.guidance
+        )
         for text in (options.prompt, options.negative):
             if note := pipe.prompt_note(text):
                 print(note, file=sys.stderr)
-        for frame in pipe.stream(
-            options.prompt, options.seed, options.steps, options.sampler, options.guidance, options.negative
-        ):
-            print(f"\rstep {frame.index} of {frame.total}", end="", file=sys.stderr)
-        print(file=sys.stderr)
-        crisp = pipe.crisp is not None and not options.faithful
-        face = frame.denoised if options.small else pipe.upscale(frame.denoised[None], crisp)[0]
+        face = draw(pipe, settings)
+        if not options.small:
+            face = pipe.upscale(face[None], crisp=pipe.crisp is not None and not options.faithful)[0]
         save(Image.fromarray(face), options.out)
     except (FacetError, OSError, ValueError) as error:
         raise SystemExit(f"facet: {error}") from error

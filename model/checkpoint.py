@@ -1,16 +1,25 @@
-"""Weights on disk: safetensors with the network's config and its story in the metadata. Never pickles.
+"""Weights on disk and on the Hugging Face Hub: safetensors with the network's config and training in the metadata.
+Never pickles.
 
 Metadata keys (all strings, as safetensors requires): `config` and `info` are JSON, `hash` is `tensor_hash` of the
 stored tensors. `config` is what is needed to build the network again; `info` is how it was trained.
+
+The Hub's weights are fetched within a time limit, pinned by revision and, if wanted, by hash:
+
+owner/repo@revision            a commit's 40 digits; a branch or tag works too, but then pins nothing
+owner/repo@revision#0123abcd   the same, refused unless `release_hash` of the files begins with these digits
 """
 
 import hashlib
 import json
 import os
+import queue
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +32,7 @@ from torch.nn.modules.module import (
 
 from model.errors import WeightsError
 
+N = TypeVar("N", bound=nn.Module)
 DEEPEST = 8  # lists and objects inside one another, of a config
 # What is made on the way to a network that fits a file's tensors, beside four modules for each and each number twice.
 SPARE_MODULES, SPARE_NUMBERS = 2000, 10**8
@@ -35,7 +45,7 @@ def tensor_hash(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 
@@ -83,7 +93,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
         config, info = dict(json.loads(metadata["config"])), dict(json.loads(metadata["info"]))
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(
@@ -110,7 +120,7 @@ def _bounded(value, depth: int = 0) -> bool:
     return not isinstance(value, int | float) or abs(value) <= 2**16
 
 
-def build(make: Callable[[], nn.Module], path: str | Path, tensors: dict[str, Tensor]) -> nn.Module:
+def build(make: Callable[[], N], path: str | Path, tensors: dict[str, Tensor]) -> N:
     """Build a network from a file's config; one that does not suit the code, or the file's tensors, becomes a
     WeightsError.
 
@@ -153,7 +163,7 @@ def _no_larger_than(tensors: dict[str, Tensor]) -> Iterator[None]:
             hook.remove()
 
 
-def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+def restore(path: str | Path, make: Callable[[dict], N]) -> N:
     """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set,
     eval mode.
 
@@ -162,7 +172,7 @@ def restore(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
     tensors, config, info = load(path)
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     network = fill(build(lambda: make(config), path, tensors), tensors, path)
-    network.info = info
+    vars(network)["info"] = info  # a plain attribute, which torch's types do not foresee
     return network.eval()
 
 
@@ -181,8 +191,62 @@ def check(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> N
             )
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> nn.Module:
+def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
     """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
     check(network, tensors, path)
     network.load_state_dict(tensors)
     return network
+
+
+# --- the Hub: owner/repo@revision -------------------------------------------------------------------------------------
+
+FILES = ("clip", "unet", "srresnet")
+OPTIONAL = ("srresnet_crisp", "student")  # fetched and hashed where a release has it
+FETCH_SECONDS = 180.0  # that fetching may take in all; the Hub's client has only limits for each answer
+SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")
+
+
+def release_hash(folder: str | Path) -> str:
+    """One SHA-256 (64 hex digits) for the weights files of a folder, over every byte: tensors and metadata."""
+    digest = hashlib.sha256()
+    for name in FILES + OPTIONAL:
+        path = Path(folder) / f"{name}.safetensors"
+        if name in FILES or path.is_file():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def fetch(source: str, seconds: float = FETCH_SECONDS) -> Path:
+    """Bring the weights of `source` ("owner/repo@revision", see above) into the Hub's cache. Returns their folder.
+
+    Raises WeightsError, one line, if the source is not of that form, the Hub cannot be reached, it takes more than
+    `seconds`, or the files are not the pinned ones.
+    """
+    match = SOURCE.fullmatch(source)
+    if not match:
+        raise WeightsError(f"{source} is neither a folder with weights nor owner/repo@revision on the Hub.")
+    answer: queue.Queue = queue.Queue(1)
+    threading.Thread(target=_download, args=(match["repo"], match["revision"], answer), daemon=True).start()
+    try:
+        found = answer.get(timeout=seconds)
+    except queue.Empty:
+        found = f"no complete answer within {seconds:.0f} seconds"
+    if isinstance(found, str):
+        raise WeightsError(f"The weights {source} cannot be fetched from the Hub: {found}")
+    if match["hash"] and not release_hash(found).startswith(match["hash"]):
+        raise WeightsError(f"The weights {source} are not the pinned ones: their hash is {release_hash(found)[:16]}.")
+    return found
+
+
+def _download(repo: str, revision: str, answer: queue.Queue) -> None:
+    """Put the folder, or one line saying why there is none, into `answer`."""
+    try:
+        from huggingface_hub import snapshot_download
+
+        wanted = [f"{name}.safetensors" for name in FILES + OPTIONAL]
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
+        missing = [name for name in FILES if not (folder / f"{name}.safetensors").is_file()]
+        answer.put(f"the repository has no {missing[0]}.safetensors" if missing else folder)
+    except Exception as error:  # the client's own errors, the network's, the disk's
+        answer.put((str(error).strip().split("\n")[0] or type(error).__name__)[:200])

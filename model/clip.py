@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,10 @@ class ClipConfig:
 class Clip(nn.Module):
     """Two towers into one space, and a head that reads attributes from a text's embedding."""
 
+    vocabulary: Tensor  # (config.tokens,) ids of the known tokens, where the table is folded
+
     def __init__(self, config: ClipConfig, vocabulary: Tensor | None = None):
-        """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are the last two."""
+        """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are last."""
         super().__init__()
         from open_clip import CustomTextCLIP  # seconds to import: only when a CLIP is really built
 
@@ -62,7 +65,7 @@ class Clip(nn.Module):
             architecture["text_cfg"]["vocab_size"] = FIRST_KNOWN + config.tokens
             vocabulary = torch.zeros(config.tokens, dtype=torch.int32) if vocabulary is None else vocabulary
             self.register_buffer("vocabulary", vocabulary.to(torch.int32))
-        self.towers = CustomTextCLIP(**architecture, init_logit_scale=np.log(10), init_logit_bias=-2.0)
+        self.towers: Any = CustomTextCLIP(**architecture, init_logit_scale=np.log(10), init_logit_bias=-2.0)
         # Without the causal mask every word sees every other; padding then has to be masked instead.
         self.towers.text.use_pad_mask = bool(config.tokens)
         self.head = nn.Linear(config.architecture["embed_dim"], 3 * len(ATTRIBUTES))
@@ -81,7 +84,8 @@ class Clip(nn.Module):
         """One of open_clip's own models; its head reads nothing yet (see training/clip/original.py).
 
         :param name:       for instance "ViT-B-32-quickgelu".
-        :param pretrained: one of its tags ("openai", "laion2b_s34b_b79k"), fetched from the Hub, or a checkpoint's path.
+        :param pretrained: one of its tags ("openai", "laion2b_s34b_b79k"), fetched from the Hub, or a checkpoint's
+                           path.
         :raises InputError: in one line, for an unknown name or tag, and where the weights need another activation.
         """
         import open_clip
@@ -97,11 +101,12 @@ class Clip(nn.Module):
         except (RuntimeError, OSError, ValueError, UserWarning) as error:
             reason = str(error).strip().split("\n")[0][:300]
             raise InputError(f"open_clip cannot give {name} with {pretrained}: {reason}") from error
-        architecture = {key: value for key, value in open_clip.get_model_config(name).items() if key != "custom_text"}
+        architecture = {
+            key: value for key, value in (open_clip.get_model_config(name) or {}).items() if key != "custom_text"
+        }
         clip = cls(ClipConfig(name=name, architecture=architecture))
-        clip.towers.load_state_dict(
-            towers.state_dict(), strict=False
-        )  # without logit_bias, which the softmax loss has not
+        # Without logit_bias, which the softmax loss has not.
+        clip.towers.load_state_dict(towers.state_dict(), strict=False)
         return clip.eval()
 
     @property

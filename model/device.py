@@ -1,12 +1,28 @@
-"""Which device the networks run on."""
+"""Which device the networks run on, and what happens when its memory is full, since others use it too."""
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from model.errors import InputError
 
+_twins: "weakref.WeakKeyDictionary[nn.Module, nn.Module]" = (
+    weakref.WeakKeyDictionary()
+)  # network -> its copy on the CPU
+_making = threading.Lock()
+_last = -float("inf")  # time.monotonic() when a CPU last stood in
+
 
 def pick_device(name: str = "auto") -> torch.device:
-    """ "auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1". Raises InputError for one that is not there."""
+    """name: "auto" takes the GPU where there is one; else "cpu", "cuda", "cuda:1".
+
+    Raises InputError for a device that is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -15,3 +31,43 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"There is no device {name[:40]!r} here: use auto, cpu or cuda.") from error
     return device
+
+
+def call(function: Callable[..., Any], *inputs: Any) -> Any:
+    """function(*inputs) in this thread: what computes where nobody says otherwise (see FacePipeline.compute)."""
+    return function(*inputs)
+
+
+def run_split_if_full(network: nn.Module, *inputs: Tensor, **options: Any) -> Tensor:
+    """`network(*inputs, **options)`, inputs (N, ...), N at least 1. On a full GPU in halves, and one by one on the CPU.
+
+    The network needs a `config` that its class builds it from, and must treat the rows of a batch apart.
+    """
+    try:
+        return network(*inputs, **options)
+    except torch.OutOfMemoryError:
+        pass  # the error holds on to what was computed: go on when it is gone
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    count = len(inputs[0])
+    if count > 1:
+        halves = zip(*(rows.split((count + 1) // 2) for rows in inputs))
+        return torch.cat([run_split_if_full(network, *half, **options) for half in halves])
+    return _on_cpu(network)(*(rows.cpu() for rows in inputs), **options).to(inputs[0].device)
+
+
+def full_note(since: float) -> str:
+    """One line if a CPU stood in for a full GPU after the time.monotonic() `since`, else ""."""
+    return "The GPU's memory is full, so part of this was drawn on the CPU, which is slower." if _last >= since else ""
+
+
+def _on_cpu(network: nn.Module) -> nn.Module:
+    global _last
+    _last = time.monotonic()
+    with _making:
+        if network not in _twins:
+            print("The GPU's memory is full: some of the work is done on the CPU, which is slower.", flush=True)
+            twin = type(network)(network.config)
+            twin.load_state_dict({name: value.cpu() for name, value in network.state_dict().items()})
+            _twins[network] = twin.eval()
+        return _twins[network]

@@ -3,7 +3,8 @@
 Pure functions on tensors. Time t is a float in [0, 1], one per image: 0 is the clean image, 1 is noise. Cut into
 `steps` steps, the times are t_i = i / steps. Images are (N, 3, H, W) in [-1, 1]; noise is standard normal.
 
-Everything about t alone is computed in float64, where t lives (t may stay on the CPU while the images are on another device).
+Everything about t alone is computed in float64, where t lives (t may stay on the CPU while the images are on another
+device).
 """
 
 import math
@@ -16,7 +17,8 @@ TARGETS = ("original", "previous", "noise", "velocity")  # what the network pred
 
 _OFFSET = 0.008  # `s` of Nichol & Dhariwal: keeps the first step from adding too little noise
 _COS_START = math.cos(_OFFSET / (1 + _OFFSET) * math.pi / 2)
-# The cosine reaches 0 at t = 1. The paper caps beta at 0.999, which at 100 steps leaves alpha_bar(0.99) / 1000 (log-SNR -15).
+# The cosine reaches 0 at t = 1. The paper caps beta at 0.999, which at 100 steps leaves alpha_bar(0.99) / 1000: a
+# log-SNR of -15.
 _FLOOR = (math.cos((0.99 + _OFFSET) / (1 + _OFFSET) * math.pi / 2) / _COS_START) ** 2 * 1e-3
 
 
@@ -34,7 +36,7 @@ def alpha_bar(t: Tensor | float) -> Tensor:
 
 
 def log_snr(t: Tensor | float) -> Tensor:
-    """log(alpha_bar / (1 - alpha_bar)), float64. Finite: clamped to +15.2 below t = 7e-6 and to -15.2 above t = 0.9997."""
+    """log(alpha_bar / (1 - alpha_bar)), float64. Finite: +15.2 below t = 7e-6, and -15.2 above t = 0.9997."""
     return torch.logit(alpha_bar(t).clamp(_FLOOR, 1 - _FLOOR))
 
 

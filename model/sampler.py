@@ -2,25 +2,26 @@
 
 Each sampler is a generator with the same signature:
 
-    denoise(x_t, t)   the network's guess of x_0, see `guided`; x_t: (N, 3, H, W), t: (N,) float64 on the CPU
+    denoise(x_t, t)   the network's guess of x_0, see guidance.guided; x_t: (N, 3, H, W), t: (N,) float64 on the CPU
     noise             (N, 3, H, W), standard normal: x at the first time
     times             (steps + 1,) float64 on the CPU, falling from the start to exactly 0, see `time_grid`
-    draw()            fresh standard normal noise (N, 3, H, W); only DDPM calls it, once per step but the last
+    fresh_noise()     more standard normal noise (N, 3, H, W); only DDPM calls it, once per step but the last
 
 and yields a `Step` after each of its steps. A caller may stop at any time.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from model.diffusion import TIMESTEPS, add_noise, from_original, log_snr, posterior, time_of_log_snr, to_original
+from model.diffusion import add_noise, from_original, log_snr, posterior, time_of_log_snr
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-Draw = Callable[[], Tensor]
+FreshNoise = Callable[[], Tensor]
 
 
 class Step(NamedTuple):
@@ -33,25 +34,35 @@ class Step(NamedTuple):
     denoised: Tensor  # (N, 3, H, W), the predicted x_0 that led there
 
 
+def no_noise() -> Tensor:
+    """Stands in for fresh noise: all samplers but DDPM do without."""
+    raise ValueError("DDPM needs fresh noise for its steps")
+
+
+def last_step(steps: Iterator[Step]) -> Step:
+    """Run a sampler to its end."""
+    return deque(steps, maxlen=1).pop()
+
+
 # --- samplers ---------------------------------------------------------------------------------------------------------
 
-# inference_mode decorates the generators and is never held open around a yield: it is thread-local, and a web server may
-# resume a generator on another thread.
+# inference_mode decorates the generators and is never held open around a yield: it is thread-local, and a web server
+# may resume a generator on another thread.
 
 
 @torch.inference_mode()
-def ddpm(denoise: Denoise, noise: Tensor, times: Tensor, draw: Draw) -> Iterator[Step]:
+def ddpm(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise = no_noise) -> Iterator[Step]:
     """Ancestral sampling, Ho et al. 2020, algorithm 2, with the posterior's own variance; fewer steps skip times."""
     x = noise
     for index, t, s in _intervals(times, len(noise)):
         denoised = denoise(x, t)
         mean, variance = posterior(denoised, x, t, s)
-        x = mean if s[0] == 0 else mean + variance.sqrt() * draw()
+        x = mean if s[0] == 0 else mean + variance.sqrt() * fresh_noise()
         yield Step(index, len(times) - 1, s[0].item(), x, denoised)
 
 
 @torch.inference_mode()
-def ddim(denoise: Denoise, noise: Tensor, times: Tensor, draw: Draw) -> Iterator[Step]:
+def ddim(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise = no_noise) -> Iterator[Step]:
     """Deterministic sampling, Song et al. 2021, eq. 12 with eta = 0: first order."""
     x = noise
     for index, t, s in _intervals(times, len(noise)):
@@ -61,59 +72,72 @@ def ddim(denoise: Denoise, noise: Tensor, times: Tensor, draw: Draw) -> Iterator
 
 
 @torch.inference_mode()
-def dpmpp(denoise: Denoise, noise: Tensor, times: Tensor, draw: Draw) -> Iterator[Step]:
+def dpmpp(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise = no_noise) -> Iterator[Step]:
     """DPM-Solver++(2M), Lu et al. 2022, algorithm 2: second order at one network call per step.
 
-    Its first-order step is DDIM's. The second order comes from moving along x_0 extrapolated through the last two predictions.
-    The first step has no earlier prediction, and the last one lands on x_0 itself, so these two are first order.
+    Its first-order step is DDIM's. The second order comes from moving along x_0 extrapolated through the last two
+    predictions. The first step has no earlier prediction, and the last one lands on x_0 itself, so these two are first
+    order.
     """
-    x = noise
+    x, before = noise, None
     for index, t, s in _intervals(times, len(noise)):
         denoised = denoise(x, t)
         target = denoised
-        if index > 1 and s[0] > 0:
+        if before is not None and s[0] > 0:
+            t_before, denoised_before = before
             ratio = _rise(t_before, t) / _rise(t, s)  # the paper's r
             target = denoised + (denoised - denoised_before) / (2 * ratio)
         x = _move(target, x, t, s)
-        t_before, denoised_before = t, denoised
+        before = t, denoised
         yield Step(index, len(times) - 1, s[0].item(), x, denoised)
 
 
 @torch.inference_mode()
-def unipc(denoise: Denoise, noise: Tensor, times: Tensor, draw: Draw) -> Iterator[Step]:
+def unipc(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise = no_noise) -> Iterator[Step]:
     """UniPC-2, Zhao et al. 2023, with their B_2(h) and predictions of x_0: third order at one network call per step.
 
-    It steps as DPM-Solver++(2M) does. Once the prediction at the step's end is known (the next step needs it anyway), the
-    step is taken again through all that is known by then, and the next one starts from there.
+    It steps as DPM-Solver++(2M) does. Once the prediction at the step's end is known (the next step needs it anyway),
+    the step is taken again through all that is known by then, and the next one starts from there.
     """
-    x = noise
+    x, taken = noise, None
     for index, t, s in _intervals(times, len(noise)):
         denoised = denoise(x, t)
-        if index > 1 and s[0] > 0:
-            x = _move(_corrected(denoised_before, slope, ratio, denoised, _rise(t_before, t)), x_before, t_before, t)
-            ratio = _rise(t_before, t) / _rise(t, s)
-            slope = (denoised - denoised_before) / ratio
+        target, slope, ratio = denoised, None, 0.0
+        if taken is not None and s[0] > 0:
+            rise = _rise(taken.t, t)
+            x = _move(_corrected(taken, denoised, rise), taken.x, taken.t, t)
+            ratio = rise / _rise(t, s)
+            slope = (denoised - taken.denoised) / ratio
             target = denoised + slope / 2
-        else:
-            target, slope, ratio = denoised, None, None
-        x_before, t_before, denoised_before = x, t, denoised
+        taken = _Taken(x, t, denoised, slope, ratio)
         x = _move(target, x, t, s)
         yield Step(index, len(times) - 1, s[0].item(), x, denoised)
 
 
-def _corrected(start: Tensor, slope: Tensor | None, ratio: float | None, end: Tensor, rise: float) -> Tensor:
+class _Taken(NamedTuple):
+    """Where a step of UniPC began, and what it went by."""
+
+    x: Tensor
+    t: Tensor
+    denoised: Tensor
+    slope: Tensor | None  # of the predictions, per step; None where there was no earlier one
+    ratio: float  # rise of lambda in the step before it, in steps
+
+
+def _corrected(taken: _Taken, end: Tensor, rise: float) -> Tensor:
     """The x_0 along which UniC takes a step again: the mean over the step of a parabola through three predictions.
 
     u runs from 0 to 1 over the step, evenly in lambda, which rises by `rise`; the step's integral weighs x_0 at u by
-    e^(rise * u). The parabola passes through `start` at 0, `end` at 1 and start - ratio * slope at -ratio. The first step
-    has no slope yet: there it is a line, whose mean the paper's B_2(h) takes as its middle.
+    e^(rise * u). The parabola passes through `start` at 0, `end` at 1 and start - ratio * slope at -ratio. The first
+    step has no slope yet: there it is a line, whose mean the paper's B_2(h) takes as its middle.
     """
+    start, slope = taken.denoised, taken.slope
     if slope is None:
         return (start + end) / 2
     whole = -1 / math.expm1(-rise)
     mean = whole - 1 / rise  # of u
     mean_square = whole - 2 * mean / rise  # of u squared
-    bend = (end - start - slope) / (1 + ratio)
+    bend = (end - start - slope) / (1 + taken.ratio)
     return start + mean * (end - start) + (mean_square - mean) * bend
 
 
@@ -139,23 +163,23 @@ def _move(denoised: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
 # --- what the samplers are given --------------------------------------------------------------------------------------
 
 
-# The cosine schedule's last 0.4 % is pure noise, yet covers a third of the log-SNR's fall below 0. A deterministic sampler
-# would start with one huge step in lambda = log-SNR / 2, and divide a "noise" prediction by 5e-4. So it starts at FIRST
-# (as DPM-Solver's authors do): alpha_bar is 4e-5 there, and noise alone is still the right x. At LAST the noise's standard
-# deviation is two grey levels. No time falls there: the last step goes from the time before to 0.
+# The cosine schedule's last 0.4 % is pure noise, yet covers a third of the log-SNR's fall below 0. A deterministic
+# sampler would start with one huge step in lambda = log-SNR / 2, and divide a "noise" prediction by 5e-4. So it starts
+# at FIRST (as DPM-Solver's authors do): alpha_bar is 4e-5 there, and noise alone is still the right x. At LAST the
+# noise's standard deviation is two grey levels. No time falls there: the last step goes from the time before to 0.
 FIRST, LAST = -5.1, 4.0
 
 
 def time_grid(steps: int, sampler: str, start: float = 1.0) -> Tensor:
     """The times a sampler visits, down to 0: (steps + 1,) float64, fewer if it starts late.
 
-    "ddpm" visits evenly spaced times, at 100 steps every i / 100. The others visit times evenly spaced in the log-SNR: with
-    the bundled weights, 8 steps of UniPC then end at a mean squared distance of 0.001 from the exact solution (pixels in
-    [-1, 1]). Evenly spaced times end at 0.07, visibly grey, and Karras et al.'s spacing (rho = 7) at 0.004.
+    "ddpm" visits evenly spaced times, at 100 steps every i / 100. The others visit times evenly spaced in the log-SNR:
+    with the bundled weights, 8 steps of UniPC then end at a mean squared distance of 0.001 from the exact solution
+    (pixels in [-1, 1]). Evenly spaced times end at 0.07, visibly grey, and Karras et al.'s spacing (rho = 7) at 0.004.
 
     :param steps:       of a whole run; at least 1.
-    :param start:       in (0, 1]: the time to start at, from a picture noised that far. As many steps are taken as a whole
-                        run has below it, in the same spacing.
+    :param start:       in (0, 1]: the time to start at, from a picture noised that far. As many steps are taken as a
+                        whole run has below it, in the same spacing.
     :raises ValueError: unknown sampler, fewer than one step, or a start outside (0, 1].
     """
     if sampler not in SAMPLERS:
@@ -177,72 +201,10 @@ def _spaced(start: float, steps: int, sampler: str) -> Tensor:
     return torch.cat([time_of_log_snr(2 * rising[:-1]), rising.new_zeros(1)])
 
 
-def guided(
-    network: Callable[..., Tensor],
-    condition: Tensor,
-    unconditional: Tensor,
-    guidance: float | Sequence[float],
-    target: str,
-    steps: int = TIMESTEPS,
-    interval: tuple[float, float] = (0.0, 1.0),
-    attention: float = 0.0,
-    attention_interval: tuple[float, float] = (0.0, 1.0),
-    watch: Callable[[Tensor | None], None] | None = None,
-) -> Denoise:
-    """A network as a `denoise` with two kinds of guidance, each away from a branch that knows less.
-
-    Classifier-free guidance (Ho & Salimans 2022, eq. 6; their w is guidance - 1) leads away from what the network draws without the
-    condition, so it makes faces fit the prompt. Perturbed-attention guidance (PAG, Ahn et al. 2024; their s is `attention`) leads
-    away from what it draws without self-attention, where no part of a face knows of the others, so it puts the parts together.
-    Only the branches that count are run, all in one batch: a face whose guidance is 1 needs no unconditional one.
-
-    :param network:       (x_t (M, 3, H, W), t (M,) like x_t, embedding (M, D)) -> prediction (M, 3, H, W); where `attention`
-                          acts it gets a fourth input, (M,) bool: the images whose self-attention is switched off.
-    :param condition:     (N, D), what to draw.
-    :param unconditional: (N, D) or (1, D), the empty text or what to avoid.
-    :param guidance:      0 ignores the condition, 1 follows it, above 1 exaggerates it. One for all faces, or one for each.
-    :param target:        what the network predicts, one of diffusion.TARGETS.
-    :param steps:         the discretisation it was trained with, which only the target "previous" depends on.
-    :param interval:      the lowest and the highest time at which a guidance above 1 is used; elsewhere it is 1, as it changes
-                          little at low noise and does harm at high noise (Kynkäänniemi et al. 2024).
-    :param attention:     0 is none; the network needs self-attention.
-    :param attention_interval: the lowest and the highest time at which `attention` is used.
-    :param watch:         given, once per call, where the condition acts: (N, H, W), by how much both branches' x_0 differ
-                          (the mean over the colours); None if not every face has both.
-    :return:              denoise(x_t, t) -> predicted x_0 (N, 3, H, W), clipped to [-1, 1].
-    """
-    unconditional = unconditional.expand_as(condition)
-    wanted = torch.as_tensor(guidance, dtype=torch.float64).expand(len(condition))
-
-    def inside(t: Tensor, times: tuple[float, float]) -> Tensor:
-        return (t >= times[0]) & (t <= times[1])
-
-    def original(prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        return to_original(prediction, x_t, t, target, steps).clamp(-1, 1)
-
-    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-        weight = torch.where((wanted > 1) & ~inside(t, interval), 1.0, wanted)
-        push = torch.where(inside(t, attention_interval), attention, 0.0)
-        asked = weight != 0  # else the unconditional branch is the one that draws
-        drawn = torch.where(asked[:, None].to(x_t.device), condition, unconditional)
-        branches = (
-            (weight + push * asked, condition),
-            (1 - weight + push * ~asked, unconditional),
-            (-push, drawn),
-        )  # (share, embedding)
-        rows = [share.nonzero().flatten() for share, _ in branches]  # the faces that need each branch
-        shares, embedding = (torch.cat([values[of] for values, of in zip(each, rows)]) for each in zip(*branches))
-        times, faces = t[torch.cat(rows)], torch.cat(rows).to(x_t.device)
-        noisy, perturbed = x_t[faces], torch.arange(len(faces), device=x_t.device) >= len(faces) - len(rows[2])
-        predictions = network(noisy, times.to(x_t), embedding, *([perturbed] if len(rows[2]) else []))
-        if watch is not None:
-            several = len(rows[0]) == len(rows[1]) == len(x_t)
-            both = original(predictions, noisy, times).split(len(x_t))[:2] if several else None
-            watch(both and (both[0] - both[1]).abs().mean(1))
-        blend = torch.zeros_like(x_t).index_add_(0, faces, shares.to(x_t).view(-1, 1, 1, 1) * predictions)
-        return original(blend, x_t, t)
-
-    return denoise
+def noise_of(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str) -> FreshNoise:
+    """The noise that faces of these seeds begin from, (N, *shape) like `face_noise`, and more of it at every call."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return lambda: face_noise(generators, shape, device).contiguous(memory_format=torch.channels_last)
 
 
 def face_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: torch.device | str) -> Tensor:

@@ -1,84 +1,164 @@
-"""What may be asked of FacePipeline: the defaults, the limits, and one-line refusals of everything else."""
+"""A face as the settings that make it: their defaults, their limits, and how links, PNG files and JSON hold them.
 
-from dataclasses import dataclass
+settings = Settings(prompt="a smiling woman", seed=7)
+another = replace(settings, seed=8)
+Settings.read({"prompt": "a smiling woman", "seed": "7"}) == (settings, [])
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from model.clip import LONGEST
 from model.errors import InputError
+from model.guidance import Guidance
 from model.sampler import SAMPLERS
 
 MAX_STEPS = 1000  # of the reverse diffusion
-STUDENT, STUDENT_STEPS = (
-    "student",
-    4,
-)  # the network that draws in so few steps (training/unet/student.py), named as a sampler is
+# The network that draws in so few steps (training/unet/student.py). It is named as a sampler is.
+STUDENT, STUDENT_STEPS = "student", 4
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**32 - 1
 MAX_STRENGTH = 5.0  # of one attribute: 1 is as far from the prompt as stating it
 MAX_AT_ONCE = 16  # faces of one stream
-MAX_SERIES = 64  # faces of one series: strengths, guidances, or a walk
+MAX_SERIES = 64  # faces of one series: strengths or a walk
+PNG_KEY = "facet"  # names the text chunk of a PNG that holds the settings
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run the reverse diffusion when nothing else is asked for."""
+    """All that makes a face, beside the weights. The same settings make the same face.
 
-    steps: int = 16  # network calls of the branch that sees the prompt
-    sampler: str = "unipc"  # one of sampler.SAMPLERS
-    guidance: float = 2.0  # classifier-free guidance: 1 follows the prompt, more exaggerates it
-    guidance_interval: tuple[float, float] = (
-        0.35,
-        0.98,
-    )  # the times at which guidance is used: below, it changes almost
-    # nothing; above, it shifts colours and narrows the choice
-    attention_guidance: float = (
-        0.25  # perturbed-attention guidance: 0 is none; more makes smoother faces and fewer kinds of them
-    )
-    attention_interval: tuple[float, float] = (
-        0.2,
-        0.75,
-    )  # the times at which it is used: above, it narrows the choice. Of 16
-    # steps, 7 need a second network call for guidance and 3 one for this: 26 in all
+    Of a prompt longer than clip.LONGEST characters only the beginning is kept; CLIP reads less still. The student's
+    steps and guidance are built in and stand in place of what is asked; it starts from noise and knows no negative
+    prompt.
 
-
-DEFAULTS = Settings()
-
-
-def check_settings(seed, steps, sampler, guidance) -> tuple[int, int, str, float]:
-    """The four settings as int, int, str, float. Raises InputError, one line, for what cannot be used.
-
-    The student's steps and guidance are built in: they come back in place of what was asked.
+    Raises InputError, one line, for a value that cannot be used.
     """
-    seed = whole("The seed", seed, 0, MAX_SEED)
-    steps = whole("The number of steps", steps, 1, MAX_STEPS)
-    guidance = number("The guidance", guidance, 0, MAX_GUIDANCE)
-    if not isinstance(sampler, str) or sampler not in (*SAMPLERS, STUDENT):
-        raise InputError(f"The sampler must be one of {', '.join((*SAMPLERS, STUDENT))}, not {_shown(sampler)}.")
-    return (seed, STUDENT_STEPS, sampler, DEFAULTS.guidance) if sampler == STUDENT else (seed, steps, sampler, guidance)
+
+    prompt: str = ""  # any text; "" is any face
+    negative_prompt: str = ""  # what to avoid: it takes the empty text's place in the guidance
+    seed: int = 0  # of the noise, 0 to MAX_SEED
+    steps: int = 16  # 1 to MAX_STEPS: network calls of the branch that sees the prompt
+    sampler: str = "unipc"  # one of sampler.SAMPLERS, or "student"
+    # Classifier-free guidance, 0 to MAX_GUIDANCE: 0 ignores the prompt, 1 follows it, more exaggerates it.
+    guidance: float = 2.0
+    # The times at which it is used. Below, it changes almost nothing; above, it shifts colours and narrows the choice.
+    guidance_interval: tuple[float, float] = (0.35, 0.98)
+    # Perturbed-attention guidance (PAG), 0 to MAX_GUIDANCE: 0 is none; more makes smoother faces and fewer kinds of
+    # them.
+    pag_scale: float = 0.25
+    # The times at which it is used: above, it narrows the choice. Of 16 steps, 7 need a second network call for
+    # guidance and 3 one for this: 26 in all.
+    pag_interval: tuple[float, float] = (0.2, 0.75)
+
+    # What a link, a PNG and JSON hold. The others are the same for every face of the page.
+    RECORDED: ClassVar[tuple[str, ...]] = ("prompt", "negative_prompt", "seed", "steps", "guidance", "sampler")
+
+    def __post_init__(self):
+        checked = {
+            "prompt": text("The prompt", self.prompt)[:LONGEST],
+            "negative_prompt": text("The negative prompt", self.negative_prompt)[:LONGEST],
+            "seed": whole("The seed", self.seed, 0, MAX_SEED),
+            "steps": whole("The number of steps", self.steps, 1, MAX_STEPS),
+            "guidance": number("The guidance", self.guidance, 0, MAX_GUIDANCE),
+            "guidance_interval": interval("The guidance interval", self.guidance_interval),
+            "pag_scale": number("The PAG scale", self.pag_scale, 0, MAX_GUIDANCE),
+            "pag_interval": interval("The PAG interval", self.pag_interval),
+        }
+        if not isinstance(self.sampler, str) or self.sampler not in (*SAMPLERS, STUDENT):
+            known = ", ".join((*SAMPLERS, STUDENT))
+            raise InputError(f"The sampler must be one of {known}, not {_shown(self.sampler)}.")
+        if self.sampler == STUDENT:
+            checked |= {"steps": STUDENT_STEPS, "guidance": Settings.guidance}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen to everybody else
+
+    def as_guidance(self) -> Guidance:
+        """Both kinds of guidance, as the sampler's network is given them."""
+        return Guidance(self.guidance, self.guidance_interval, self.pag_scale, self.pag_interval)
+
+    def sampling(self) -> dict[str, Any]:
+        """All but the prompts and the seed, for reports of many faces."""
+        return {
+            name: value for name, value in asdict(self).items() if name not in ("prompt", "negative_prompt", "seed")
+        }
+
+    # --- links, PNG files, JSON ----------------------------------------------------------------------------------
+
+    def as_record(self) -> dict[str, Any]:
+        """A plain dict for JSON and for a link's parameters: every value of RECORDED."""
+        return {name: getattr(self, name) for name in self.RECORDED}
+
+    def as_text(self) -> str:
+        """The text that a PNG carries under PNG_KEY: JSON of the record."""
+        return json.dumps(self.as_record(), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, values: Any) -> tuple["Settings", list[str]]:
+        """Settings from anything that claims to be a record: a link's parameters, a PNG's text, JSON from a browser.
+
+        Returns the settings, defaults in place of what is missing or cannot be used, and one line for everything
+        ignored.
+        """
+        usable: dict[str, Any] = {}
+        ignored = []
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            try:
+                usable[name] = _read(name, value)
+            except InputError as error:
+                ignored.append(str(error))
+        return cls(**usable), ignored
 
 
-def whole(name: str, value, least: int, most: int) -> int:
+def _read(name: Any, value: Any) -> Any:
+    """One value of a record, checked. Raises InputError."""
+    if name not in Settings.RECORDED:
+        raise InputError(f"{str(name)[:40]!r} is no setting.")
+    if name in ("prompt", "negative_prompt"):
+        if not isinstance(value, str) or len(value) > LONGEST:
+            raise InputError(f"The {name.replace('_', ' ')} must be text of at most {LONGEST} characters.")
+    elif name != "sampler" and isinstance(value, str):  # as a link holds numbers
+        value = _parsed(value)
+    one: dict[str, Any] = {name: value}
+    return getattr(Settings(**one), name)
+
+
+def _parsed(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # which the check refuses, naming it
+
+
+# --- checks: each returns the value as its type, or raises InputError in one line that begins with `name` -------------
+
+
+def whole(name: str, value: Any, least: int, most: int) -> int:
     """`value` as an int; a float that is a whole number counts, since browsers send those."""
     if not _is_number(value) or not least <= value <= most or value != int(value):
         raise InputError(f"{name} must be a whole number from {least} to {most}, not {_shown(value)}.")
     return int(value)
 
 
-def number(name: str, value, least: float, most: float) -> float:
+def number(name: str, value: Any, least: float, most: float) -> float:
     """`value` as a float from `least` to `most`."""
     if not _is_number(value) or not least <= value <= most:
         raise InputError(f"{name} must be a number from {least:g} to {most:g}, not {_shown(value)}.")
     return float(value)
 
 
-def text(name: str, value) -> str:
+def text(name: str, value: Any) -> str:
     """`value`, which must be a str."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be text, not {type(value).__name__}.")
     return value
 
 
-def listed(name: str, values, least: int, most: int) -> list:
+def listed(name: str, values: Any, least: int, most: int) -> list:
     """`values` as a list of `least` to `most` entries. A text is no list of texts."""
     if isinstance(values, str) or not hasattr(values, "__len__") or not least <= len(values) <= most:
         count = "exactly" if least == most else f"{least} to"
@@ -86,16 +166,16 @@ def listed(name: str, values, least: int, most: int) -> list:
     return list(values)
 
 
-def pictures(name: str, values, several: bool = True) -> np.ndarray:
+def pictures(name: str, values: Any, several: bool = True) -> np.ndarray:
     """(N, H, W, 3) uint8, or (H, W, 3) if `several` is False."""
-    found = np.asarray(values)
-    if found.ndim != 3 + several or found.shape[-1] != 3 or found.dtype != np.uint8 or 0 in found.shape[-3:]:
+    array = np.asarray(values)
+    if array.ndim != 3 + several or array.shape[-1] != 3 or array.dtype != np.uint8 or 0 in array.shape[-3:]:
         form = "(N, height, width, 3)" if several else "(height, width, 3)"
-        raise InputError(f"{name} must be an array {form} of uint8, not {found.shape} of {found.dtype}.")
-    return found
+        raise InputError(f"{name} must be an array {form} of uint8, not {array.shape} of {array.dtype}.")
+    return array
 
 
-def interval(name: str, value) -> tuple[float, float]:
+def interval(name: str, value: Any) -> tuple[float, float]:
     """Two times in [0, 1], the second not before the first."""
     low, high = (number(f"A time of {name[0].lower()}{name[1:]}", time, 0, 1) for time in listed(name, value, 2, 2))
     if low > high:
@@ -103,11 +183,14 @@ def interval(name: str, value) -> tuple[float, float]:
     return low, high
 
 
-def _is_number(value) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def _shown(value) -> str:
+def _shown(value: Any) -> str:
     """A value as an error message shows it: one line, not long."""
     shown = " ".join(repr(value).split())
     return shown if len(shown) <= 40 else f"{shown[:40]}..."
+
+
+DEFAULTS = Settings()

@@ -1,20 +1,22 @@
 """SRResNet (Ledig et al. 2017, section 3.1 and figure 4): faces of 64 px to 512 px, and larger images tile by tile."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from model import checkpoint
+from model.device import call, run_split_if_full
 from model.errors import FacetError, InputError
-from model.memory import frugal
+from model.images import to_pixels, to_tensor
 
-NORMS = {
+NORMS: dict[str, Callable[[int], Any]] = {
     "none": lambda channels: nn.Identity(),
     "batch": nn.BatchNorm2d,
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
@@ -29,9 +31,8 @@ class SRResNetConfig:
     channels: int = 64  # features of every layer, the paper's 64
     blocks: int = 16  # residual blocks at the input's resolution, the paper's 16
     stages: int = 3  # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
-    norm: str = (
-        "none"  # in the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017)
-    )
+    # In the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017).
+    norm: str = "none"
 
     @property
     def scale(self) -> int:
@@ -77,9 +78,10 @@ class SRResNet(nn.Module):
     """Images (N, 3, H, W) in [-1, 1] -> (N, 3, scale H, scale W), about [-1, 1] (not clamped).
 
     The network predicts what bicubic enlargement lacks: output = bicubic(x) + net(x). The last convolution starts at
-    zero, so training starts at bicubic instead of at grey and spends its budget on detail alone (VDSR, Kim et al. 2016).
-    The others keep the variance of what they pass on (He et al. 2015) and residual branches start at a tenth (as ESRGAN's);
-    with torch's smaller default the signal fades on its way up, and learning starts some hundred steps later.
+    zero, so training starts at bicubic instead of at grey and spends its budget on detail alone (VDSR, Kim et al.
+    2016). The others keep the variance of what they pass on (He et al. 2015) and residual branches start at a tenth (as
+    ESRGAN's); with torch's smaller default the signal fades on its way up, and learning starts some hundred steps
+    later.
     """
 
     def __init__(self, config: SRResNetConfig = SRResNetConfig()):
@@ -102,22 +104,26 @@ class SRResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)  # a: the slope PReLU starts with
-                nn.init.zeros_(module.bias)
-        for block in self.body[:-2]:
-            (block.conv2 if self.config.norm == "none" else block.norm2).weight.mul_(0.1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in self.body:
+            if isinstance(block, ResidualBlock):
+                (block.conv2 if self.config.norm == "none" else block.norm2).weight.mul_(0.1)
         nn.init.zeros_(self.tail.weight)
 
     @torch.no_grad()
     def start_from(self, other: "SRResNet"):
-        """Take over all that a network of another scale has. Stages that it lacks begin by repeating pixels, so that the tail
-        finds what it knows, twice as large. Raises InputError if more than the stages differ."""
+        """Take over all that a network of another scale has. Stages that it lacks begin by repeating pixels, so that
+        the tail finds what it knows, twice as large. Raises InputError if more than the stages differ."""
         if replace(other.config, stages=self.config.stages) != self.config:
             raise InputError(
                 f"A network with {self.config} cannot start from one with {other.config}: only the stages may differ."
             )
         own = self.state_dict()
         self.load_state_dict(own | {name: value for name, value in other.state_dict().items() if name in own})
-        for conv, _, act in self.upsample[other.config.stages :]:
+        for stage in self.upsample[other.config.stages :].children():
+            conv, _, act = stage.children()
+            assert isinstance(conv, nn.Conv2d) and isinstance(act, nn.PReLU)
             nn.init.zeros_(conv.weight)
             conv.weight[:, :, 1, 1] = torch.eye(self.config.channels).repeat_interleave(4, 0)  # PixelShuffle's order
             nn.init.ones_(act.weight)  # no bend yet
@@ -126,7 +132,7 @@ class SRResNet(nn.Module):
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
         """Read a checkpoint. Raises WeightsError in one line."""
         network = checkpoint.restore(path, lambda config: cls(SRResNetConfig(**config)))
-        return network.to(device, memory_format=torch.channels_last)
+        return network.to(device).to(memory_format=torch.channels_last)
 
     def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
         """window: (top, bottom, left, right), the rows and columns to enlarge; what lies around them is only looked at.
@@ -146,15 +152,16 @@ class SRResNet(nn.Module):
 
 
 @torch.inference_mode()
-def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
+def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor] = call) -> np.ndarray:
     """Enlarge images: (N, H, W, 3) uint8 -> (N, scale H, scale W, 3) uint8.
 
-    One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large images
-    in tiles. A tile sees all that its pixels depend on, so that there are no seams. Under instance norm every pixel depends
-    on the whole image: then there is one tile.
+    One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large
+    images in tiles. A tile sees all that its pixels depend on, so that there are no seams. Under instance norm every
+    pixel depends on the whole image: then there is one tile. compute(function, *inputs) runs the network, see
+    FacePipeline.compute.
 
-    Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns NaN or
-    infinity.
+    Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns
+    NaN or infinity.
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
@@ -166,22 +173,26 @@ def upscale(network: SRResNet, images: np.ndarray) -> np.ndarray:
         raise InputError(
             f"upscale: an image may have at most {MAX_PIXELS:,} pixels, this one has {width:,} x {height:,}."
         )
-    scale, device = network.config.scale, network.tail.weight.device
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    whole = network.config.norm == "instance"
+    scale, reach, whole = network.config.scale, network.config.reach, network.config.norm == "instance"
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
     for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
         for (top, bottom), (left, right) in product(spans(height, whole), spans(width, whole)):
-            above, before = (max(low - network.config.reach, 0) for low in (top, left))
-            part = image[above : bottom + network.config.reach, before : right + network.config.reach]
-            x = torch.tensor(part, device=device).permute(2, 0, 1)[None] / 127.5 - 1
-            with torch.autocast("cuda", torch.bfloat16, enabled=half):
-                y = frugal(network, x, window=(top - above, bottom - above, left - before, right - before))[0]
+            above, before = (max(low - reach, 0) for low in (top, left))
+            part = image[above : bottom + reach, before : right + reach]
+            window = (top - above, bottom - above, left - before, right - before)
+            y = compute(_enlarge, network, to_tensor(part)[None], window)
             if not y.isfinite().all():
                 raise FacetError("upscale: the network returned values that are not numbers; its weights are damaged.")
-            pixels = ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
-            enlarged[scale * top : scale * bottom, scale * left : scale * right] = pixels.cpu().numpy()
+            enlarged[scale * top : scale * bottom, scale * left : scale * right] = to_pixels(y)[0]
     return large
+
+
+def _enlarge(network: SRResNet, x: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """(1, 3, H, W) in [-1, 1] and what of it to enlarge -> its enlargement; in bfloat16 on a GPU that has it."""
+    device = network.tail.weight.device
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.autocast("cuda", torch.bfloat16, enabled=half):
+        return run_split_if_full(network, x.to(device), window=window)
 
 
 def spans(length: int, whole: bool = False) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@
       -> decoder                  the same backwards, each block with the encoder's output of its size beside its input
       -> pixel shuffle            (N, 3, 64, 64)
 
-Two things steer every residual block: the time and the condition (a CLIP embedding with two flags), as a scale and a
+The time and the condition (a CLIP embedding with two flags) modulate every residual block: they give a scale and a
 shift after the group norm (Perez et al. 2018, FiLM; Dhariwal & Nichol 2021, section 3).
 """
 
@@ -25,6 +25,12 @@ from model.diffusion import TARGETS, TIMESTEPS, log_snr, timestep_band
 FLAGS = 2  # extra entries of the condition: 1 = an image's own embedding instead of a text's; 1 = small JPEG source
 
 
+def condition_of(embedding: Tensor, of_images: bool = False) -> Tensor:
+    """CLIP embeddings of texts, or of images, as the network's condition: (N, 512) -> (N, 514), a copy."""
+    flags = embedding.new_tensor([float(of_images), 0.0]).expand(len(embedding), FLAGS)
+    return torch.cat([embedding, flags], dim=1)
+
+
 @dataclass(frozen=True)
 class UNetConfig:
     """What is needed to build the network again."""
@@ -33,7 +39,7 @@ class UNetConfig:
     blocks: int = 1  # residual blocks per level in the encoder; the decoder has one more
     attention: tuple[int, ...] = (1, 2)  # levels with self-attention (1 is 16x16 pixels); the middle always has it
     embedding: int = 512  # entries of the CLIP embedding
-    hidden: int = 512  # width of the vectors that steer the blocks
+    hidden: int = 512  # width of the vectors that modulate the blocks
     unshuffle: int = 2  # pixels per side folded into channels at the input
     band_only: bool = False  # the lecture's form: the time enters by the band alone
     target: str = "velocity"  # what is predicted, one of diffusion.TARGETS
@@ -41,7 +47,8 @@ class UNetConfig:
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice, around a skip; scale and shift from `steering` after the second norm."""
+    """GroupNorm, SiLU, 3x3 convolution, twice, around a skip; scale and shift by the modulation after the second
+    norm."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int):
         super().__init__()
@@ -52,8 +59,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, steering: Tensor) -> Tensor:  # x: (N, C, H, W), steering: (N, hidden)
-        scale, shift = self.steer(steering)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:  # x: (N, C, H, W), modulation: (N, hidden)
+        scale, shift = self.steer(modulation)[:, :, None, None].chunk(2, dim=1)
         h = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
         return self.skip(x) + h
@@ -73,9 +80,8 @@ class Attention(nn.Module):
         n, c, h, w = x.shape
         query, key, value = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).unbind(1)
         weights = (query.transpose(-1, -2) * (c // self.heads) ** -0.5 @ key).softmax(-1)  # (N, heads, H*W, H*W)
-        mixed = value @ weights.transpose(
-            -1, -2
-        )  # plain products: torch's fused attention is slower for so few pixels on a CPU
+        # Plain products: torch's fused attention is slower for so few pixels on a CPU.
+        mixed = value @ weights.transpose(-1, -2)
         if perturbed is not None:  # each pixel of these images sees itself alone
             mixed = torch.where(perturbed.view(n, 1, 1, 1), value, mixed)
         return x + self.out(mixed.reshape(n, c, h, w))
@@ -89,8 +95,8 @@ class Block(nn.Module):
         self.residual = ResidualBlock(inputs, outputs, hidden)
         self.attention = Attention(outputs) if attention else None
 
-    def forward(self, x: Tensor, steering: Tensor, perturbed: Tensor | None = None) -> Tensor:
-        x = self.residual(x, steering)
+    def forward(self, x: Tensor, modulation: Tensor, perturbed: Tensor | None = None) -> Tensor:
+        x = self.residual(x, modulation)
         return self.attention(x, perturbed) if self.attention else x
 
 
@@ -100,6 +106,9 @@ class UNet(nn.Module):
     Raises ValueError for an unknown target.
     """
 
+    mean: Tensor  # (embedding,), statistics of the embeddings it was trained on, by which they are standardised
+    std: Tensor
+
     def __init__(self, config: UNetConfig = UNetConfig()):
         super().__init__()
         if config.target not in TARGETS:
@@ -107,7 +116,7 @@ class UNet(nn.Module):
         self.config = config
         self.info = {}  # how the weights were trained, once loaded; info["clip"] is the hash of their CLIP
         hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle**2
-        self.register_buffer("mean", torch.zeros(config.embedding))  # statistics of the embeddings it was trained on
+        self.register_buffer("mean", torch.zeros(config.embedding))
         self.register_buffer("std", torch.ones(config.embedding))
         if not config.band_only:
             self.time = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
@@ -144,14 +153,15 @@ class UNet(nn.Module):
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "UNet":
         """Read a checkpoint. Raises WeightsError in one line."""
         network = checkpoint.restore(path, lambda config: cls(UNetConfig(**config)))
-        return network.to(device, memory_format=torch.channels_last)
+        return network.to(device).to(memory_format=torch.channels_last)
 
     def forward(self, noisy: Tensor, t: Tensor, condition: Tensor, perturbed: Tensor | None = None) -> Tensor:
         """Predict `config.target`.
 
         :param noisy:     (N, 3, H, W), x_t; H and W divisible by unshuffle * 2**(levels - 1).
         :param t:         (N,), in [0, 1].
-        :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each 0 or 1.
+        :param condition: (N, 514): a CLIP embedding, then the flags (is an image's embedding, small JPEG source), each
+                          0 or 1.
         :param perturbed: (N,) bool, the images whose self-attention is switched off: its map is the identity, as
                           perturbed-attention guidance wants it (Ahn et al. 2024). None: of no image.
         :return:          (N, 3, H, W).
@@ -159,18 +169,22 @@ class UNet(nn.Module):
         band = timestep_band(t.to(noisy.dtype), *noisy.shape[-2:])
         x = F.pixel_unshuffle(torch.cat([noisy, band], dim=1), self.config.unshuffle)
         wanted = self.embed_condition(condition)
-        steering = F.silu(wanted if self.config.band_only else wanted + self.time(_waves(t).to(noisy.dtype)))
+        modulation = F.silu(wanted if self.config.band_only else wanted + self.time(_waves(t).to(noisy.dtype)))
 
         x = self.input(x.contiguous(memory_format=torch.channels_last))
         kept = [x]
         for layer in self.encoder:
-            x = layer(x, steering, perturbed) if isinstance(layer, Block) else layer(x)
+            x = layer(x, modulation, perturbed) if isinstance(layer, Block) else layer(x)
             kept.append(x)
         x = x + self.middle_condition(F.silu(wanted))[:, :, None, None]
         for block in self.middle:
-            x = block(x, steering, perturbed)
+            x = block(x, modulation, perturbed)
         for layer in self.decoder:
-            x = layer(torch.cat([x, kept.pop()], dim=1), steering, perturbed) if isinstance(layer, Block) else layer(x)
+            x = (
+                layer(torch.cat([x, kept.pop()], dim=1), modulation, perturbed)
+                if isinstance(layer, Block)
+                else layer(x)
+            )
         return F.pixel_shuffle(self.output(x), self.config.unshuffle)
 
     def embed_condition(self, condition: Tensor) -> Tensor:
@@ -180,7 +194,8 @@ class UNet(nn.Module):
 
 
 def _waves(t: Tensor) -> Tensor:
-    """(N,) times -> (N, 64) sines and cosines of the log-SNR, which group norm cannot weaken as it does a constant band."""
+    """(N,) times -> (N, 64) sines and cosines of the log-SNR, which group norm cannot weaken as it does a constant
+    band."""
     frequencies = torch.exp(torch.linspace(math.log(0.05), math.log(5.0), 32, device=t.device))
     angles = log_snr(t).float()[:, None].to(t.device) * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)

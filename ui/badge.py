@@ -1,6 +1,5 @@
 """The honest line under the face: what the weights were trained on, for how long, and how near they come to their
-faces.
-"""
+faces."""
 
 import html
 import json
@@ -34,8 +33,8 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
     medians = [near.get("generated_median"), near.get("validation_median")]
     if all(map(_is_number, medians)) and measured == info.get("hash"):  # not what was measured of other weights
         parts.append(
-            f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels on the "
-            f"median (new photographs: {near['validation_median']:.0f})"
+            f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels "
+            f"on the median (new photographs: {near['validation_median']:.0f})"
         )
     if not parts:
         return ""

@@ -13,7 +13,8 @@ def asset(name: str) -> str:
 
 
 def component(name: str, value: Any = None, html: str | None = None, **props: Any) -> gr.HTML:
-    """The component `name`, its element id as well. html: in place of assets/<name>.html. props: seen by the JavaScript."""
+    """The component `name`, its element id as well. html: in place of assets/<name>.html. props: seen by the
+    JavaScript."""
     style = ASSETS / f"{name}.css"
     return gr.HTML(
         value,

@@ -1,22 +1,26 @@
-"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on screen."""
+"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on
+screen."""
 
 import base64
 import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from model.errors import FacetError, InputError
-from ui import record
-from ui.draw import COUNTS, status
+from model.errors import InputError
+from model.images import from_contact_sheet
+from model.settings import PNG_KEY, Settings
 from ui.frames import own_file, read_face, read_picture, thinned
+from ui.runs import COUNTS
 from ui.server import engine
+from ui.status import refusing, status
 
 MOST_FRAMES = 120  # of an animation; longer runs are thinned out evenly
 SIDE = 256  # pixels, at least, of an animation and of one picture of a film strip
@@ -24,26 +28,23 @@ STRIP = 8  # pictures of a film strip
 MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
 
 
+@refusing(outputs=2)
 def export(event: gr.EventData) -> tuple[Any, dict[str, str]]:
     """What the browser wants to keep, see `make` -> ({name, data} or nothing, status).
 
     It goes in the message: a file in gradio's cache would hold the prompt.
     """
-    try:
-        sent = event._data if isinstance(event._data, dict) else {}
-        name, data = make(sent)
-        file = {"name": name, "data": base64.b64encode(data).decode()}
-        return file, status(f"Saved as {name}.")
-    except FacetError as error:
-        return gr.skip(), status(str(error), "error")
+    sent = event._data if isinstance(event._data, dict) else {}
+    name, data = make(sent)
+    return {"name": name, "data": base64.b64encode(data).decode()}, status(f"Saved as {name}.")
 
 
 def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     """(file name, bytes) of one export.
 
-    sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`, `settings`
-    (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and `seeds`.
-    Raises InputError.
+    sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`,
+    `settings` (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and
+    `seeds`. Raises InputError.
     """
     kinds: dict[str, tuple[Callable, str]] = {
         "png": (_png, "png"),
@@ -57,16 +58,17 @@ def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     if what not in kinds:
         raise InputError(f"There is no export called {what[:40]!r}.")
     build, ending = kinds[what]
-    found = record.read_record(sent.get("record"))[0] if sent.get("record") else None
+    settings = Settings.read(sent.get("record"))[0] if sent.get("record") else None
+    name = settings.seed if settings else "face"
     about = f"-step-{_whole(sent.get('step'))}" if what == "frame" else "-steps" if what == "strip" else ""
-    return f"facet-{found['seed'] if found else 'face'}{about}.{ending}", build(sent, found)
+    return f"facet-{name}{about}.{ending}", build(sent, settings if sent.get("settings", True) else None)
 
 
-def with_settings(pixels: np.ndarray, found: Mapping[str, Any] | None) -> bytes:
-    """A PNG; its text chunk `facet` holds the record, if there is one."""
+def with_settings(pixels: np.ndarray, settings: Settings | None) -> bytes:
+    """A PNG; its text chunk PNG_KEY holds the settings, if there are any."""
     text = PngImagePlugin.PngInfo()
-    if found:
-        text.add_itxt(record.KEY, record.as_text(found))
+    if settings:
+        text.add_itxt(PNG_KEY, settings.as_text())
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()
@@ -75,21 +77,20 @@ def with_settings(pixels: np.ndarray, found: Mapping[str, Any] | None) -> bytes:
 # --- the kinds --------------------------------------------------------------------------------------------------------
 
 
-def _png(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+def _png(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """The face at 512 x 512 pixels; a batch as the sheet it is."""
-    settings = found if sent.get("settings", True) else None
     if _count(sent) > 1:
         return with_settings(_sized(read_picture(own_file(sent.get("image")))), settings)
     face = read_face(own_file(sent.get("image")))
     return with_settings(engine.pipeline().upscale(face[None], crisp=sent.get("by") == "crisp")[0], settings)
 
 
-def _frame(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+def _frame(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """The picture of one step, as small as it is."""
-    return with_settings(read_picture(own_file(sent.get("image"))), found if sent.get("settings", True) else None)
+    return with_settings(read_picture(own_file(sent.get("image"))), settings)
 
 
-def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+def _animation(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """All steps, one after the other."""
     pictures = [Image.fromarray(frame) for frame in _frames(sent, MOST_FRAMES)]
     times = [MS] * (len(pictures) - 1) + [LAST_MS]
@@ -101,22 +102,25 @@ def _animation(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> byte
     return buffer.getvalue()
 
 
-def _film_strip(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
+def _film_strip(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """Some steps side by side, from noise to face."""
-    return with_settings(np.concatenate(_frames(sent, STRIP), axis=1), found if sent.get("settings", True) else None)
+    return with_settings(np.concatenate(_frames(sent, STRIP), axis=1), settings)
 
 
-def _bundle(sent: Mapping[str, Any], found: Mapping[str, Any] | None) -> bytes:
-    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the settings."""
-    small, found = read_picture(own_file(sent.get("image"))), found if sent.get("settings", True) else None
-    files = {"settings.json": json.dumps(found, indent=1, ensure_ascii=False).encode()} if found else {}
+def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
+    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the
+    settings."""
+    small, files = read_picture(own_file(sent.get("image"))), {}
+    if settings:
+        files["settings.json"] = json.dumps(settings.as_record(), indent=1, ensure_ascii=False).encode()
     if _count(sent) > 1:
         for seed, face in zip(_seeds(sent), _cells(small, _count(sent)), strict=True):
-            files[f"face-{seed}.png"] = with_settings(face, found and {**found, "seed": seed})
+            files[f"face-{seed}.png"] = with_settings(face, settings and replace(settings, seed=seed))
     else:
-        files |= {"face-64.png": with_settings(small, found), "face-512.png": _png(sent, found)}
+        files |= {"face-64.png": with_settings(small, settings), "face-512.png": _png(sent, settings)}
     if len(sent.get("frames") or []) > 1:
-        files |= {"steps.webp": _animation({**sent, "what": "webp"}, found), "steps.png": _film_strip(sent, found)}
+        files["steps.webp"] = _animation({**sent, "what": "webp"}, settings)
+        files["steps.png"] = _film_strip(sent, settings)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # stored as it is: pictures are packed already
         for name, data in files.items():
@@ -136,7 +140,8 @@ def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
 
 
 def _sized(pixels: np.ndarray) -> np.ndarray:
-    """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp square."""
+    """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp
+    square."""
     height, width = pixels.shape[:2]
     side = (
         width * -(-SIDE // width) if height == width <= SIDE else SIDE
@@ -144,11 +149,11 @@ def _sized(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST))
 
 
-def _cells(sheet: np.ndarray, count: int) -> Sequence[np.ndarray]:
+def _cells(sheet: np.ndarray, count: int) -> np.ndarray:
     columns = math.isqrt(count)
     if sheet.shape[0] % columns or sheet.shape[1] % columns:
         raise InputError(f"The picture is no sheet of {count} faces.")
-    return [cell for row in np.split(sheet, columns, axis=0) for cell in np.split(row, columns, axis=1)]
+    return from_contact_sheet(sheet, (sheet.shape[0] // columns, sheet.shape[1] // columns))
 
 
 def _count(sent: Mapping[str, Any]) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from model.edits import middle_square
 from model.errors import InputError
+from model.images import contact_sheet, middle_square
 from model.pipeline import SIZE, Frame
 from ui import bounds
 from ui.server import budget
@@ -28,8 +28,9 @@ def messages(
 ) -> Iterator[tuple[dict[str, Any], list[Sequence[Frame]]]]:
     """What the sampler yields (one Frame per face and step) as JSON-able messages, each with the frames that are in it.
 
-    At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so none is
-    lost; several faces lie side by side in one picture. about: goes into every message. Closing this generator ends the run.
+    At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so
+    none is lost; several faces lie side by side in one picture. about: goes into every message. Closing this generator
+    ends the run.
     """
     start, sent, waiting, held = time.monotonic(), 0.0, [], []
     with closing(steps):
@@ -70,10 +71,7 @@ def _frame(frames: Sequence[Frame], influence: bool) -> dict[str, Any]:
 
 def sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """N = 1, 4, 9 or 16 pictures (H, W, 3) as one square, row by row: (sqrt(N) H, sqrt(N) W, 3)."""
-    columns = math.isqrt(len(pictures))
-    return np.concatenate(
-        [np.concatenate(pictures[row : row + columns], axis=1) for row in range(0, len(pictures), columns)]
-    )
+    return contact_sheet(np.stack(pictures), math.isqrt(len(pictures)))
 
 
 def thinned(items: Sequence[Any], most: int) -> list[Any]:
@@ -84,7 +82,8 @@ def thinned(items: Sequence[Any], most: int) -> list[Any]:
 
 
 def heat(frame: Frame) -> np.ndarray:
-    """The face in dim grey with the prompt's influence glowing over it: (64, 64, 3) uint8. Only grey where there was none."""
+    """The face in dim grey with the prompt's influence glowing over it: (64, 64, 3) uint8. Only grey where there was
+    none."""
     grey = frame.denoised.mean(axis=2, keepdims=True) * 0.5
     if frame.influence is None:
         return grey.repeat(3, axis=2).astype(np.uint8)
@@ -133,7 +132,8 @@ def read_face(file: str | io.BytesIO | None) -> np.ndarray:
 
 
 def file_of(uri: Any) -> io.BytesIO:
-    """What a data URI from a browser holds. Raises InputError for all else: no browser may name a file of the server."""
+    """What a data URI from a browser holds. Raises InputError for all else: no browser may name a file of the
+    server."""
     try:
         if not isinstance(uri, str) or not uri.startswith("data:image/"):
             raise ValueError

@@ -45,7 +45,8 @@ OPENING = "Photo of person "  # of the lecture's wording
 
 
 def picker() -> gr.HTML:
-    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's click."""
+    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's
+    click."""
     return component(
         "picker",
         {"present": [], "absent": []},
@@ -65,9 +66,11 @@ def _html() -> str:
         for heading, names in attributes.groups().items()
     )
     return f"""<div class="picker">
-  <div class="tools"><input type="search" placeholder="Find an attribute" aria-label="Find an attribute" autocomplete="off">
+  <div class="tools">
+    <input type="search" placeholder="Find an attribute" aria-label="Find an attribute" autocomplete="off">
     <button type="button" class="clear" disabled>Clear</button></div>
-  <div class="presets" role="group" aria-label="Ideas"><button type="button" data-preset="surprise">Surprise me</button>{chips}</div>
+  <div class="presets" role="group" aria-label="Ideas">
+    <button type="button" data-preset="surprise">Surprise me</button>{chips}</div>
   <p class="why" role="status"></p><p class="nothing" hidden></p>{fieldsets}</div>"""
 
 
@@ -76,7 +79,8 @@ def _attribute(name: str) -> str:
     return (
         f'<div class="attribute" data-name="{name}" data-label="{label}" data-words="{html.escape(_words(name))}">'
         f'<label><input type="checkbox"><span class="name">{label}</span><span class="said hidden-text"></span></label>'
-        f'<button type="button" aria-pressed="false" data-says="{denial}" aria-label="not: {denial}" title="{denial}">not</button>'
+        f'<button type="button" aria-pressed="false" data-says="{denial}" aria-label="not: {denial}" '
+        f'title="{denial}">not</button>'
         "</div>"
     )
 
@@ -113,7 +117,8 @@ def combined(words: str, present: list[str], absent: list[str]) -> str:
 
 
 def parted(prompt: str) -> tuple[str, list[str], list[str]]:
-    """`combined` undone as far as it can be: (words, present, absent). The lecture's wording becomes boxes, all else words."""
+    """`combined` undone as far as it can be: (words, present, absent). The lecture's wording becomes boxes, all else
+    words."""
     listed = prompt.removeprefix(OPENING).removesuffix(".").split(", ")
     present = [name for name in ATTRIBUTES if name.replace("_", " ").lower() in listed]
     absent = [name for name in ATTRIBUTES if attributes.lacking(name) in listed]

@@ -1,4 +1,5 @@
-"""What CLIP sees in the face on screen: scores of the attributes, of labels a visitor types, and how alike other faces are."""
+"""What CLIP sees in the face on screen: scores of the attributes, of labels a visitor types, and how alike other faces
+are."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,35 +9,34 @@ import numpy as np
 
 from model import attributes
 from model.attributes import ATTRIBUTES
-from model.errors import FacetError, InputError
+from model.errors import InputError
 from model.pipeline import FacePipeline
-from ui.decided import wanted
-from ui.draw import status
 from ui.frames import file_of, own_file, read_face
+from ui.onsets import wanted
 from ui.server import engine
+from ui.status import refusing
 
 BARS = 12  # attributes shown: the wanted ones, then those with the highest scores
 LABELS = 8  # that a visitor may type
 OTHERS = 12  # faces of the session to compare with
 
 
-def look(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
+@refusing(outputs=2)
+def describe(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
     """{image, labels, others} from the browser, the prompt's words and boxes -> bars, status."""
-    try:
-        sent = event._data if isinstance(event._data, dict) else {}
-        pipe, face = engine.pipeline(), read_face(file_of(sent.get("image")))
-        others = [read_face(own_file(image)) for image in _listed(sent.get("others"))[:OTHERS]]
-        return {
-            "bars": bars(pipe, face, wanted(pipe, words, picks)),
-            "labels": labels(pipe, face, _listed(sent.get("labels"))),
-            "alike": alike(pipe, face, others),
-        }, gr.skip()
-    except FacetError as error:
-        return gr.skip(), status(str(error), "error")
+    sent = event._data if isinstance(event._data, dict) else {}
+    pipe, face = engine.pipeline(), read_face(file_of(sent.get("image")))
+    others = [read_face(own_file(image)) for image in _listed(sent.get("others"))[:OTHERS]]
+    return {
+        "bars": bars(pipe, face, wanted(pipe, words, picks)),
+        "labels": labels(pipe, face, _listed(sent.get("labels"))),
+        "alike": alike(pipe, face, others),
+    }, gr.skip()
 
 
 def bars(pipe: FacePipeline, face: np.ndarray, asked: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """[{"label", "score", "wanted"}] of the attributes `asked` for (see ui/decided.py) and those with the highest scores.
+    """[{"label", "score", "wanted"}] of the attributes `asked` for (see ui/onsets.py) and those with the highest
+    scores.
 
     wanted is "yes", "no" or "".
     """

@@ -16,7 +16,8 @@ def understood(prompt: str) -> dict[str, Any]:
 
 
 def read(words: str, picks: Any) -> dict[str, Any]:
-    """What the page shows of typed words and ticked boxes: the prompt they make, what CLIP reads in it, what it does not."""
+    """What the page shows of typed words and ticked boxes: the prompt they make, what CLIP reads in it, what it does
+    not."""
     try:
         present, absent = chosen(picks)
         prompt = combined(words, present, absent)

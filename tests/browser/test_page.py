@@ -26,11 +26,11 @@ from benchmarks.browser import setting
 from benchmarks.server import running
 from model import attributes, checkpoint
 from model.attributes import ATTRIBUTES
-from model.pipeline import DEFAULTS, FacePipeline
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS, Settings
 from tests.conftest import save_crisp
-from ui import record
-from ui.draw import LIVE_STEPS
 from ui.frames import file_of, read_picture
+from ui.runs import LIVE_STEPS
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 30_000  # ms
@@ -756,7 +756,7 @@ def test_a_saved_picture_brings_its_settings_back(size, request):
     name, data = saved(page, "png")
     image = Image.open(io.BytesIO(data))
     assert name == f"facet-{made['seed']}.png" and image.size == (512, 512)
-    assert record.read_record(json.loads(image.text["facet"])) == (made, [])
+    assert Settings.read(json.loads(image.text["facet"])) == (Settings(**made), [])
     page.locator("#keep summary").click()
     expect(page.locator("#keep .shown")).to_contain_text(f"seed {made['seed']}")
     page.get_by_label("Put the settings inside the picture").uncheck()

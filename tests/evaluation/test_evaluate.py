@@ -13,6 +13,7 @@ from torch import nn
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from tests.conftest import ROOT
 from training.data import prompts
 from training.data.prepare import prepare_images
@@ -209,32 +210,32 @@ def test_loss_by_noise_is_the_training_loss(tiny_weights, prepared, target):
 def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tmp_path, monkeypatch):
     pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
     monkeypatch.setattr(fidelity, "CHUNK", 2)
-    faces = fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=2)
+    prompts, two_steps = ["a man", "a woman", "smiling"], Settings(steps=2)
+    asked_for = fidelity.face_set(prompts, 1, two_steps)
+    faces = fidelity.draw(pipe, asked_for, tmp_path)
     alike = lambda others: np.abs(faces.astype(int) - others).max() <= 2
-    assert alike(pipe.generate(["a man", "a woman", "smiling"], [1, 2, 3], steps=2))
+    assert alike(pipe.generate(prompts, [100_000, 100_001, 100_002], steps=2))
     kept = set(tmp_path.iterdir())
     assert len(kept) == 2
-    generate, asked = pipe.generate, []
-    monkeypatch.setattr(
-        pipe, "generate", lambda *given, **settings: asked.append(given) or generate(*given, **settings)
-    )
-    assert np.array_equal(fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=2), faces)
+    generate, asked = pipe.generate_faces, []
+    monkeypatch.setattr(pipe, "generate_faces", lambda faces: asked.append(faces) or generate(faces))
+    assert np.array_equal(fidelity.draw(pipe, asked_for, tmp_path), faces)
     assert not asked
     next(iter(kept)).unlink()
-    assert alike(fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=2))
+    assert alike(fidelity.draw(pipe, asked_for, tmp_path))
     assert len(asked) == 1  # only what was missing
-    fidelity.draw(pipe, ["a man", "a woman", "smiling"], [1, 2, 3], tmp_path, steps=3)
+    fidelity.draw(pipe, fidelity.face_set(prompts, 1, Settings(steps=3)), tmp_path)
     assert len(asked) == 3
     pipe.unet.info["hash"] = "another network"
-    fidelity.draw(pipe, ["a man", "a woman"], [1, 2], tmp_path, steps=2)
+    fidelity.draw(pipe, asked_for[:2], tmp_path)
     assert len(asked) == 4
 
 
 def test_fidelity_takes_other_samplers(tiny_weights, judge, tmp_path):
     pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
-    few, many = (
-        fidelity.fidelity(pipe, judge, ["a man"] * 4, [1, 2], tmp_path, steps=steps, sampler="ddim") for steps in (1, 4)
-    )
+    runs = (Settings(steps=steps, sampler="ddim") for steps in (1, 4))
+    sets = [[fidelity.face_set(["a man"] * 4, number, run) for number in (1, 2)] for run in runs]
+    few, many = (fidelity.fidelity(pipe, judge, two, tmp_path) for two in sets)
     assert few["pooled"]["mean"] > 0 and few["spatial"] != many["spatial"] and few["pooled"]["spread"] > 0
 
 
@@ -250,7 +251,7 @@ def test_grid(tiny_weights, tmp_path):
         unseen = np.asarray(sheet)[128:256, 256:384].astype(int)
     captions, _ = evaluate.prompts_of(CAPTIONS, evaluate.UNSEEN)
     faces = FacePipeline.from_pretrained(tiny_weights).generate(
-        [evaluate.GRID_PROMPTS[1], captions[10]], [evaluate.GRID_SEEDS[2], fidelity.face_seeds(1, evaluate.UNSEEN)[10]]
+        [evaluate.GRID_PROMPTS[1], captions[10]], [evaluate.GRID_SEEDS[2], fidelity.face_set(captions, 1)[10].seed]
     )
     for tile, face in zip((shown, unseen), faces):
         twice = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.LANCZOS))

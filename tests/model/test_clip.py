@@ -15,7 +15,7 @@ from model.errors import WeightsError
 from tests.conftest import SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train
-from training.data.captions import caption, strangers
+from training.data.captions import caption, out_of_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_text_does_not_depend_on_its_batch(clip):
 
 
 def test_unknown_tokens_share_one_row_and_known_ones_do_not(clip):
-    words = [word for word in strangers() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()}][:2]
+    words = [word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()}][:2]
     known, strange, odd = clip.tokens(["smiling", *words])
     assert known[1] >= FIRST_KNOWN and known[1] != UNKNOWN and strange[1] == odd[1] == UNKNOWN
     assert (
@@ -128,7 +128,8 @@ def test_augment_keeps_range_and_shape():
 
 
 def test_retrieval_is_perfect_for_embeddings_that_know_the_labels(clip, monkeypatch):
-    """Texts and faces as vectors whose dot product counts the statements that hold: the ten best are always right ones."""
+    """Texts and faces as vectors whose dot product counts the statements that hold: the ten best are always right
+    ones."""
     rng = np.random.default_rng(0)
     attributes = torch.from_numpy(rng.random((300, 40)) < 0.4)
     said = []
@@ -177,7 +178,7 @@ def test_one_batch_overfits():
     images, fits = torch.rand(8, 3, 64, 64), satisfies(torch.from_numpy(rows), stated)
     optimizer = torch.optim.Adam(clip.parameters(), lr=3e-3)
     tokens = clip.tokens([text for text, _ in pairs])
-    for step in range(120):
+    for _ in range(120):
         pair_loss, read_loss = losses(clip, images, [tokens], fits, stated)
         optimizer.zero_grad()
         (pair_loss + read_loss).backward()

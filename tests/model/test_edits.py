@@ -1,4 +1,7 @@
-"""Several faces at once and ways between them: streams side by side, starts from a picture, strengths, guidances, walks."""
+"""Several faces at once and ways between them: streams side by side, starts from a picture, strengths, guidances,
+walks."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,10 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from model.attributes import ATTRIBUTES
-from model.edits import along, middle_square, slerp, stated_and_denied
 from model.errors import InputError
-from model.pipeline import DEFAULTS, FacePipeline
+from model.guidance import along, slerp, stated_and_denied
+from model.images import middle_square
+from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
+from model.settings import DEFAULTS, Settings
 from model.unet import UNet
 from tests.conftest import ROOT
 from tests.model.test_pipeline import close
@@ -28,11 +33,14 @@ def picture():
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_stream_many_is_many_streams(pipe, picture, sampler):
+def test_faces_side_by_side_are_as_many_streams(pipe, picture, sampler):
     prompts, seeds = ["a man", "", "smiling"], [5, 6, 5]
-    for more in ({}, {"start_from": picture, "strength": 0.7, "negative_prompt": "bald", "guidance": 3}):
-        steps = list(pipe.stream_many(prompts, seeds, steps=5, sampler=sampler, **more))
-        alone = [list(pipe.stream(prompt, seed, 5, sampler, **more)) for prompt, seed in zip(prompts, seeds)]
+    for more, start in (({}, ()), ({"negative_prompt": "bald", "guidance": 3}, (picture, 0.7))):
+        run = Settings(steps=5, sampler=sampler, **more)
+        faces = [replace(run, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds)]
+        steps = list(pipe.stream_faces(faces, *start))
+        begun = dict(zip(("start_from", "strength"), start))
+        alone = [list(pipe.stream(prompt, seed, 5, sampler, **more, **begun)) for prompt, seed in zip(prompts, seeds)]
         assert len(steps) == len(alone[0]) and all(len(frames) == 3 for frames in steps)
         for frames, others in zip(steps, zip(*alone)):
             for frame, other in zip(frames, others):
@@ -68,7 +76,7 @@ def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
     def acts(times):
         return [times[0] <= t <= times[1] for t in time_grid(12, sampler)[:-1].tolist()]
 
-    plain = [1 + perturbed for perturbed in acts(DEFAULTS.attention_interval)]
+    plain = [1 + perturbed for perturbed in acts(DEFAULTS.pag_interval)]
     guided = [calls + prompted for calls, prompted in zip(plain, acts(DEFAULTS.guidance_interval))]
     assert 12 < sum(plain) < sum(guided) < 36
 
@@ -80,15 +88,12 @@ def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
     assert counted(lambda: pipe.stream("a man", 1, 12, sampler)) == guided
     assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=1)) == plain
     assert counted(lambda: pipe.stream("a man", 1, 12, sampler, guidance=0.5)) == [1 + calls for calls in plain]
-    assert counted(lambda: pipe.stream_many(["a man"] * 3, [1, 2, 3], 12, sampler)) == [3 * calls for calls in guided]
-    assert (
-        counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance_interval=(0, 1), attention_guidance=0))
-        == [2] * 12
-    )
-    assert (
-        counted(lambda: pipe.generate(["a man"], [1], 12, sampler, guidance=1, attention_interval=(0, 1))) == [2] * 12
-    )
-    assert counted(lambda: pipe.guidances("a man", 1, [0, 1, 5], 12, sampler)) == [
+    one = Settings("a man", seed=1, steps=12, sampler=sampler)
+    three = [replace(one, seed=seed) for seed in (1, 2, 3)]
+    assert counted(lambda: pipe.stream_faces(three)) == [3 * calls for calls in guided]
+    assert counted(lambda: pipe.generate_faces([replace(one, guidance_interval=(0, 1), pag_scale=0)])) == [2] * 12
+    assert counted(lambda: pipe.generate_faces([replace(one, guidance=1, pag_interval=(0, 1))])) == [2] * 12
+    assert counted(lambda: pipe.generate_faces([replace(one, guidance=scale) for scale in (0, 1, 5)])) == [
         2 * once + both for once, both in zip(plain, guided)
     ]
 
@@ -118,12 +123,13 @@ def test_start_from_a_picture(pipe, picture, sampler):
 
 def test_strengths_move_one_attribute(pipe):
     values = (-2, -1, 0, 0.5, 2)
-    faces = pipe.strengths("a man", "Smiling", 3, values, steps=4)
+    man = Settings("a man", seed=3, steps=4)
+    faces = pipe.strengths(man, "Smiling", values)
     assert faces.shape == (5, 64, 64, 3) and faces.dtype == np.uint8
     assert close(faces[2], pipe.generate(["a man"], [3], 4)[0])
     assert not np.array_equal(faces[1], faces[2]) and not np.array_equal(faces[3], faces[2])
-    assert pipe.strengths("", "Bald", 3, steps=1).shape == (5, 64, 64, 3)
-    assert not np.array_equal(faces, pipe.strengths("a man", "Eyeglasses", 3, values, steps=4))
+    assert pipe.strengths(Settings(seed=3, steps=1), "Bald").shape == (5, 64, 64, 3)
+    assert not np.array_equal(faces, pipe.strengths(man, "Eyeglasses", values))
 
 
 def test_the_prompt_with_an_attribute_and_without():
@@ -148,19 +154,21 @@ def test_the_condition_moves_along_its_direction():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_guidances_share_the_noise(pipe, sampler):
     values = [0, 1, 2.5, 9]
-    faces = pipe.guidances("smiling", 7, values, steps=4, sampler=sampler, negative_prompt="bald")
+    run = Settings("smiling", "bald", seed=7, steps=4, sampler=sampler)
+    faces = pipe.generate_faces([replace(run, guidance=value) for value in values])
     for guidance, face in zip(values, faces, strict=True):
         assert close(face, pipe.generate(["smiling"], [7], 4, sampler, guidance, ["bald"])[0])
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_walk_leads_from_one_face_to_the_other(pipe, sampler):
-    faces = pipe.walk(("a man", "smiling"), (3, 4), 5, steps=4, sampler=sampler)
+    first = Settings("a man", seed=3, steps=4, sampler=sampler)
+    faces = pipe.walk(first, replace(first, prompt="smiling", seed=4), 5)
     ends = pipe.generate(["a man", "smiling"], [3, 4], 4, sampler)
     assert faces.shape == (5, 64, 64, 3) and close(faces[0], ends[0]) and close(faces[-1], ends[1])
     apart = np.abs(faces.astype(int) - faces[0]).mean(axis=(1, 2, 3))
     assert (np.diff(apart) > 0).all()  # away from the first, face by face
-    still = pipe.walk(("a man", "a man"), (3, 3), 3, steps=2, sampler=sampler)
+    still = pipe.walk(first, first, 3)
     assert close(still[0], still[1]) and close(still[0], still[2])
 
 
@@ -180,6 +188,7 @@ def test_slerp_keeps_the_length():
 
 
 FACE = np.zeros((64, 64, 3), np.uint8)
+A = Settings("a", seed=1)
 
 
 @pytest.mark.parametrize(
@@ -206,38 +215,23 @@ def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda pipe: pipe.stream_many([], []), "prompts"),
-        (lambda pipe: pipe.stream_many([""] * 17, [1] * 17), "1 to 16"),
-        (lambda pipe: pipe.stream_many(["", ""], [1]), "2 prompts and 1 seeds"),
-        (lambda pipe: pipe.stream_many("a", [1]), "list"),
-        (lambda pipe: pipe.stream_many([""], [-1]), "seed"),
-        (lambda pipe: pipe.stream_many([None], [1]), "prompt"),
-        (lambda pipe: pipe.strengths("a", "Wings", 1), "Wings"),
-        (lambda pipe: pipe.strengths("a", ["Bald"], 1), "attribute"),
-        (lambda pipe: pipe.strengths(None, "Bald", 1), "prompt"),
-        (lambda pipe: pipe.strengths("a", "Bald", 1.5), "seed"),
-        (lambda pipe: pipe.strengths("a", "Bald", 1, []), "1 to 64"),
-        (lambda pipe: pipe.strengths("a", "Bald", 1, [9]), "-5 to 5"),
-        (lambda pipe: pipe.strengths("a", "Bald", 1, ["1"]), "strength"),
-        (lambda pipe: pipe.strengths("a", "Bald", 1, 2), "list"),
-        (lambda pipe: pipe.guidances("a", 1, []), "guidances"),
-        (lambda pipe: pipe.guidances("a", 1, [1, 99]), "0 to 20"),
-        (lambda pipe: pipe.guidances("a", -1, [1]), "seed"),
-        (lambda pipe: pipe.guidances(3, 1, [1]), "prompt"),
-        (lambda pipe: pipe.guidances("a", 1, [1] * 65), "1 to 64"),
-        (lambda pipe: pipe.walk(("a",), (1, 2), 3), "exactly 2"),
-        (lambda pipe: pipe.walk(("a", "b"), (1, 2, 3), 3), "exactly 2"),
-        (lambda pipe: pipe.walk("ab", (1, 2), 3), "list"),
-        (lambda pipe: pipe.walk(("a", "b"), (1, 2), 1), "2 to 64"),
-        (lambda pipe: pipe.walk(("a", "b"), (1, 2), 65), "2 to 64"),
-        (lambda pipe: pipe.walk(("a", "b"), (1, "2"), 3), "seed"),
-        (lambda pipe: pipe.walk(("a", 3), (1, 2), 3), "prompt"),
-        (lambda pipe: pipe.walk(("a", "b"), (1, 2), 3, steps=0), "steps"),
-        (lambda pipe: pipe.generate(["a"], [1], guidance_interval=(0.9, 0.1)), "rise"),
-        (lambda pipe: pipe.generate(["a"], [1], guidance_interval=(0, 2)), "0 to 1"),
-        (lambda pipe: pipe.generate(["a"], [1], guidance_interval=0.5), "guidance interval"),
-        (lambda pipe: pipe.generate(["a"], [1], attention_interval=(0.9, 0.1)), "attention interval must rise"),
-        (lambda pipe: pipe.generate(["a"], [1], attention_guidance=-1), "attention guidance must be a number"),
+        (lambda pipe: pipe.stream_faces([]), "faces"),
+        (lambda pipe: pipe.stream_faces([A] * 17), "1 to 16"),
+        (lambda pipe: pipe.stream_faces([A, replace(A, steps=3)]), "prompts, seed and guidance only"),
+        (lambda pipe: pipe.generate_faces([A, replace(A, pag_scale=0)]), "prompts, seed and guidance only"),
+        (lambda pipe: pipe.generate_faces([A, replace(A, seed=-1)]), "seed"),
+        (lambda pipe: pipe.generate_faces([A], batch_size=0), "batch size"),
+        (lambda pipe: pipe.strengths(A, "Wings"), "Wings"),
+        (lambda pipe: pipe.strengths(A, ["Bald"]), "attribute"),
+        (lambda pipe: pipe.strengths(A, "Bald", []), "1 to 64"),
+        (lambda pipe: pipe.strengths(A, "Bald", [9]), "-5 to 5"),
+        (lambda pipe: pipe.strengths(A, "Bald", ["1"]), "strength"),
+        (lambda pipe: pipe.strengths(A, "Bald", 2), "list"),
+        (lambda pipe: pipe.walk(A, A, 1), "2 to 64"),
+        (lambda pipe: pipe.walk(A, A, 65), "2 to 64"),
+        (lambda pipe: pipe.walk(A, replace(A, steps=3), 3), "prompt and seed only"),
+        (lambda pipe: pipe.walk(A, replace(A, negative_prompt="bald"), 3), "prompt and seed only"),
+        (lambda pipe: pipe.variations(FACE, [-1]), "seed"),
         (lambda pipe: pipe.generate("hi", [1, 2]), "list of texts"),
         (lambda pipe: pipe.variations(FACE[None], [1]), "height, width"),
         (lambda pipe: pipe.attribute_scores(FACE), "N, height"),
@@ -259,7 +253,7 @@ def bundled():
 
 def test_bundled_weights_smile_more_and_more(bundled):
     smiles = np.stack(
-        [bundled.strengths("a woman", "Smiling", seed, (-2, 0, 2), steps=6, sampler="unipc") for seed in range(4)]
+        [bundled.strengths(Settings("a woman", seed=seed, steps=6), "Smiling", (-2, 0, 2)) for seed in range(4)]
     )
     scores = (
         bundled.attribute_scores(smiles.reshape(-1, 64, 64, 3))[:, ATTRIBUTES.index("Smiling")]

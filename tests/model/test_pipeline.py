@@ -13,9 +13,11 @@ from PIL import Image
 
 from model.__main__ import main
 from model.attributes import ATTRIBUTES
+from model.checkpoint import FILES
 from model.errors import FacetError, InputError, WeightsError
-from model.pipeline import DEFAULTS, FILES, FacePipeline, check_settings
+from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
+from model.settings import DEFAULTS, Settings
 from model.unet import UNet
 from tests.conftest import ROOT, save_crisp, save_unet
 
@@ -90,9 +92,9 @@ def test_defaults_are_one_place(pipe):
 
 def test_variations_follow_the_face(pipe):
     dark, light = np.zeros((64, 64, 3), np.uint8), np.full((80, 80, 3), 255, np.uint8)
-    near = pipe.variations(dark, [1, 2], steps=3)
+    near = pipe.variations(dark, [1, 2], Settings(steps=3))
     assert near.shape == (2, 64, 64, 3) and not close(near[0], near[1])
-    assert not np.array_equal(near, pipe.variations(light, [1, 2], steps=3))
+    assert not np.array_equal(near, pipe.variations(light, [1, 2], Settings(steps=3)))
 
 
 def test_upscale_scores_and_similarity(pipe):
@@ -138,22 +140,6 @@ def test_bad_settings_are_refused_at_once_in_one_line(pipe, wrong, words):
     with pytest.raises(InputError, match=words) as error:
         pipe.stream(**{"prompt": "a man", **wrong})  # not even started
     assert "\n" not in str(error.value)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.one_of(st.integers(), st.floats(), st.text(), st.none(), st.booleans()),
-    st.one_of(st.integers(), st.floats(), st.none()),
-    st.one_of(st.text(), st.lists(st.text())),
-    st.one_of(st.floats(), st.integers(), st.text()),
-)
-def test_settings_are_usable_or_refused(seed, steps, sampler, guidance):
-    try:
-        seed, steps, sampler, guidance = check_settings(seed, steps, sampler, guidance)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert 0 <= seed < 2**32 and 1 <= steps <= 1000 and sampler in (*SAMPLERS, "student") and 0 <= guidance <= 20
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,7 +8,8 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from model.diffusion import TARGETS, alpha_bar, from_original, log_snr, time_of_log_snr
-from model.sampler import SAMPLERS, face_noise, guided, time_grid
+from model.guidance import Guidance, Predictor, guided
+from model.sampler import SAMPLERS, face_noise, last_step, time_grid
 
 SHAPE = (2, 3, 8, 8)
 
@@ -33,9 +34,12 @@ def run(sampler, denoise, noise, times, draw=None):
 
 # --- against diffusers ------------------------------------------------------------------------------------------------
 
-COMMON = dict(
-    num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", prediction_type="sample", timestep_spacing="trailing"
-)
+COMMON = {
+    "num_train_timesteps": 100,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "sample",
+    "timestep_spacing": "trailing",
+}
 THEIRS = {
     "ddpm": lambda: DDPMScheduler(**COMMON, variance_type="fixed_small", clip_sample=False),
     "ddim": lambda: DDIMScheduler(**COMMON, clip_sample=False),
@@ -74,7 +78,8 @@ def ideal(x, t):
 
 
 def exact(x, t, s=0.0):
-    """Where the probability flow ODE takes x from t to s: it keeps a pixel's distance from the mean in standard deviations."""
+    """Where the probability flow ODE takes x from t to s: it keeps a pixel's distance from the mean in standard
+    deviations."""
     shares = alpha_bar(t), alpha_bar(s)
     (mean, std), (mean_s, std_s) = ((share.sqrt() * MEAN, (STD**2 * share + 1 - share).sqrt()) for share in shares)
     return mean_s + std_s * (x - mean) / std
@@ -105,7 +110,8 @@ def test_accuracy():
 
 @pytest.mark.parametrize("sampler, steps", [("ddpm", 400), ("ddim", 200), ("dpmpp", 25), ("unipc", 25)])
 def test_faces_have_the_mean_and_the_spread_of_the_data(sampler, steps):
-    # DDPM needs the steps: the posterior's variance is too small for data with any spread, by 3.5 % of STD at 100 steps.
+    # DDPM needs the steps: the posterior's variance is too small for data with any spread, by 3.5 % of STD at 100
+    # steps.
     faces = run(sampler, ideal, normal(4, 3, 64, 64), time_grid(steps, sampler))[-1].noisy
     assert faces.mean().item() == pytest.approx(MEAN, abs=0.01)
     assert faces.std().item() == pytest.approx(STD, rel=0.02)
@@ -137,25 +143,25 @@ def test_steps(sampler, steps):
     assert noise.equal(before)
 
 
-def test_times_stay_on_the_cpu_and_images_where_they_are():
-    for sampler in SAMPLERS:  # the meta device stands for any accelerator: mixing devices raises
-        noise = torch.empty(SHAPE, device="meta")
-        denoise = guided(lambda x, t, _: x * t.view(-1, 1, 1, 1), CONDITION.to("meta"), EMPTY.to("meta"), 2, "velocity")
-        assert run(sampler, denoise, noise, time_grid(3, sampler), lambda: noise)[-1].noisy.device.type == "meta"
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_times_stay_on_the_cpu_and_images_where_they_are(sampler):
+    noise = torch.empty(SHAPE, device="meta")  # which stands for any accelerator: mixing devices raises
+    predictor = Predictor(lambda x, t, _: x * t.view(-1, 1, 1, 1), "velocity")
+    denoise = guided(predictor, CONDITION.to("meta"), EMPTY.to("meta"), Guidance(2))
+    assert run(sampler, denoise, noise, time_grid(3, sampler), lambda: noise)[-1].noisy.device.type == "meta"
 
 
-def test_no_gradient_mode_leaks_and_any_thread_may_resume():
-    for sampler in SAMPLERS.values():
-        weight = torch.ones((), requires_grad=True)
-        stepping = sampler(lambda x, t: bent(x, t) * weight, normal(*SHAPE), time_grid(3, "ddim"), drawing(*SHAPE))
-        seen = []
-        for _ in range(3):
-            thread = threading.Thread(target=lambda: seen.append((next(stepping), torch.is_inference_mode_enabled())))
-            thread.start()
-            thread.join()
-        assert [step.noisy.requires_grad or leaked for step, leaked in seen] == [False] * 3
-        stepping.close()
-        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+@pytest.mark.parametrize("sampler", SAMPLERS.values())
+def test_no_gradient_mode_leaks_and_any_thread_may_resume(sampler):
+    weight, seen = torch.ones((), requires_grad=True), []
+    stepping = sampler(lambda x, t: bent(x, t) * weight, normal(*SHAPE), time_grid(3, "ddim"), drawing(*SHAPE))
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: seen.append((next(stepping), torch.is_inference_mode_enabled())))
+        thread.start()
+        thread.join()
+    assert [step.noisy.requires_grad or leaked for step, leaked in seen] == [False] * 3
+    stepping.close()
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 def test_time_grid():
@@ -188,6 +194,14 @@ def test_a_late_start_takes_the_steps_below_it(sampler):
             time_grid(20, sampler, start)
 
 
+def test_the_last_step_is_the_end_of_a_run():
+    noise, times = normal(*SHAPE), time_grid(4, "ddim")
+    last = last_step(SAMPLERS["ddim"](bent, noise, times))
+    assert last.index == last.total == 4 and last.noisy.equal(run("ddim", bent, noise, times)[-1].noisy)
+    with pytest.raises(ValueError, match="fresh noise"):
+        last_step(SAMPLERS["ddpm"](bent, noise, times))
+
+
 # --- guidance ---------------------------------------------------------------------------------------------------------
 
 
@@ -210,7 +224,7 @@ CONDITION, EMPTY = torch.tensor([[0.1, 0.2, 0.3], [-0.3, 0.1, 0.0]]), torch.tens
 @pytest.mark.parametrize("guidance, batches", [(0, [2]), (1, [2]), (2, [4]), (0.5, [4]), (-1, [4])])
 def test_guidance_is_linear_and_one_batch(guidance, batches):
     x_t, network = normal(*SHAPE), Network()
-    guess = guided(network, CONDITION, EMPTY, guidance, "original")(x_t, T)
+    guess = guided(Predictor(network, "original"), CONDITION, EMPTY, Guidance(guidance))(x_t, T)
     assert network.batches == batches
     wanted = Network()(x_t, T.float(), EMPTY + guidance * (CONDITION - EMPTY))
     torch.testing.assert_close(guess, wanted)
@@ -220,12 +234,13 @@ def test_guidance_acts_in_its_interval_alone():
     x_t = normal(*SHAPE)
     for t, acts in ((0.2, False), (0.3, True), (0.5, True), (0.9, True), (0.95, False)):
         network, times = Network(), torch.full((2,), t, dtype=torch.float64)
-        guess = guided(network, CONDITION, EMPTY, 3, "original", interval=(0.3, 0.9))(x_t, times)
+        guess = guided(Predictor(network, "original"), CONDITION, EMPTY, Guidance(3, (0.3, 0.9)))(x_t, times)
         assert network.batches == [4 if acts else 2]
-        torch.testing.assert_close(guess, guided(Network(), CONDITION, EMPTY, 3 if acts else 1, "original")(x_t, times))
+        always = guided(Predictor(Network(), "original"), CONDITION, EMPTY, Guidance(3 if acts else 1))
+        torch.testing.assert_close(guess, always(x_t, times))
     for guidance in (0, 0.5):  # nothing is exaggerated, so nothing is left out
         inside, outside = (
-            guided(Network(), CONDITION, EMPTY, guidance, "original", interval=interval)(x_t, T)
+            guided(Predictor(Network(), "original"), CONDITION, EMPTY, Guidance(guidance, interval))(x_t, T)
             for interval in ((0, 1), (0.6, 0.7))
         )
         torch.testing.assert_close(inside, outside)
@@ -234,7 +249,8 @@ def test_guidance_acts_in_its_interval_alone():
 def test_network_calls_of_a_run():
     """One forward for every step, of exactly the images that count."""
     times, network = time_grid(8, "unipc"), Network()
-    run("unipc", guided(network, CONDITION, EMPTY, 2, "original", interval=(0.15, 0.98)), normal(*SHAPE), times)
+    denoise = guided(Predictor(network, "original"), CONDITION, EMPTY, Guidance(2, (0.15, 0.98)))
+    run("unipc", denoise, normal(*SHAPE), times)
     assert network.batches == [4 if 0.15 <= t <= 0.98 else 2 for t in times[:-1]]
     assert network.batches == [2, 2, 4, 4, 4, 4, 2, 2]
 
@@ -242,11 +258,11 @@ def test_network_calls_of_a_run():
 def test_each_face_has_its_own_guidance():
     x_t, t, guidance = normal(5, 3, 8, 8), torch.full((5,), 0.5, dtype=torch.float64), [0, 1, 2, 0.5, 7.5]
     condition, network = normal(5, 3, seed=2) / 5, Network()
-    together = guided(network, condition, EMPTY, guidance, "original")(x_t, t)
+    together = guided(Predictor(network, "original"), condition, EMPTY, Guidance(guidance))(x_t, t)
     assert network.batches == [8]  # 1 + 1 + 2 + 2 + 2
     for i, own in enumerate(guidance):
-        alone = guided(Network(), condition[i : i + 1], EMPTY, own, "original")(x_t[i : i + 1], t[i : i + 1])
-        torch.testing.assert_close(together[i : i + 1], alone)
+        alone = guided(Predictor(Network(), "original"), condition[i : i + 1], EMPTY, Guidance(own))
+        torch.testing.assert_close(together[i : i + 1], alone(x_t[i : i + 1], t[i : i + 1]))
 
 
 @pytest.mark.parametrize("guidance, batch", [(0, 4), (1, 4), (2, 6), (0.5, 6), ([0, 2], 5)])
@@ -258,9 +274,9 @@ def test_perturbed_attention_guidance_leads_away_from_a_face_without_attention(g
         whole = Network()(x_t, t, embedding)
         return whole if perturbed is None else torch.where(perturbed.view(-1, 1, 1, 1), 0.6 * whole, whole)
 
-    guess = guided(network, CONDITION, EMPTY, guidance, "original", attention=0.5, attention_interval=(0.4, 0.5))(
-        x_t, times
-    )
+    pag = Guidance(guidance, pag_scale=0.5, pag_interval=(0.4, 0.5))
+    denoise = guided(Predictor(network, "original"), CONDITION, EMPTY, pag)
+    guess = denoise(x_t, times)
     pro, contra = (Network()(x_t, times.float(), embedding.expand(2, -1)) for embedding in (CONDITION, EMPTY))
     share = torch.as_tensor(guidance).expand(2).view(-1, 1, 1, 1)
     torch.testing.assert_close(
@@ -268,25 +284,16 @@ def test_perturbed_attention_guidance_leads_away_from_a_face_without_attention(g
     )
     assert seen[0].tolist() == [False] * (batch - 2) + [True] * 2
     for t in (0.39, 0.51):  # outside of its interval
-        guided(network, CONDITION, EMPTY, guidance, "original", attention=0.5, attention_interval=(0.4, 0.5))(
-            x_t, torch.full((2,), t, dtype=torch.float64)
-        )
+        denoise(x_t, torch.full((2,), t, dtype=torch.float64))
     assert seen[1:] == [None, None]
 
 
 def test_watch_sees_where_the_condition_acts():
     x_t, seen = normal(*SHAPE), []
     for guidance in (3, 1, 0, [3, 1]):
-        guided(Network(), CONDITION, EMPTY, guidance, "original", watch=seen.append)(x_t, T)
-    guided(
-        lambda x_t, t, e, perturbed: Network()(x_t, t, e),
-        CONDITION,
-        EMPTY,
-        3,
-        "original",
-        attention=1,
-        watch=seen.append,
-    )(x_t, T)
+        guided(Predictor(Network(), "original"), CONDITION, EMPTY, Guidance(guidance), seen.append)(x_t, T)
+    with_pag = Predictor(lambda x_t, t, e, perturbed: Network()(x_t, t, e), "original")
+    guided(with_pag, CONDITION, EMPTY, Guidance(3, pag_scale=1), seen.append)(x_t, T)
     with_it, without = (Network()(x_t, T.float(), e.expand(2, -1)).clamp(-1, 1) for e in (CONDITION, EMPTY))
     torch.testing.assert_close(seen[0], (with_it - without).abs().mean(1))
     assert seen[1:4] == [None, None, None]
@@ -295,12 +302,11 @@ def test_watch_sees_where_the_condition_acts():
 
 def test_each_face_has_its_own_negative_prompt():
     x_t, negative = normal(*SHAPE), torch.stack([EMPTY[0], -EMPTY[0]])
-    both = guided(Network(), CONDITION, negative, 2, "original")(x_t, T)
+    both = guided(Predictor(Network(), "original"), CONDITION, negative, Guidance(2))(x_t, T)
     for i in range(2):
-        alone = guided(Network(), CONDITION[i : i + 1], negative[i : i + 1], 2, "original")(
-            x_t[i : i + 1], T[i : i + 1]
-        )
-        torch.testing.assert_close(both[i : i + 1], alone)
+        rows = slice(i, i + 1)
+        alone = guided(Predictor(Network(), "original"), CONDITION[rows], negative[rows], Guidance(2))
+        torch.testing.assert_close(both[rows], alone(x_t[rows], T[rows]))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -311,7 +317,7 @@ def test_guidance_understands_every_target_and_clips(target, guidance):
     def perfect(x, t, embedding):
         return from_original(original.repeat(len(x) // 2, 1, 1, 1), x, t, target)
 
-    guess = guided(perfect, CONDITION, EMPTY, guidance, target)(x_t, T)
+    guess = guided(Predictor(perfect, target), CONDITION, EMPTY, Guidance(guidance))(x_t, T)
     torch.testing.assert_close(guess, original.clamp(-1, 1), rtol=0, atol=1e-4)
 
 
@@ -319,7 +325,7 @@ def test_guidance_understands_every_target_and_clips(target, guidance):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_perfect_network_draws_the_original(sampler, target):
     original = normal(*SHAPE, seed=1).clamp(-1, 1)
-    denoise = guided(lambda x, t, _: from_original(original, x, t, target), CONDITION, EMPTY, 1, target)
+    denoise = guided(Predictor(lambda x, t, _: from_original(original, x, t, target), target), CONDITION, EMPTY)
     drawn = run(sampler, denoise, normal(*SHAPE), time_grid(20, sampler))[-1].noisy
     torch.testing.assert_close(drawn, original, rtol=0, atol=1e-4)
 

@@ -240,7 +240,7 @@ def test_a_huge_image_is_refused_in_one_line(network):
     assert "\n" not in str(error.value)
 
 
-# --- the pipeline's two upscalers ---------------------------------------------------------------------------------------
+# --- the pipeline's two upscalers -------------------------------------------------------------------------------------
 
 
 def test_the_crisp_upscaler_is_used_where_it_is_there(tiny_weights, network, tmp_path):

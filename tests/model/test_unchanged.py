@@ -1,9 +1,13 @@
-"""The bundled weights draw the faces that they drew before: a change of the code that is not meant to change faces does not.
+"""The bundled weights draw the faces that they drew before: a change of the code that is not meant to change faces does
+not.
 
-    python -m tests.model.test_unchanged        after a change that is meant to, or with new weights: writes unchanged.png anew
+    python -m tests.model.test_unchanged        after a change that is meant to, or with new weights: writes
+    unchanged.png anew
 
 Faces differ by up to two grey levels from one kind of CPU to another.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from PIL import Image
 
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
+from model.settings import STUDENT, Settings
 from tests.conftest import ROOT
 
 FILE = ROOT / "tests" / "model" / "unchanged.png"
@@ -19,16 +24,18 @@ PROMPT, STEPS = "a smiling woman with blond hair", 6
 
 def faces(pipe: FacePipeline) -> dict[str, np.ndarray]:
     """What is drawn -> (64, 64, 3) uint8."""
-    found = {name: pipe.generate([PROMPT], [7], steps=STEPS, sampler=name)[0] for name in SAMPLERS}
-    found["student"] = pipe.generate([PROMPT], [7], sampler="student")[0]
-    found["negative prompt"] = pipe.generate([PROMPT], [7], steps=STEPS, negative_prompts=["a hat"])[0]
-    found["edit"] = pipe.strengths(PROMPT, "Eyeglasses", 7, [1.5], steps=STEPS)[0]
-    found["walk"] = pipe.walk([PROMPT, "an old man"], [7, 8], 3, steps=STEPS)[1]
-    *_, last = pipe.stream(PROMPT, 7, steps=STEPS, start_from=found["unipc"], strength=0.6)
+    asked = Settings(PROMPT, seed=7, steps=STEPS)
+    found = {name: pipe.generate_faces([replace(asked, sampler=name)])[0] for name in (*SAMPLERS, STUDENT)}
+    found["negative prompt"] = pipe.generate_faces([replace(asked, negative_prompt="a hat")])[0]
+    found["edit"] = pipe.strengths(asked, "Eyeglasses", [1.5])[0]
+    found["walk"] = pipe.walk(asked, replace(asked, prompt="an old man", seed=8), 3)[1]
+    *_, [last] = pipe.stream_faces([asked], start_from=found["unipc"], strength=0.6)
     found["from a picture"] = last.denoised
-    found["alike"] = pipe.variations(found["unipc"], [3], steps=STEPS)[0]
+    found["alike"] = pipe.variations(found["unipc"], [3], asked)[0]
     for crisp in (False, True):
-        found[f"enlarged, {'crisp' if crisp else 'faithful'}"] = pipe.upscale(found["unipc"][None], crisp)[0][224:288, 192:256]
+        found[f"enlarged, {'crisp' if crisp else 'faithful'}"] = pipe.upscale(found["unipc"][None], crisp)[0][
+            224:288, 192:256
+        ]
     return found
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from model.clip import LONGEST, Clip
+from model.settings import Settings
 from model.understanding import known_words, understand, words_of
 from tests.conftest import ROOT
-from ui import record
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,8 @@ def test_empty_long_and_strange_prompts(clip):
     assert not nothing.present and not nothing.absent and not nothing.unknown and not nothing.cut
     assert understand(clip, "a man with a hat " * 40).cut
     assert understand(clip, "x" * 5_000_000 + " glasses").cut  # no copies of it are made
-    assert (
-        len(record.make("x" * 9000, "y" * 9000)["prompt"])
-        == LONGEST
-        == len(record.make("", "y" * 9000)["negative_prompt"])
-    )
+    long = Settings("x" * 9000, "y" * 9000)
+    assert len(long.prompt) == len(long.negative_prompt) == LONGEST
     assert understand(clip, "skateboard " * 500).unknown == ["skateboard"]
     assert understand(clip, "a 'zzzqx' man").unknown == ["zzzqx"]
     assert understand(clip, "\x00(((.*+?[[\\ 😀 'glasses'").unknown == []

@@ -11,18 +11,18 @@ from model.understanding import known_words
 from training.data.captions import (
     PHRASES,
     THINGS,
-    amid_strangers,
+    amid_out_of_vocabulary,
     caption,
     celeba_prompt,
     choose,
     denials,
+    out_of_vocabulary,
     owned,
     phrase,
     phrase_list,
     sentence,
     stated_attributes,
     statements,
-    strangers,
     told,
     typo,
 )
@@ -127,11 +127,11 @@ def test_parts_of_the_face_have_owners():
     )
 
 
-def test_strangers_are_words_that_mean_nothing_here_and_part_no_phrase():
+def test_out_of_vocabulary_words_are_words_that_mean_nothing_here_and_part_no_phrase():
     rng, known = Random(0), known_words()
-    assert len(strangers()) > 10_000 and not known & set(strangers())
+    assert len(out_of_vocabulary()) > 10_000 and not known & set(out_of_vocabulary())
     for _ in range(100):
-        words = amid_strangers("no hat, big lips", rng).split(", ")
+        words = amid_out_of_vocabulary("no hat, big lips", rng).split(", ")
         assert len(words) > 2 and [word for word in words if word in ("no hat", "big lips")] == ["no hat", "big lips"]
 
 
@@ -177,7 +177,7 @@ def test_a_denial_in_a_list_reaches_one_thing_only():
         ]
         if len(said) != np.abs(row).sum() or not all(
             noun in known for noun in nouns
-        ):  # strangers or typing errors among them
+        ):  # words out of vocabulary or typing errors among them
             continue
         clear += 1
         assert all(

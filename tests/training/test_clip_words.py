@@ -8,7 +8,7 @@ import torch
 from model.clip import Clip, tokenizer
 from model.errors import InputError
 from training.clip.words import RECIPES, train, with_tokens
-from training.data.captions import strangers
+from training.data.captions import out_of_vocabulary
 from training.data.prepare import embed, load_prepared, prepare_images
 
 
@@ -18,7 +18,7 @@ def clip(tiny_weights):
 
 
 def test_new_tokens_change_nothing_for_texts_without_them(clip):
-    word = next(word for word in strangers() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()})
+    word = next(word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()})
     new = tokenizer().encode(word)
     wider = with_tokens(clip, torch.tensor(sorted({*clip.vocabulary.tolist(), *new}), dtype=torch.int32)).eval()
     texts = ["a smiling man", "", f"a {word}"]  # an unknown word and a new one start alike

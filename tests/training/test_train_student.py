@@ -12,16 +12,17 @@ from benchmarks import quality
 from model.clip import Clip
 from model.diffusion import to_original
 from model.errors import InputError, WeightsError
-from model.pipeline import DEFAULTS, FacePipeline, to_pixels
-from model.sampler import ddim
-from model.settings import STUDENT_STEPS, check_settings
-from model.unet import UNet
+from model.images import to_pixels
+from model.pipeline import FacePipeline
+from model.sampler import ddim, noise_of
+from model.settings import DEFAULTS, STUDENT_STEPS, Settings
+from model.unet import UNet, condition_of
 from tests.conftest import StopAfter, random_unet, save_student, save_unet
 from training.evaluation.fidelity import draw
 from training.unet import student as train_student
 from training.unet.student import STUDENTS, TEACHER_STEPS, aim, draw_faces, moves, train, trajectory
 from training.unet.train import Data
-from ui import explore, record
+from ui import explore
 from ui.server import engine
 
 TINY, CPU = STUDENTS["tiny"], torch.device("cpu")
@@ -41,7 +42,7 @@ def teacher(tiny_weights):
 def asked(prepared, clip):
     """Conditions and noise of three faces, and the empty text's condition."""
     data = Data.of(prepared, ~prepared.validation, CPU)
-    return *draw_faces(0, 3, data, clip, TINY, 0), torch.nn.functional.pad(clip.encode_texts([""]), (0, 2))
+    return *draw_faces(0, 3, data, clip, TINY, 0), condition_of(clip.encode_texts([""]))
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +58,15 @@ def test_a_step_along_the_aim_ends_where_the_teacher_did():
     x_t, x_s = torch.randn(2, 5, 3, 8, 8, generator=generator, dtype=torch.float64)
     for t, s in ((0.99, 0.8), (0.5, 0.2), (0.1, 0.0)):
         found = aim(x_t, x_s, *torch.tensor([t, s], dtype=torch.float64)[:, None].expand(2, 5))
-        (step,) = ddim(lambda x, time: found, x_t, torch.tensor([t, s], dtype=torch.float64), None)
+        (step,) = ddim(lambda x, time: found, x_t, torch.tensor([t, s], dtype=torch.float64))
         assert torch.allclose(step.noisy, x_s, atol=1e-9)
 
 
 def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights, monkeypatch):
     monkeypatch.setattr(train_student, "amp_dtype", lambda device: None)
     pipe, seeds = FacePipeline.from_pretrained(tiny_weights, "cpu"), [4, 5]
-    condition, empty = pipe._condition(["a man", "smiling"]), pipe._empty
-    states, times = trajectory(teacher, condition, empty, pipe._drawing(seeds)())
+    condition, empty = pipe.condition(["a man", "smiling"]), pipe.condition([""])
+    states, times = trajectory(teacher, condition, empty, noise_of(seeds, (3, 64, 64), pipe.device)())
     assert states.shape == (STUDENT_STEPS + 1, 2, 3, 64, 64) and len(times) == STUDENT_STEPS + 1 and times[-1] == 0
     drawn = pipe.generate(["a man", "smiling"], seeds, TEACHER_STEPS, "unipc")
     assert np.abs(to_pixels(states[-1]).astype(int) - drawn).max() <= 1
@@ -79,7 +80,7 @@ def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
     original = to_original(wanted, x_t, t.double(), teacher.config.target)
     for index in range(STUDENT_STEPS):
         rows = slice(6 * index, 6 * index + 6)
-        (step,) = ddim(lambda x, time: original[rows], x_t[rows], times[index : index + 2], None)
+        (step,) = ddim(lambda x, time: original[rows], x_t[rows], times[index : index + 2])
         assert torch.allclose(step.noisy[:3], states[index + 1], atol=1e-3)
         assert torch.allclose(step.noisy[3:], states[index + 1].flip(-1), atol=1e-3)
         assert torch.equal(conditions[rows], condition.repeat(2, 1))
@@ -183,9 +184,9 @@ def test_the_student_draws_in_its_four_steps(taught):
     assert np.array_equal(frames[-1].denoised, taught.generate(["a man"], [5], sampler="student")[0])
     assert not np.array_equal(frames[-1].denoised, taught.generate(["a man"], [5], 4, "ddim", 1.0)[0])
     assert not np.array_equal(frames[-1].denoised, taught.generate(["a woman"], [5], sampler="student")[0])
-    assert taught.walk(["a man", "a woman"], [1, 2], 3, sampler="student").shape == (3, 64, 64, 3)
-    assert taught.variations(frames[-1].denoised, [1, 2], sampler="student").shape == (2, 64, 64, 3)
-    assert check_settings(1, 100, "student", 7) == (1, STUDENT_STEPS, "student", DEFAULTS.guidance)
+    man, woman = Settings("a man", seed=1, sampler="student"), Settings("a woman", seed=2, sampler="student")
+    assert taught.walk(man, woman, 3).shape == (3, 64, 64, 3)
+    assert taught.variations(frames[-1].denoised, [1, 2], man).shape == (2, 64, 64, 3)
 
 
 def test_what_the_student_cannot_do_is_refused_at_once(taught, tiny_weights):
@@ -195,8 +196,6 @@ def test_what_the_student_cannot_do_is_refused_at_once(taught, tiny_weights):
             taught.stream("a man", sampler="student", **wrong)
     with pytest.raises(InputError, match="choose another sampler"):
         taught.generate(["a man", "a man"], [1, 2], sampler="student", negative_prompts=["", "hat"])
-    with pytest.raises(InputError, match="built in"):
-        taught.guidances("a man", 1, [1, 2], sampler="student")
     with pytest.raises(InputError, match="no student"):
         FacePipeline.from_pretrained(tiny_weights, "cpu").stream("a man", sampler="student")
 
@@ -212,11 +211,8 @@ def test_a_student_of_another_unet_is_refused(tiny_weights, tmp_path):
 
 
 def test_kept_faces_of_student_and_unet_are_not_confused(taught, tmp_path):
-    settings = {"steps": STUDENT_STEPS, "guidance": DEFAULTS.guidance}
-    faces = [
-        draw(taught, ["a man"], [1], tmp_path, sampler=sampler, **settings)
-        for sampler in ("student", "ddim", "student")
-    ]
+    asked = Settings("a man", seed=1, steps=STUDENT_STEPS)
+    faces = [draw(taught, [replace(asked, sampler=sampler)], tmp_path) for sampler in ("student", "ddim", "student")]
     assert np.array_equal(faces[0], faces[2]) and not np.array_equal(faces[0], faces[1])
     assert quality.calls(STUDENT_STEPS, "student") == STUDENT_STEPS
 
@@ -239,11 +235,6 @@ def test_live_mode_asks_the_student_where_it_can(page):
 
 
 def test_a_guidance_sweep_of_a_face_of_the_student_is_drawn_by_another(page):
-    strip, line = explore.sweep(record.make("a man", sampler="student", steps=STUDENT_STEPS))
+    strip, line = explore.sweep(Settings("a man", sampler="student").as_record())
     assert line["kind"] == "" and {cell["record"]["sampler"] for cell in strip["faces"]} == {"unipc"}
     assert len({cell["image"] for cell in strip["faces"]}) == len(explore.GUIDANCES)
-
-
-def test_a_link_cannot_give_the_student_other_steps():
-    found, ignored = record.read_record({"sampler": "student", "steps": "100", "guidance": "9", "seed": "3"})
-    assert (found["steps"], found["guidance"], found["seed"], ignored) == (STUDENT_STEPS, DEFAULTS.guidance, 3, [])

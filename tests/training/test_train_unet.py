@@ -17,7 +17,7 @@ from model.errors import InputError
 from model.unet import UNet, UNetConfig
 from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.data.prepare import embed, load_prepared, prepare_images
-from training.unet.train import RECIPES, Data, draw_batch, draw_times, to_network, train, train_step
+from training.unet.train import RECIPES, Data, draw_batch, draw_times, train, train_step
 
 CPU = torch.device("cpu")
 TINY = RECIPES["tiny"]
@@ -267,8 +267,3 @@ def test_weights_carry_their_story(prepared, clip, tmp_path):
     assert network.info["clip"] == clip.hash and network.info["images"] == 64 and network.info["faces"] == 76
     assert isinstance(network.config, UNetConfig) and network.config == TINY.network
     assert (tmp_path / "grids" / "000000064.png").is_file()
-
-
-def test_to_network_range():
-    x = to_network(torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8))
-    assert x.shape == (1, 3, 1, 1) and x.min() == -1 and x.max() == 1

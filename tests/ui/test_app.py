@@ -18,10 +18,10 @@ from PIL import Image
 
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError
-from model.pipeline import DEFAULTS, FacePipeline
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS, Settings
 from tests.conftest import ROOT, save_crisp
-from ui import draw as runs
-from ui import record
+from ui import opening, runs
 from ui.frames import file_of, png, read_picture
 from ui.server import engine
 from ui.server.line import PLACES
@@ -57,7 +57,7 @@ def draw(
     strength=0.6,
 ):
     """The page's run."""
-    return app.draw(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
+    return app.animate(words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength)
 
 
 def picture_of(colour: str, size: int = 64) -> str:
@@ -132,7 +132,7 @@ def test_not_a_number_in_raw_json(app):
 
 def test_cancelled_job_stops_within_a_step(app, client, monkeypatch):
     pipe, drawn, closed = app.pipeline(), [], threading.Event()
-    stream = pipe.stream_many
+    stream = pipe.stream_faces
 
     def watched(*args, **kwargs):
         try:
@@ -143,7 +143,7 @@ def test_cancelled_job_stops_within_a_step(app, client, monkeypatch):
         finally:
             closed.set()
 
-    monkeypatch.setattr(pipe, "stream_many", watched)
+    monkeypatch.setattr(pipe, "stream_faces", watched)
     job = client.submit("smiling", steps=400, api_name="/generate")
     next(iter(job))
     job.cancel()
@@ -241,11 +241,13 @@ def test_tools_of_the_model_context_protocol(tiny_weights):
         from mcp import ClientSession
         from mcp.client.streamable_http import streamablehttp_client
         async def ask():
-            async with streamablehttp_client(app.demo.local_url + "gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+            address = app.demo.local_url + "gradio_api/mcp/"
+            async with streamablehttp_client(address) as (read, write, _), ClientSession(read, write) as session:
                 await session.initialize()
                 tools = (await session.list_tools()).tools
                 answer = await session.call_tool("understand", {"prompt": "a smiling man"})
-                return {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}, answer.content[0].text
+                told = {tool.name: [tool.description, sorted(tool.inputSchema["properties"])] for tool in tools}
+                return told, answer.content[0].text
         print(json.dumps(asyncio.run(ask())))
         app.demo.close(verbose=False)"""
     result = subprocess.run(
@@ -282,7 +284,9 @@ def test_page_run_ends_with_the_large_face(app):
         for frame in frames_of(steps)
         for kind in ("denoised", "noisy", "influence")
     )
-    assert records[0] == record.make("a woman, smiling, not wearing hat.", "", 3, 4, 2.0, "ddim") == steps[0]["record"]
+    assert (
+        records[0] == Settings("a woman, smiling, not wearing hat.", "", 3, 4, "ddim").as_record() == steps[0]["record"]
+    )
     last = players[-1]
     assert last["run"] == steps[0]["run"] and {entry["label"] for entry in last["decided"]} >= {
         "Smiling",
@@ -380,13 +384,15 @@ def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
 
 def test_opened_faces_are_enlarged(app):
     ((player, line, settled),) = app.enlarge(
-        gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4), "step": 3})
+        gr.EventData(
+            None, {"run": "x", "image": picture_of("red"), "record": Settings("hi", seed=4).as_record(), "step": 3}
+        )
     )
     assert player["run"] == "x" and settled is None and "Step 3" in line["text"]  # nor this frame
     [(_, _, settled)] = app.enlarge(
-        gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": record.make("hi", seed=4)})
+        gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": Settings("hi", seed=4).as_record()})
     )
-    assert settled == record.make("hi", seed=4)
+    assert settled == Settings("hi", seed=4).as_record()
     assert read_picture(file_of(player["large"]["srresnet"])).shape == (512, 512, 3)
     for bad in (None, [], {"image": "/etc/hostname"}, {"image": 3}):
         assert [line["kind"] for _, line, _ in app.enlarge(gr.EventData(None, bad))] == ["error"]
@@ -409,7 +415,7 @@ def test_the_crisp_enlargement_comes_after_the_other(app, tiny_weights, tmp_path
 def test_settings_come_back(app):
     line, *controls = app.restore(
         gr.EventData(
-            None, {"record": record.make("Photo of person smiling.", "hat", 9, 12, 3.0, "ddim"), "from": "png"}
+            None, {"record": Settings("Photo of person smiling.", "hat", 9, 12, "ddim", 3.0).as_record(), "from": "png"}
         )
     )
     assert (
@@ -431,15 +437,15 @@ def greeted(app, **parameters):
 
 def test_the_page_opens_with_a_face_of_the_model(app):
     badge, player, line, settled, *controls = greeted(app)
-    assert line == {"text": "", "kind": ""} and settled == runs.FIRST and player["kind"] == "opening"
-    assert len(player["frames"]) == runs.FIRST["steps"] and player["large"]["srresnet"].startswith("data:image/jpeg")
+    assert line == {"text": "", "kind": ""} and settled == opening.FIRST.as_record() and player["kind"] == "opening"
+    assert len(player["frames"]) == opening.FIRST.steps and player["large"]["srresnet"].startswith("data:image/jpeg")
     assert all("value" not in control for control in controls)
     assert greeted(app)[1] is player  # drawn once
     assert greeted(app, __theme="dark", view="api")[2] == {"text": "", "kind": ""}
 
 
 def test_links(app):
-    whole = record.make("an old man", "hat", 12, 9, 3.5, "ddim")
+    whole = Settings("an old man", "hat", 12, 9, "ddim", 3.5).as_record()
     _, _, line, _, *controls = greeted(app, **{name: str(value) for name, value in whole.items()})
     assert line["go"] and controls == ["an old man", {"present": [], "absent": []}, "hat", False, 12, 9, 3.5, "ddim"]
     _, player, line, _, *controls = greeted(
@@ -473,7 +479,7 @@ def test_limits(app):
     assert not app.demo.allowed_paths and not app.demo.analytics_enabled
     shared = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.concurrency_id == "networks"}
     assert shared >= {
-        "draw",
+        "animate",
         "redraw",
         "enlarge",
         "export",
@@ -482,6 +488,7 @@ def test_limits(app):
         "walk",
         "alike",
         "look",
+        "describe",
         "generate",
         "upscale",
         "attributes",

@@ -1,8 +1,8 @@
 """On the CPU one thread runs the networks for everybody, in turns by forwards."""
 
-import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +11,12 @@ import torch
 
 from model.errors import InputError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from ui.how.inside import features
 from ui.server import engine
 
 FACE = np.full((1, 64, 64, 3), 128, np.uint8)
+MAN = Settings("a man", seed=1, steps=2)
 
 
 def here(*_) -> int:
@@ -29,9 +31,7 @@ def elsewhere(function, *inputs):
 
 @pytest.fixture
 def pipe(tiny_weights) -> FacePipeline:
-    pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
-    engine.share(pipe)
-    return pipe
+    return FacePipeline.from_pretrained(tiny_weights, "cpu", engine.computing)
 
 
 @pytest.fixture
@@ -45,19 +45,19 @@ def ran(pipe):
     return seen
 
 
-def test_whoever_asks_the_same_thread_computes():
+def test_whoever_asks_the_same_thread_computes(pipe):
     with ThreadPoolExecutor(4) as visitors:
-        threads = set(visitors.map(lambda _: engine.compute(here), range(20)))
+        threads = set(visitors.map(lambda _: pipe.compute(here), range(20)))
     assert len(threads) == 1 and threads.isdisjoint({here()})
 
 
 @pytest.mark.parametrize("inference", [True, False])
-def test_inference_mode_settings_and_errors_come_along(inference):
+def test_inference_mode_options_and_errors_come_along(pipe, inference):
     with torch.inference_mode(inference):
-        assert engine.compute(lambda: torch.ones(1).is_inference()) is inference
-    assert engine.compute(lambda one, *, two: (one, two), 1, two=2) == (1, 2)
+        assert pipe.compute(lambda: torch.ones(1).is_inference()) is inference
+    assert pipe.compute(lambda one, *, two: (one, two), 1, two=2) == (1, 2)
     with pytest.raises(InputError, match="no"):
-        engine.compute(lambda: (_ for _ in ()).throw(InputError("no")))
+        pipe.compute(lambda: (_ for _ in ()).throw(InputError("no")))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_inference_mode_settings_and_errors_come_along(inference):
     [
         (lambda pipe: pipe.generate(["a man"], [1], steps=2), {"clip", "unet"}),
         (lambda pipe: list(pipe.stream("a man", steps=2)), {"clip", "unet"}),
-        (lambda pipe: pipe.walk(["a man", ""], [1, 2], count=3, steps=2), {"clip", "unet"}),
+        (lambda pipe: pipe.walk(MAN, Settings(seed=2, steps=2), 3), {"clip", "unet"}),
         (lambda pipe: pipe.upscale(FACE), {"upscaler"}),
         (lambda pipe: pipe.attribute_scores(FACE), {"clip"}),
         (lambda pipe: pipe.label_scores(FACE, ["a hat"]), {"clip"}),
@@ -74,7 +74,7 @@ def test_inference_mode_settings_and_errors_come_along(inference):
 )
 def test_every_network_runs_there(pipe, ran, ask, networks):
     elsewhere(ask, pipe)
-    assert set(ran) == {(network, engine.compute(here)) for network in networks}
+    assert set(ran) == {(network, pipe.compute(here)) for network in networks}
 
 
 def test_the_faces_are_the_same(tiny_weights, pipe):
@@ -85,16 +85,15 @@ def test_the_faces_are_the_same(tiny_weights, pipe):
 
 def test_a_copy_runs_there_with_its_own_hooks(pipe, ran):
     first = next(name for name, _ in pipe.upscaler.named_children())
-    kept, _ = elsewhere(features, pipe.upscaler, [first], torch.zeros(1, 3, 8, 8))
-    assert kept[0].ndim == 3 and {thread for _, thread in ran} == {engine.compute(here)}
-    assert copy.deepcopy(pipe.unet).forward.args[0].__self__ is not pipe.unet
+    kept, _ = elsewhere(lambda: features(pipe.upscaler, [first], torch.zeros(1, 3, 8, 8), compute=pipe.compute))
+    assert kept[0].ndim == 3 and {thread for _, thread in ran} == {pipe.compute(here)}
 
 
 def test_a_run_goes_on_beside_a_long_one(pipe, ran):
     with ThreadPoolExecutor(1) as visitor:
         begun = threading.Event()
         pipe.unet.register_forward_pre_hook(lambda *_: begun.set())
-        walk = visitor.submit(pipe.walk, ["a man", ""], [1, 2], 24, 200)
+        walk = visitor.submit(pipe.walk, replace(MAN, steps=200), Settings(seed=2, steps=200), 24)
         begun.wait(10)
         assert len(list(pipe.stream("a woman", steps=3))) == 3 and not walk.done()
         assert walk.result().shape == (24, 64, 64, 3)
@@ -103,13 +102,15 @@ def test_a_run_goes_on_beside_a_long_one(pipe, ran):
 def test_all_cores_are_the_computing_thread_s():
     engine.one_core_each()
     assert elsewhere(torch.get_num_threads) == 1
-    assert engine.compute(torch.get_num_threads) == torch.get_num_threads()  # this one had asked before
+    assert (
+        engine.computing.submit(torch.get_num_threads).result() == torch.get_num_threads()
+    )  # this one had asked before
 
 
 def test_a_gpu_is_for_every_thread(monkeypatch, tmp_path):
     loaded = SimpleNamespace()  # has no networks to move
     monkeypatch.setattr(engine, "pick_device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(engine.FacePipeline, "from_pretrained", lambda source: loaded)
+    monkeypatch.setattr(engine.FacePipeline, "from_pretrained", lambda source, executor: None if executor else loaded)
     monkeypatch.setenv("FACET_WEIGHTS", str(tmp_path))
     assert engine.pipeline() is loaded
 
@@ -120,4 +121,4 @@ def test_the_app_computes_on_one_thread(app):
     hook = next(pipe.unet.children()).register_forward_hook(lambda *_: seen.append(here()))
     elsewhere(lambda: pipe.generate([""], [1], steps=1))
     hook.remove()
-    assert set(seen) == {engine.compute(here)}
+    assert set(seen) == {engine.computing.submit(here).result()}

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from benchmarks.load import last_face
-from model import checkpoint, memory
+from model import checkpoint, device
 from model.__main__ import main as draw_main
 from model.errors import FacetError
 from model.pipeline import FacePipeline
@@ -56,20 +56,20 @@ def ask(app, seed: int, steps: int = 6) -> str:
 
 def watched(monkeypatch, pause: float, break_at: int | None = None):
     """Slow the sampler down; returns the list of steps drawn and an event set when a run ends. May break seed 666."""
-    drawn, ended, stream_many = [], threading.Event(), FacePipeline.stream_many
+    drawn, ended, stream_faces = [], threading.Event(), FacePipeline.stream_faces
 
-    def slow(self, prompts, seeds, *args, **settings):
+    def slow(self, faces, *start):
         try:
-            for frames in stream_many(self, prompts, seeds, *args, **settings):
+            for frames in stream_faces(self, faces, *start):
                 drawn.append(frames[0].index)
                 time.sleep(pause)
-                if seeds == [666] and frames[0].index == break_at:
+                if faces[0].seed == 666 and frames[0].index == break_at:
                     raise RuntimeError(f"secret of {ROOT}")
                 yield frames
         finally:
             ended.set()
 
-    monkeypatch.setattr(FacePipeline, "stream_many", slow)
+    monkeypatch.setattr(FacePipeline, "stream_faces", slow)
     return drawn, ended
 
 
@@ -150,7 +150,7 @@ def too_large(network: torch.nn.Module, most: int):
 @pytest.mark.parametrize("most", [3, 1, 0])
 def test_a_full_gpu_means_smaller_batches_and_then_the_cpu(pipe, most, capsys, monkeypatch):
     """The same faces, in parts of 3, one by one, or with no room at all on a copy of the network."""
-    monkeypatch.setattr(memory, "_twins", type(memory._twins)())
+    monkeypatch.setattr(device, "_twins", type(device._twins)())
     prompts, seeds, start = ["a man", "", "smiling", "bald", "a woman"], [1, 2, 3, 4, 5], time.monotonic()
     faces = pipe.generate(prompts, seeds, 3)
     frames = [frame.denoised for frame in pipe.stream("a man", 1, 3)]
@@ -166,15 +166,15 @@ def test_a_full_gpu_means_smaller_batches_and_then_the_cpu(pipe, most, capsys, m
         for handle in handles:
             handle.remove()
     if most:
-        assert memory.note(start) == "" and capsys.readouterr().out == ""
+        assert device.full_note(start) == "" and capsys.readouterr().out == ""
     else:
         assert (
-            "on the CPU" in memory.note(start) and capsys.readouterr().out.count("on the CPU") == 2
+            "on the CPU" in device.full_note(start) and capsys.readouterr().out.count("on the CPU") == 2
         )  # once per network
-    assert memory.note(time.monotonic()) == ""
+    assert device.full_note(time.monotonic()) == ""
 
 
-# --- disks: a limit on the size of files stands for the end of the disk --------------------------------------------------
+# --- disks: a limit on the size of files stands for the end of the disk -----------------------------------------------
 
 
 def run_in_small_disk(limit: int, folder: Path, work, *args) -> str:
@@ -186,7 +186,8 @@ def run_in_small_disk(limit: int, folder: Path, work, *args) -> str:
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, tiny_weights):
-    """Weights, prepared faces, pictures, a training's state: an error in one line, the old file whole, nothing half-written beside it."""
+    """Weights, prepared faces, pictures, a training's state: an error in one line, the old file whole, nothing
+    half-written beside it."""
     archive = make_archive(tmp_path / "archive", 30)
     prepare_images(archive, tmp_path / "prepared", limit=3)
     checkpoint.save(tmp_path / "net.safetensors", {"weight": torch.ones(3)}, {}, {})
@@ -263,13 +264,14 @@ def test_eight_kills_of_the_preparation(tmp_path):
 
 @pytest.mark.parametrize("kind, kills", [("unet", 5), ("clip", 7)])
 def test_kills_of_a_training(prepared_folder, tiny_weights, tmp_path, kind, kills):
-    """Each time the state and the weights are whole and go on from the last save; the end is that of an unbroken run."""
+    """Each time the state and the weights are whole and go on from the last save; the end is that of an unbroken
+    run."""
     work = {"unet": child_trains_unet, "clip": child_trains_clip}[kind]
     inputs = (prepared_folder, tiny_weights) if kind == "unet" else (prepared_folder,)
     chance, run, out, steps = random.Random(1), tmp_path / "run", tmp_path / f"{kind}.safetensors", 0
     for _ in range(kills):
         before = saved(run)
-        assert killed(work, (*inputs, run, out), chance.uniform(0, 0.1), lambda: saved(run) != before)
+        assert killed(work, (*inputs, run, out), chance.uniform(0, 0.1), lambda before=before: saved(run) != before)
         done = torch.load(run / "state.pt", map_location="cpu", weights_only=False)["step"]
         assert done > steps, "a saved step was lost"
         steps = done

@@ -18,11 +18,10 @@ from safetensors.torch import save_file
 from model import checkpoint
 from model.clip import Clip
 from model.errors import FacetError, InputError
-from model.settings import check_settings
+from model.settings import Settings
 from model.srresnet import SRResNet
 from model.unet import UNet
 from ui.frames import read_face
-from ui.record import DEFAULT, read_record
 
 SECONDS = 30  # after which an answer counts as a hang
 FUZZ = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
@@ -84,7 +83,7 @@ def test_any_json_for_any_endpoint(client, data):
 )
 def test_generate_draws_or_says_what_is_wrong(client, prompt, negative, seed, steps, guidance, sampler):
     try:
-        check_settings(seed, steps, sampler, guidance)
+        Settings(seed=seed, steps=steps, sampler=sampler, guidance=guidance)
         good = True
     except InputError:
         good = False
@@ -127,7 +126,9 @@ def test_any_json_for_the_pages_own_events(client, data):
 
 @settings(max_examples=30, **FUZZ)
 @given(
-    st.dictionaries(st.one_of(st.sampled_from(sorted(DEFAULT)), st.text(max_size=12)), st.text(max_size=60), max_size=8)
+    st.dictionaries(
+        st.one_of(st.sampled_from(Settings.RECORDED), st.text(max_size=12)), st.text(max_size=60), max_size=8
+    )
 )
 def test_any_link_opens_the_page(client, parameters):
     found = client.get("/", params=parameters)
@@ -140,21 +141,16 @@ def test_the_app_still_works(client):
     assert "event: complete" in client.get(f"/gradio_api/call/generate/{asked.json()['event_id']}").text
 
 
-# --- records: links and pictures' metadata ------------------------------------------------------------------------------
+# --- records: links and pictures' metadata ----------------------------------------------------------------------------
 
 
 @settings(max_examples=300, **FUZZ)
-@given(st.dictionaries(st.one_of(st.sampled_from(sorted(DEFAULT)), st.text(max_size=50)), JSON, max_size=8))
+@given(st.dictionaries(st.one_of(st.sampled_from(Settings.RECORDED), st.text(max_size=50)), JSON, max_size=8))
 def test_any_record_is_read_or_ignored_with_reason(values):
-    record, ignored = read_record(values)
-    check_settings(*(record[name] for name in ("seed", "steps", "sampler", "guidance")))
-    assert (
-        record.keys() == DEFAULT.keys()
-        and isinstance(record["prompt"], str)
-        and isinstance(record["negative_prompt"], str)
-    )
+    found, ignored = Settings.read(values)
+    assert Settings.read(found.as_record()) == (found, [])
     assert all("\n" not in line and len(line) < 300 for line in ignored)
-    assert all(name in record or ignored for name in values)
+    assert all(name in Settings.RECORDED or ignored for name in values)
 
 
 @settings(max_examples=60, **FUZZ)
@@ -216,7 +212,8 @@ def test_any_bytes_as_weights(tiny_weights, tmp_path, name, data):
 @settings(max_examples=60, **FUZZ)
 @given(name=st.sampled_from(sorted(LOADERS)), data=st.data())
 def test_any_config_in_weights(tiny_weights, tmp_path, name, data):
-    """The right tensors under a config, an info and names that are not: the hash holds, so these must be checked themselves."""
+    """The right tensors under a config, an info and names that are not: the hash holds, so these must be checked
+    themselves."""
     tensors, config, info = checkpoint.load(tiny_weights / f"{name}.safetensors")
     for _ in range(data.draw(st.integers(1, 3))):
         key = data.draw(st.one_of(st.sampled_from(sorted(config)), st.text(max_size=8)))

@@ -17,12 +17,12 @@ from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
 from model.errors import FacetError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.srresnet import bicubic
 from model.unet import UNet
-from tests.conftest import save_unet, unets_of_moments
+from tests.conftest import ROOT, save_unet, unets_of_moments
 from training.evaluation.sheet import main as make_sheet
 from training.unet.train import TINY
-from ui.how.diffusion import OTHER_PROMPTS, Recipe
 from ui.how import diffusion as how_diffusion
 from ui.how import guidance as how_guidance
 from ui.how import html as how_html
@@ -30,8 +30,9 @@ from ui.how import inside as how_inside
 from ui.how import page as how
 from ui.how import scale as how_scale
 from ui.how import targets as how_targets
+from ui.how.diffusion import OTHER_PROMPTS
 
-RECIPE = Recipe("a smiling woman", "", 7, 2, 2.0, "dpmpp")
+ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
 SECTIONS = (
     "which",
     "forward",
@@ -57,17 +58,17 @@ def pipe(tiny_weights) -> FacePipeline:
 
 
 def test_record_becomes_the_same_face(pipe):
-    recipe = how.wanted({"prompt": "an old man", "seed": 5, "steps": 3, "sampler": "ddim"})
-    assert (recipe.prompt, recipe.seed, recipe.steps, recipe.sampler) == ("an old man", 5, 3, "ddim")
+    settings = how.wanted({"prompt": "an old man", "seed": 5, "steps": 3, "sampler": "ddim"})
+    assert (settings.prompt, settings.seed, settings.steps, settings.sampler) == ("an old man", 5, 3, "ddim")
     assert np.array_equal(
-        how_diffusion.face(pipe, recipe), pipe.generate(["an old man"], [5], steps=3, sampler="ddim")[0]
+        how_diffusion.face(pipe, settings), pipe.generate(["an old man"], [5], steps=3, sampler="ddim")[0]
     )
-    assert not np.array_equal(how_diffusion.face(pipe, recipe), how_diffusion.face(pipe, replace(recipe, seed=6)))
-    assert how_diffusion.face(pipe, recipe) is how_diffusion.face(pipe, replace(recipe))  # kept, not drawn again
+    assert not np.array_equal(how_diffusion.face(pipe, settings), how_diffusion.face(pipe, replace(settings, seed=6)))
+    assert how_diffusion.face(pipe, settings) is how_diffusion.face(pipe, replace(settings))  # kept, not drawn again
 
 
 def test_record_that_makes_no_sense_falls_back():
-    assert how.wanted(None) == how.wanted(how.FIRST)
+    assert how.wanted(None) == how.FIRST == how.wanted(how.FIRST.as_record())
     assert how.wanted({"seed": "x", "prompt": 3, "steps": -1, "more": 1}) == how.wanted({"prompt": ""})
 
 
@@ -85,21 +86,21 @@ def test_linear_schedule_is_the_papers_product():
 
 @pytest.mark.parametrize("step", [0, 1, 37, 100])
 def test_noised_face_is_the_weighted_sum(pipe, step):
-    state = how_diffusion.noised(pipe, RECIPE, step)
-    clean = torch.tensor(how_diffusion.face(pipe, RECIPE)).permute(2, 0, 1)[None] / 127.5 - 1
+    state = how_diffusion.noised(pipe, ASKED, step)
+    clean = torch.tensor(how_diffusion.face(pipe, ASKED)).permute(2, 0, 1)[None] / 127.5 - 1
     assert torch.equal(state.original, clean)
     linear = how_diffusion.linear_alpha_bar(step / 100).item()
     for x_t, share in ((state.x_t, alpha_bar(step / 100).item()), (state.linear, linear)):
         torch.testing.assert_close(x_t, share**0.5 * clean + (1 - share) ** 0.5 * state.noise, atol=1e-5, rtol=0)
     assert (how_diffusion.band(state) == round((2 * step / 100 - 1 + 1) * 127.5)).all()
     assert state.noise.std().item() == pytest.approx(1, abs=0.05)
-    drawn_from = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(RECIPE.seed))
+    drawn_from = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(ASKED.seed))
     assert not torch.allclose(state.noise, drawn_from)
 
 
 @pytest.mark.parametrize("step", [1, 50, 100])
 def test_answers_are_one_prediction_in_four_forms(pipe, step):
-    state, said = how_diffusion.noised(pipe, RECIPE, step), how_diffusion.answer(pipe, RECIPE, step)
+    state, said = how_diffusion.noised(pipe, ASKED, step), how_diffusion.answer(pipe, ASKED, step)
     signal, sigma = alpha_bar(step / 100).sqrt().item(), (1 - alpha_bar(step / 100)).sqrt().item()
     assert said.velocity.shape == (1 + len(OTHER_PROMPTS), 3, 64, 64)
     torch.testing.assert_close(said.original, signal * state.x_t - sigma * said.velocity, atol=1e-4, rtol=0)
@@ -107,7 +108,7 @@ def test_answers_are_one_prediction_in_four_forms(pipe, step):
     mean, _ = posterior(said.original, state.x_t, state.t, state.t - 0.01)
     torch.testing.assert_close(said.previous, mean, atol=1e-4, rtol=0)
 
-    condition = F.pad(pipe.clip.encode_texts([RECIPE.prompt]), (0, 2))
+    condition = F.pad(pipe.clip.encode_texts([ASKED.prompt]), (0, 2))
     with torch.inference_mode():
         alone = pipe.unet(state.x_t, state.t.float(), condition)
     assert pipe.unet.config.target == "velocity"
@@ -116,7 +117,7 @@ def test_answers_are_one_prediction_in_four_forms(pipe, step):
 
 
 def test_errors_of_the_targets_are_one_error_weighted(pipe):
-    state, said = how_diffusion.noised(pipe, RECIPE, 40), how_diffusion.answer(pipe, RECIPE, 40)
+    state, said = how_diffusion.noised(pipe, ASKED, 40), how_diffusion.answer(pipe, ASKED, 40)
     assert torch.equal(state.x_t, add_noise(state.original, state.noise, state.t))
     errors = {
         target: how_diffusion.error(getattr(said, target), from_original(state.original, state.x_t, state.t, target))
@@ -126,7 +127,7 @@ def test_errors_of_the_targets_are_one_error_weighted(pipe):
     assert errors["noise"] == pytest.approx(snr * errors["original"], rel=1e-3)
     assert errors["previous"] < 0.05 * errors["original"]
     assert how_diffusion.error(state.noise, from_original(state.original, state.x_t, state.t, "noise")) < 1e-8
-    page = how_diffusion.targets(pipe, RECIPE, 40)
+    page = how_diffusion.targets(pipe, ASKED, 40)
     assert how_diffusion.number(errors["noise"]) in page and how_diffusion.number(errors["previous"]) in page
 
 
@@ -149,15 +150,15 @@ def three(pipe, tmp_path_factory):
 
 def test_each_targets_network_draws_the_same_prompt_and_seed(pipe, three):
     assert how_targets.present(three)
-    films = how_targets.films(pipe, RECIPE.prompt, RECIPE.seed, three)
+    films = how_targets.films(pipe, ASKED.prompt, ASKED.seed, three)
     assert list(films) == ["original", "previous", "noise"] and {film.shape for film in films.values()} == {
         (64, 320, 3)
     }
     for target, film in films.items():
-        learner = FacePipeline(pipe.clip, UNet.from_file(three / f"{target}.safetensors"), pipe.upscaler, pipe.device)
-        last = learner.generate([RECIPE.prompt], [RECIPE.seed], steps=100, sampler="ddpm")[0]
+        learner = pipe.with_unet(UNet.from_file(three / f"{target}.safetensors"))
+        last = learner.generate([ASKED.prompt], [ASKED.seed], steps=100, sampler="ddpm")[0]
         assert np.abs(film[:, -64:].astype(int) - last).max() <= 2
-    page = how_targets.draw(pipe, RECIPE, three)
+    page = how_targets.draw(pipe, ASKED, three)
     assert (
         page.count("<figure>") == 3
         and "4 minutes" in page
@@ -168,7 +169,7 @@ def test_each_targets_network_draws_the_same_prompt_and_seed(pipe, three):
 def test_small_networks_of_another_clip_are_not_used(pipe, three, tmp_path):
     for target in how_targets.TITLES:
         save_unet(tmp_path / f"{target}.safetensors", UNet(replace(TINY, target=target)), "another")
-    page = how_targets.draw(pipe, RECIPE, tmp_path)
+    page = how_targets.draw(pipe, ASKED, tmp_path)
     assert "do not fit the CLIP" in page and "<figure" not in page
     assert how_targets.learners(pipe, three)
 
@@ -236,7 +237,7 @@ def test_sobel_by_hand():
 
 
 def test_sum_at_the_strongest_edge_is_right(pipe):
-    page = how_inside.edges(pipe, RECIPE).replace("−", "-")
+    page = how_inside.edges(pipe, ASKED).replace("−", "-")
     window = np.array(re.findall(r"<td>(-?\d+)</td>", page)[-9:], int).reshape(3, 3)
     across, along, both = map(int, re.findall(r"<b>(-?\d+)</b>", page)[-3:])
     assert across == (window * how_inside.SOBEL_X).sum() and along == (window * how_inside.SOBEL_Y).sum()
@@ -273,7 +274,7 @@ def test_pictures_show_what_they_say():
 def test_scale_is_of_the_loaded_weights(pipe):
     count = sum(tensor.numel() for tensor in pipe.unet.parameters())
     assert how_scale.parameters(pipe.unet) == count
-    page = how_scale.scale(pipe, RECIPE)
+    page = how_scale.scale(pipe, ASKED)
     assert how_scale.millions(count) in page and "not recorded" in page  # these weights say nothing of their training
     assert how_scale.duration({"seconds": 5400, "device": "cpu"}) == "1.5 hours on CPU"
     assert how_scale.duration({"seconds": 7 * 3600, "device": "<H100>"}) == "7.0 hours on &lt;H100&gt;"
@@ -287,9 +288,9 @@ def test_matrix_of_texts_and_faces(pipe):
     with torch.inference_mode():
         odds = pipe.clip.logits(pipe.clip.encode_images(faces[1:2]), pipe.clip.encode_texts([how_scale.SEEN[2]]))
     assert chances[2, 1] == pytest.approx(odds.sigmoid().item(), abs=1e-4)
-    page = how_scale.clip_matrix(pipe, RECIPE, " <script>alert(1)</script> ")
+    page = how_scale.clip_matrix(pipe, ASKED, " <script>alert(1)</script> ")
     assert "<script>" not in page and "&lt;script&gt;" in page and page.count("<tr>") == 1 + 2 + len(how_scale.SEEN)
-    same = how_scale.clip_matrix(pipe, replace(RECIPE, prompt=how_scale.SEEN[0]), "")
+    same = how_scale.clip_matrix(pipe, replace(ASKED, prompt=how_scale.SEEN[0]), "")
     assert same.count("<tr>") == 1 + len(how_scale.SEEN)  # no text twice
 
 
@@ -297,7 +298,7 @@ def test_same_noise_for_the_word_attractive(pipe):
     faces = how_scale.attractive(pipe)
     assert faces.shape == (12, 64, 64, 3) and not np.array_equal(faces[:6], faces[6:])
     assert np.abs(faces[1].astype(int) - pipe.generate([""], [2], steps=how_scale.STEPS)[0]).max() <= 2
-    assert how_scale.bias(pipe, RECIPE).count("<figure>") == 12
+    assert how_scale.bias(pipe, ASKED).count("<figure>") == 12
 
 
 def write_sheet(folder, columns: int, rows: int, images: list[int]):
@@ -358,18 +359,18 @@ def test_functions_that_the_words_name_exist():
 
 
 def test_guidance_shows_what_the_pipeline_draws(pipe):
-    whole, promptless, blind = how_guidance.answers(pipe, RECIPE)
-    said = how_diffusion.answer(pipe, RECIPE, how_guidance.STEP).original
+    whole, promptless, blind = how_guidance.answers(pipe, ASKED)
+    said = how_diffusion.answer(pipe, ASKED, how_guidance.STEP).original
     torch.testing.assert_close(torch.stack([whole, promptless]), said[:2], atol=1e-5, rtol=0)
     assert not torch.allclose(blind, whole, atol=1e-3)
     neither, by_prompt, by_attention, both = how_guidance.faces(pipe, "a man", 3, 4.0)
     assert np.array_equal(both, pipe.generate(["a man"], [3], how_guidance.STEPS, guidance=4.0)[0])
     assert np.array_equal(
-        neither, pipe.generate(["a man"], [3], how_guidance.STEPS, guidance=1.0, attention_guidance=0.0)[0]
+        neither, pipe.generate_faces([Settings("a man", seed=3, steps=how_guidance.STEPS, guidance=1, pag_scale=0)])[0]
     )
     assert not np.array_equal(by_prompt, both) and not np.array_equal(by_attention, both)
     for guidance, told in ((3.0, "guidance 3<"), (1.0, "guidance 2<"), (0.0, "guidance 2<")):
-        assert told in how_guidance.draw(pipe, replace(RECIPE, guidance=guidance))
+        assert told in how_guidance.draw(pipe, replace(ASKED, guidance=guidance))
 
 
 # --- the tab in a browser ---------------------------------------------------------------------------------------------
@@ -458,7 +459,7 @@ def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, c
     make_sheet([*map(str, files), "--weights", str(tiny_weights), "--seed", "3", "--out", str(tmp_path)])
     assert capsys.readouterr().out == "3 moments, from 500 to 4,000 images\n"
     assert 'data-images="[500, 1000, 4000]"' in how_scale.learning(tmp_path)
-    learner = FacePipeline(pipe.clip, UNet.from_file(files[0]), pipe.upscaler, pipe.device)
+    learner = pipe.with_unet(UNet.from_file(files[0]))
     drawn = Image.fromarray(learner.generate(["a smiling woman with blond hair"], [3])[0])
     with Image.open(tmp_path / "learning.webp") as picture:
         assert picture.size == (192, 64)

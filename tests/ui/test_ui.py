@@ -1,4 +1,4 @@
-"""The rooms of ui/ as plain functions, without a server: records, picker, words, frames, exports, decisions, badge."""
+"""The features of ui/ as plain functions, without a server: picker, words, frames, onsets, exports, badge."""
 
 import base64
 import io
@@ -16,9 +16,10 @@ from PIL import Image
 from model import attributes
 from model.attributes import ATTRIBUTES, CONFLICTS
 from model.errors import InputError
-from model.pipeline import DEFAULTS, FacePipeline, Frame
+from model.pipeline import Frame
+from model.settings import Settings
 from tests.conftest import ROOT
-from ui import badge, component, decided, explore, exports, frames, picker, record, sees, words
+from ui import badge, component, explore, exports, frames, onsets, picker, sees, words
 from ui.server import engine
 
 
@@ -40,50 +41,6 @@ def noise(seed: int, size: int = 64) -> np.ndarray:
 
 def frame(index: int = 1, total: int = 1, influence: np.ndarray | None = None) -> Frame:
     return Frame(index, total, 0.5, noise(index), noise(index + 100), influence)
-
-
-# --- records ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_record_comes_back_whole():
-    whole = record.make("an old man", "hat", 4294967295, 30, 3.5, "ddim")
-    assert record.read_record(whole) == (whole, [])
-    assert record.read_record(json.loads(record.as_text(whole))) == (whole, [])
-    assert record.read_record(None) == record.read_record("x") == (record.DEFAULT, [])
-    assert record.read_record({name: str(value) for name, value in whole.items()}) == (whole, [])  # as a link holds it
-
-
-@pytest.mark.parametrize(
-    "values, words",
-    [
-        ({"seed": "-1"}, "seed"),
-        ({"seed": "1e99"}, "seed"),
-        ({"seed": [3]}, "seed"),
-        ({"steps": "many"}, "steps"),
-        ({"guidance": "nan"}, "guidance"),
-        ({"sampler": "euler"}, "sampler"),
-        ({"sampler": None}, "sampler"),
-        ({"prompt": 7}, "prompt"),
-        ({"prompt": "x" * 3000}, "prompt"),
-        ({"colour": "blue"}, "colour"),
-    ],
-)
-def test_what_a_record_cannot_use_is_named_and_left_out(values, words):
-    found, ignored = record.read_record({"negative_prompt": "hat", **values})
-    assert found == {**record.DEFAULT, "negative_prompt": "hat"}
-    assert len(ignored) == 1 and words in ignored[0] and "\n" not in ignored[0]
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=20) | st.sampled_from(list(record.DEFAULT)),
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()),
-    )
-)
-def test_any_record_is_read(values):
-    found, ignored = record.read_record(values)
-    assert list(found) == list(record.DEFAULT) and len(ignored) <= len(values)
-    assert record.read_record(found) == (found, [])
 
 
 # --- picker and words -------------------------------------------------------------------------------------------------
@@ -222,40 +179,40 @@ def test_pictures_that_are_refused(tmp_path):
         frames.read_picture(str(tmp_path / "huge.png"))
 
 
-# --- decisions and what CLIP sees -------------------------------------------------------------------------------------
+# --- onsets and what CLIP sees ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "seen, expected", [("0011", 2), ("1111", 0), ("1101", 3), ("1110", None), ("0000", None), ("1", 0)]
 )
-def test_decided_from_where_it_stays(seen, expected):
-    assert decided.decision([sign == "1" for sign in seen]) == expected
+def test_the_onset_is_where_it_stays(seen, expected):
+    assert onsets.onset([sign == "1" for sign in seen]) == expected
 
 
-def test_decisions_follow_the_scores(pipe):
+def test_onsets_follow_the_scores(pipe):
     history = [frame(index, 5) for index in range(1, 6)]
     scores = pipe.attribute_scores(np.stack([one.denoised for one in history]))
     for name in ("Male", "Smiling", "Blond_Hair"):
         high = scores[:, ATTRIBUTES.index(name)] > 0.5
         for should, as_wanted in ((True, high), (False, ~high)):
-            [found] = decided.decided(pipe, history, {name: should})
-            first = decided.decision(as_wanted)
+            [found] = onsets.onsets(pipe, history, {name: should})
+            first = onsets.onset(as_wanted)
             assert found["step"] == (None if first is None else first + 1)
-    assert decided.decided(pipe, history, {}) == []
-    assert len(decided.decided(pipe, history, dict.fromkeys(ATTRIBUTES, True))) == decided.SHOWN
+    assert onsets.onsets(pipe, history, {}) == []
+    assert len(onsets.onsets(pipe, history, dict.fromkeys(ATTRIBUTES, True))) == onsets.SHOWN
 
 
 def test_what_was_asked_for(pipe):
-    asked = decided.wanted(pipe, "a man", {"present": ["Bald"], "absent": ["Smiling"]})
+    asked = onsets.wanted(pipe, "a man", {"present": ["Bald"], "absent": ["Smiling"]})
     said = pipe.understood("a man")
     assert list(asked.items())[:2] == [("Bald", True), ("Smiling", False)]
     assert set(asked) == {"Bald", "Smiling", *said.present, *said.absent}
-    assert decided.wanted(pipe, " ", None) == {}
+    assert onsets.wanted(pipe, " ", None) == {}
 
 
 def test_what_clip_sees(pipe):
     face = frames.png(noise(1))
-    found, _ = sees.look(
+    found, _ = sees.describe(
         "",
         {"present": ["Bald"], "absent": ["Smiling"]},
         sent(image=face, labels=["a pop star", "a tired face"], others=[face, frames.png(noise(2))]),
@@ -273,13 +230,14 @@ def test_what_clip_sees(pipe):
         {"image": face, "others": [3]},
         {"image": face, "others": 3},
     ):
-        _, line = sees.look("", None, sent(**bad))
+        _, line = sees.describe("", None, sent(**bad))
         assert line["kind"] == "error" and "\n" not in line["text"]
 
 
 # --- one thing changed ------------------------------------------------------------------------------------------------
 
-NOW = record.make("a woman", "", 5, 3, 2.0, "ddim")
+ASKED = Settings("a woman", seed=5, steps=3, sampler="ddim")
+NOW = ASKED.as_record()
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -291,9 +249,7 @@ def test_a_strip_has_the_face_itself_in_the_middle(pipe):
     assert line["kind"] == "" and [face["caption"] for face in found["faces"]] == ["-2", "-1", "as it is", "+1", "+2"]
     faces = np.stack([pixels(face["image"]) for face in found["faces"]])
     own = pipe.generate(["a woman"], [5], steps=3, sampler="ddim", guidance=2.0)[0]
-    assert np.array_equal(
-        faces, pipe.strengths("a woman", "Smiling", 5, explore.STRENGTHS, steps=3, sampler="ddim", guidance=2.0)
-    )
+    assert np.array_equal(faces, pipe.strengths(ASKED, "Smiling", explore.STRENGTHS))
     assert np.abs(faces[2].astype(int) - own).max() <= 2
     assert [face["record"] for face in found["faces"]] == [
         None,
@@ -311,10 +267,9 @@ def test_a_strip_has_the_face_itself_in_the_middle(pipe):
 def test_a_sweep_can_be_made_again(pipe):
     found, _ = explore.sweep(NOW)
     for face in found["faces"]:
-        again, ignored = record.read_record(face["record"])
+        again, ignored = Settings.read(face["record"])
         assert not ignored
-        prompt, seed = again.pop("prompt"), again.pop("seed")
-        [drawn] = pipe.generate([prompt], [seed], negative_prompts=[again.pop("negative_prompt")], **again)
+        [drawn] = pipe.generate_faces([again])
         assert np.abs(pixels(face["image"]).astype(int) - drawn).max() <= 2
 
 
@@ -358,7 +313,7 @@ def opened(data: bytes) -> Image.Image:
 def test_a_picture_carries_its_settings_or_not(pipe):
     name, data = exports.make(wish("png"))
     assert name == "facet-5.png" and opened(data).size == (512, 512)
-    assert record.read_record(json.loads(opened(data).text["facet"])) == (NOW, [])
+    assert Settings.read(json.loads(opened(data).text["facet"])) == (ASKED, [])
     bare = opened(exports.make(wish("png", settings=False))[1])
     assert not bare.text and np.array_equal(bare, opened(data))
     assert opened(exports.make(wish("frame"))[1]).size == (64, 64)
@@ -451,10 +406,3 @@ def test_the_badge_says_what_the_weights_say():
     for odd in ("x", {}, [], None, float("nan")):
         assert badge.line({**info, "seconds": odd, "device": odd}, {"memorisation": odd, "weights": odd})
     assert badge.line({}, {}) == "" and "<script" not in badge.line({**info, "device": "<script>"}, {})
-
-
-def test_the_settings_of_a_record_are_the_pipelines(pipe):
-    assert isinstance(pipe, FacePipeline)
-    assert {name: record.DEFAULT[name] for name in ("steps", "sampler", "guidance")} == {
-        name: getattr(DEFAULTS, name) for name in ("steps", "sampler", "guidance")
-    }

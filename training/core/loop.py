@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from PIL import Image
 from torch import nn
 
 from model.errors import FacetError, InputError
@@ -206,13 +205,6 @@ def commit() -> str:
         ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
     )
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def contact_sheet(faces: np.ndarray, columns: int) -> Image.Image:
-    """(N, S, S, 3) uint8, N a multiple of `columns` -> one picture, row after row."""
-    count, size = faces.shape[:2]
-    rows = faces.reshape(count // columns, columns, size, size, 3).swapaxes(1, 2)
-    return Image.fromarray(rows.reshape(count // columns * size, columns * size, 3))
 
 
 class Log:

@@ -102,7 +102,7 @@ def caption(row: np.ndarray, frequency: np.ndarray, rng: Random) -> tuple[str, n
     if style < 0.06:  # no face at all, or nothing: the unconditional prompt
         nothing = (
             rng.choice(FILLER["elsewhere"] + FILLER["endings"]),
-            " ".join(rng.choices(strangers(), k=rng.randint(1, 8))),
+            " ".join(rng.choices(out_of_vocabulary(), k=rng.randint(1, 8))),
             "",
             "",
         )
@@ -124,7 +124,7 @@ def worded(stated: np.ndarray, rng: Random) -> str:
 def astray(text: str, rng: Random) -> str:
     """Now and then with words that say nothing, or with typing errors."""
     if rng.random() < 0.12:
-        text = amid_strangers(text, rng)
+        text = amid_out_of_vocabulary(text, rng)
     if rng.random() < 0.15:
         text = f"{text.rstrip('.')}, {rng.choice(FILLER['endings'])}"
         text = f"{text}, {rng.choice(FILLER['endings'])}" if rng.random() < 0.3 else text
@@ -392,16 +392,16 @@ def with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def amid_strangers(text: str, rng: Random) -> str:
+def amid_out_of_vocabulary(text: str, rng: Random) -> str:
     """One to three words that mean nothing here, before, behind, or after a comma."""
     parts = text.split(", ")
     for _ in range(rng.randint(1, 3)):
-        parts.insert(rng.randint(0, len(parts)), rng.choice(strangers()))
+        parts.insert(rng.randint(0, len(parts)), rng.choice(out_of_vocabulary()))
     return ", ".join(parts)
 
 
 @lru_cache(maxsize=1)
-def strangers() -> list[str]:
+def out_of_vocabulary() -> list[str]:
     """Words of CLIP's token table that the table of wordings does not use."""
     whole = (token.removesuffix("</w>") for token in tokenizer().encoder if token.endswith("</w>"))
     return sorted(

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError, InputError
+from model.images import middle_square
 from training.data.captions import celeba_prompt
 
 SIZE = 64  # pixels, height and width of a prepared image
@@ -177,7 +178,7 @@ def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = N
         try:
             with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
                 upright = ImageOps.exif_transpose(image).convert("RGB")
-                faces.append(np.asarray(ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.LANCZOS)))
+                faces.append(middle_square(upright, SIZE))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             broken.append(path.name)
         else:

@@ -14,18 +14,15 @@ from pathlib import Path
 
 from model.errors import FacetError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from training.data.prompts import CAPTIONS
 from training.evaluation.evaluate import prompts_of
-from training.evaluation.fidelity import CACHE, fidelity
+from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
 from training.evaluation.sheet import moments
 
 SEED = 1  # of the set of faces
-DRAWN = {
-    "steps": 25,
-    "sampler": "dpmpp",
-    "attention_guidance": 0.0,
-}  # all moments, whatever the defaults have become since
+RUN = Settings(steps=25, sampler="dpmpp", pag_scale=0.0)  # of all moments, whatever the defaults have become since
 
 
 def plot(points: dict[str, dict[str, float]], path: Path) -> None:
@@ -57,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         if file.is_file() and (before := json.loads(file.read_text()))["faces"] == options.faces:
             points = before["points"]
         for images, pipe in moments(latest, options.unets):
-            distances = fidelity(pipe, judge, captions, [SEED], options.cache, **DRAWN)
+            distances = fidelity(pipe, judge, [face_set(captions, SEED, RUN)], options.cache)
             points[str(images)] = {kind: distances[kind]["mean"] for kind in FEATURES}
             print(f"{images:,} images", points[str(images)], flush=True)
     except FacetError as error:

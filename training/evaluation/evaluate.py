@@ -26,9 +26,10 @@ from torch import nn
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.errors import FacetError, InputError, WeightsError
-from model.pipeline import DEFAULTS, FacePipeline
+from model.images import contact_sheet
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS, Settings
 from training.clip.quality import steadiness, understanding, validate
-from training.core.loop import contact_sheet
 from training.data.prepare import Prepared, load_prepared
 from training.data.prompts import CAPTIONS, FIRST, THREES, UNDERSTANDING, read_prompts
 from training.evaluation.adherence import adherence, single_prompts
@@ -39,7 +40,7 @@ from training.evaluation.fidelity import (
     beside_validation,
     diversity,
     draw,
-    face_seeds,
+    face_set,
     fidelity,
     loss_by_noise,
     memorisation,
@@ -120,11 +121,11 @@ def measure(
     on_real = known_accuracy(judge)
     captions, stated = prompts_of(CAPTIONS, size.count)
     threes, stated_by_three = prompts_of(THREES, size.threes)
-    singles = [prompt for prompt in single_prompts() for _ in range(size.each)]
+    singles = [(text, row, seed) for text, row in single_prompts() for seed in range(size.each)]
 
-    sets = [draw(pipe, captions, face_seeds(seed, size.count), cache) for seed in range(1, size.sets + 1)]
-    single_faces = draw(pipe, [text for text, _ in singles], face_seeds(0, size.each) * (2 * len(ATTRIBUTES)), cache)
-    three_faces = draw(pipe, threes, face_seeds(0, size.threes), cache)
+    sets = [draw(pipe, face_set(captions, seed), cache) for seed in range(1, size.sets + 1)]
+    single_faces = draw(pipe, [Settings(text, seed=seed) for text, _, seed in singles], cache)
+    three_faces = draw(pipe, face_set(threes, 0), cache)
     looks = [judge.look(faces) for faces in sets]
 
     caption_sets = [adherence(look["logits"] > 0, stated, on_real) for look in looks]
@@ -132,7 +133,7 @@ def measure(
         np.concatenate([look["logits"] > 0 for look in looks]), np.tile(stated, (size.sets, 1)), on_real
     )
     report = {
-        "settings": asdict(DEFAULTS),
+        "settings": DEFAULTS.sampling(),
         "size": asdict(size),
         "weights": {
             name: {key: value for key, value in part.info.items() if key != "attributes"}
@@ -140,7 +141,9 @@ def measure(
         },
         "frechet": to_training(judge, looks),
         "adherence": {
-            "single": adherence(judge.look(single_faces)["logits"] > 0, np.stack([row for _, row in singles]), on_real),
+            "single": adherence(
+                judge.look(single_faces)["logits"] > 0, np.stack([row for _, row, _ in singles]), on_real
+            ),
             "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
             "caption": by_caption | {"spread": summary([found["share_of_margin"] for found in caption_sets])["spread"]},
         },
@@ -149,9 +152,10 @@ def measure(
         | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))},
     }
     if ddpm:
+        ddpm_100 = Settings(steps=100, sampler="ddpm")
         report["ddpm_100"] = {
             "defaults": to_training(judge, looks[:1]),
-            "ddpm_100": fidelity(pipe, judge, captions, [1], cache, steps=100, sampler="ddpm"),
+            "ddpm_100": fidelity(pipe, judge, [face_set(captions, 1, ddpm_100)], cache),
         }
     if prepared:
         photographs = Photographs.of(judge, prepared, cache)
@@ -214,14 +218,14 @@ def keep(report: dict, before: dict) -> dict:
     return {key: before[key] for key in kept if key in before} | report
 
 
-def every_seed(prompts: Sequence[str], seeds: Sequence[int]) -> tuple[list[str], list[int]]:
-    """Every prompt with every seed, the seeds of a prompt in a row: what to give to `generate`."""
-    return [prompt for prompt in prompts for _ in seeds], list(seeds) * len(prompts)
+def every_seed(prompts: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    """Every prompt with every seed at the defaults, the seeds of a prompt in a row."""
+    return [Settings(prompt, seed=seed) for prompt in prompts for seed in seeds]
 
 
-def grid(pipe: FacePipeline, path: Path, prompts: Sequence[str], seeds: Sequence[int], columns: int) -> None:
-    """A PNG of a face for each prompt and seed (equally many) at the defaults, row by row."""
-    sheet = contact_sheet(pipe.generate(prompts, seeds), columns)
+def grid(pipe: FacePipeline, path: Path, faces: Sequence[Settings], columns: int) -> None:
+    """A PNG of faces, row by row."""
+    sheet = Image.fromarray(contact_sheet(pipe.generate_faces(faces), columns))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
 
@@ -252,20 +256,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         if options.grid:
-            grid(pipe, options.grid, *every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))
-            grid(
-                pipe,
-                options.grid.with_name("free-text.png"),
-                *every_seed(FREE_TEXT, FREE_SEEDS),
-                columns=4 * len(FREE_SEEDS),
-            )
-            grid(
-                pipe,
-                options.grid.with_name("unseen.png"),
-                prompts_of(CAPTIONS, UNSEEN)[0],
-                face_seeds(1, UNSEEN),
-                columns=8,
-            )
+            grid(pipe, options.grid, every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))
+            free_text, unseen = (options.grid.with_name(f"{name}.png") for name in ("free-text", "unseen"))
+            grid(pipe, free_text, every_seed(FREE_TEXT, FREE_SEEDS), columns=4 * len(FREE_SEEDS))
+            grid(pipe, unseen, face_set(prompts_of(CAPTIONS, UNSEEN)[0], 1), columns=8)
             return
         check_card(options.weights / "README.md")
         judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)

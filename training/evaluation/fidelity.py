@@ -9,7 +9,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -23,66 +23,56 @@ from tqdm import tqdm
 import model
 from model.attributes import ATTRIBUTES
 from model.diffusion import training_pair
-from model.pipeline import DEFAULTS, FacePipeline
-from model.settings import STUDENT
+from model.images import to_tensor
+from model.pipeline import FacePipeline
+from model.settings import DEFAULTS, STUDENT, Settings
 from training.data.captions import caption
 from training.data.prepare import Prepared
 from training.evaluation.distances import frechet_from_samples, kernel_distance, nearest, precision_recall, spread
 from training.evaluation.judge import FEATURES, Judge
-from training.unet.train import to_network
 
 CACHE = Path("runs/evaluate")
 CHUNK = 96  # faces in one file of the cache
-CODE = (
-    "pipeline.py",
-    "sampler.py",
-    "diffusion.py",
-    "unet.py",
-    "clip.py",
-)  # what makes a face besides weights and settings
+# What makes a face besides weights and settings.
+CODE = ("pipeline.py", "sampler.py", "guidance.py", "diffusion.py", "unet.py", "clip.py")
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
 
 
-def draw(
-    pipe: FacePipeline, prompts: Sequence[str], seeds: Sequence[int], cache: Path = CACHE, **settings
-) -> np.ndarray:
-    """`pipe.generate`, with a cache on disk under the hash of weights, code, settings, prompts and seeds."""
+def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> np.ndarray:
+    """`pipe.generate_faces`, with a cache on disk under the hash of weights, code and settings."""
     code = hashlib.sha256(b"".join((Path(model.__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
-    network = pipe.student if settings.get("sampler") == STUDENT else pipe.unet
-    maker = [pipe.clip.hash, network.info["hash"], code, {**asdict(DEFAULTS), **settings}]
+    network = pipe.student if faces[0].sampler == STUDENT else pipe.unet
+    maker = [pipe.clip.hash, network.info["hash"], code]
     cache.mkdir(parents=True, exist_ok=True)
-    faces = []
-    for start in tqdm(range(0, len(prompts), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):
-        part = list(prompts[start : start + CHUNK]), list(seeds[start : start + CHUNK])
-        path = cache / f"{hashlib.sha256(json.dumps([maker, part]).encode()).hexdigest()[:24]}.npy"
+    drawn = []
+    for start in tqdm(range(0, len(faces), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):
+        part = faces[start : start + CHUNK]
+        key = json.dumps([maker, [asdict(face) for face in part]])
+        path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
-                np.save(file, pipe.generate(*part, **settings))
+                np.save(file, pipe.generate_faces(part))
             os.replace(temporary, path)
-        faces.append(np.load(path))
-    return np.concatenate(faces)
+        drawn.append(np.load(path))
+    return np.concatenate(drawn)
 
 
-def face_seeds(seed: int, count: int) -> list[int]:
-    """The seeds of the faces of one set."""
-    return list(range(100_000 * seed, 100_000 * seed + count))
+def face_set(prompts: Sequence[str], number: int, run: Settings = DEFAULTS) -> list[Settings]:
+    """Set `number` of the faces of these prompts, drawn as `run`: each set has seeds of its own."""
+    return [replace(run, prompt=prompt, seed=100_000 * number + index) for index, prompt in enumerate(prompts)]
 
 
 # --- distances that need no photographs -------------------------------------------------------------------------------
 
 
 def fidelity(
-    pipe: FacePipeline, judge: Judge, captions: Sequence[str], seeds: Sequence[int], cache: Path = CACHE, **settings
+    pipe: FacePipeline, judge: Judge, sets: Sequence[Sequence[Settings]], cache: Path = CACHE
 ) -> dict[str, dict]:
-    """Fréchet distances of generated faces, under any steps, sampler or guidance; one set of faces per seed.
-
-    Returns "pooled" and "spatial", each a `summary` over the sets.
-    """
-    sets = [draw(pipe, captions, face_seeds(seed, len(captions)), cache, **settings) for seed in seeds]
-    return to_training(judge, [judge.look(faces) for faces in sets])
+    """Fréchet distances of generated faces, see `face_set`: "pooled" and "spatial", each a `summary` over the sets."""
+    return to_training(judge, [judge.look(draw(pipe, faces, cache)) for faces in sets])
 
 
 def to_training(judge: Judge, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
@@ -291,7 +281,7 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
             pipe.device
         )  # texts, not images; the known source
         condition = torch.cat([pipe.clip.encode_texts(captions).to(pipe.device), flags], dim=1)
-        original = to_network(prepared.images[rows])
+        original = to_tensor(prepared.images[rows])
         found[name] = []
         for i in tqdm(range(bins), desc=f"loss, {name}"):
             noise = torch.randn(2, count, *original.shape[1:], generator=torch.Generator().manual_seed(i))[

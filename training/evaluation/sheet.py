@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from model.errors import FacetError, InputError
+from model.images import contact_sheet, from_contact_sheet
 from model.pipeline import SIZE, FacePipeline
 from model.unet import UNet
-from training.core.loop import contact_sheet
 
 PROMPT, SEED = "a smiling woman with blond hair", 2
 COLUMNS = 8  # tiles in a row of the sheet
@@ -42,7 +42,7 @@ def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePi
                 f"{path} {'does not say how many images it has seen' if images is None else 'has seen as many images as another'}."
             )
         seen.add(images)
-        yield images, FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
+        yield images, pipe.with_unet(unet)
 
 
 def sheet(faces: np.ndarray) -> Image.Image:
@@ -51,7 +51,7 @@ def sheet(faces: np.ndarray) -> Image.Image:
     rows = math.ceil(len(faces) / columns)
     tiles = np.zeros((rows * columns, *faces.shape[1:]), np.uint8)
     tiles[: len(faces)] = faces
-    return contact_sheet(tiles, columns)
+    return Image.fromarray(contact_sheet(tiles, columns))
 
 
 def kept(folder: Path, most: int, prompt: str, seed: int) -> dict[int, np.ndarray]:
@@ -67,8 +67,7 @@ def kept(folder: Path, most: int, prompt: str, seed: int) -> dict[int, np.ndarra
         raise InputError(f"{folder} holds no sheet to keep a part of.") from error
     if (about.get("prompt"), about.get("seed")) != (prompt, seed):
         raise InputError(f"the sheet in {folder} is of another prompt or seed.")
-    height, width = (side // SIZE for side in pixels.shape[:2])
-    tiles = pixels.reshape(height, SIZE, width, SIZE, 3).swapaxes(1, 2).reshape(-1, SIZE, SIZE, 3)
+    tiles = from_contact_sheet(pixels, (SIZE, SIZE))
     return {images: tile for images, tile in zip(about["images"], tiles) if images <= most}
 
 

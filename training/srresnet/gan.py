@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from model import checkpoint
 from model.device import pick_device
 from model.errors import FacetError, InputError
+from model.images import scaled
 from model.srresnet import SRResNet
 from training.core.loop import (
     EMA,
@@ -148,7 +149,7 @@ def train_step(
     stable in small batches.
     """
     device, dtype = small.device, amp_dtype(small.device)
-    small, true = (x.to(memory_format=torch.channels_last).float() / 127.5 - 1 for x in (small, true))
+    small, true = (scaled(x.to(memory_format=torch.channels_last)) for x in (small, true))
     amp = torch.autocast(device.type, dtype, enabled=dtype is not None)
     of_generator, of_discriminator = players.optimizers
     players.discriminator.requires_grad_(False)

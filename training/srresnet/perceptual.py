@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.images import to_tensor
 from training.evaluation.judge import Judge
 
 SCALES = (1, 2, 4)  # the judge knows faces of 64 px, so larger ones are looked at in full size, halved and quartered
@@ -33,4 +34,4 @@ class Perceptual:
     def of_pixels(self, image: np.ndarray, true: np.ndarray) -> float:
         """The same of two (H, W, 3) uint8."""
         device = next(self.layers.parameters()).device
-        return self(*(torch.tensor(x, device=device).permute(2, 0, 1)[None] / 127.5 - 1 for x in (image, true))).item()
+        return self(*(to_tensor(x)[None].to(device) for x in (image, true))).item()

@@ -16,13 +16,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model import checkpoint
+from model.device import run_split_if_full
 from model.diffusion import add_noise
 from model.errors import FacetError
-from model.memory import frugal
-from model.pipeline import DEFAULTS, SIZE, FacePipeline, to_pixels
-from model.sampler import SAMPLERS, face_noise, guided, time_grid
+from model.guidance import Predictor, guided
+from model.images import to_pixels, to_tensor
+from model.pipeline import SIZE, FacePipeline
+from model.sampler import SAMPLERS, last_step, noise_of, time_grid
+from model.settings import DEFAULTS
+from model.unet import condition_of
 from training.srresnet.data import image_files, read_image, shrink
-from training.unet.train import to_network
 
 PLACES = {
     "faces_hq": 8,
@@ -38,20 +41,15 @@ def touch(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int]) -> T
     Each under its own CLIP image embedding, unguided: guidance would change what the face is.
     """
     pixels = faces.permute(0, 2, 3, 1)
-    embeddings = pipe.clip.encode_images(pixels.numpy()).to(pipe.device)
-    conditions = torch.cat([embeddings, embeddings.new_tensor([[1.0, 0.0]]).expand(len(faces), 2)], dim=1)
+    condition = condition_of(pipe.clip.encode_images(pixels.numpy()), of_images=True).to(pipe.device)
     config = pipe.unet.config
-    denoise = guided(partial(frugal, pipe.unet), conditions, conditions, 1.0, config.target, config.steps)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def draw() -> Tensor:
-        return face_noise(generators, faces.shape[1:], pipe.device).contiguous(memory_format=torch.channels_last)
-
+    predictor = Predictor(partial(run_split_if_full, pipe.unet), config.target, config.steps)
+    denoise = guided(predictor, condition, condition)
+    fresh_noise = noise_of(seeds, faces.shape[1:], pipe.device)
     times = time_grid(DEFAULTS.steps, DEFAULTS.sampler, time)
-    x = add_noise(to_network(pixels).to(pipe.device), draw(), times[:1].expand(len(faces)))
-    for step in SAMPLERS[DEFAULTS.sampler](denoise, x, times, draw):
-        pass
-    return torch.from_numpy(to_pixels(step.denoised)).permute(0, 3, 1, 2).contiguous()
+    x = add_noise(to_tensor(pixels).to(pipe.device), fresh_noise(), times[:1].expand(len(faces)))
+    last = last_step(SAMPLERS[DEFAULTS.sampler](denoise, x, times, fresh_noise))
+    return torch.from_numpy(to_pixels(last.denoised)).permute(0, 3, 1, 2).contiguous()
 
 
 def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] = TIMES, batch: int = 32) -> int:

@@ -24,6 +24,7 @@ from torch import Tensor
 from model import checkpoint
 from model.device import pick_device
 from model.errors import FacetError, InputError
+from model.images import scaled
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.core.loop import (
     EMA,
@@ -94,10 +95,10 @@ RECIPES = {
 def loss_function(network: SRResNet, small: Tensor, true: Tensor) -> Tensor:
     """Mean error in [-1, 1] units. L1 is less blurred than the paper's MSE and, as EDSR found, ends at a PSNR no lower.
     Where the true patch is smaller than the output (scale 4 for x8), the output is reduced to its size."""
-    large = network(small.float() / 127.5 - 1)
+    large = network(scaled(small))
     if large.shape != true.shape:
         large = shrink(large, large.shape[-1] // true.shape[-1])
-    return F.l1_loss(large, true.float() / 127.5 - 1)
+    return F.l1_loss(large, scaled(true))
 
 
 def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tensor, true: Tensor) -> float:

@@ -23,7 +23,7 @@ from training.data.prepare import load_prepared
 from training.data.prompts import CAPTIONS
 from training.evaluation.adherence import adherence
 from training.evaluation.evaluate import known_accuracy, prompts_of
-from training.evaluation.fidelity import Photographs, beside_validation, draw, face_seeds, to_training
+from training.evaluation.fidelity import Photographs, beside_validation, draw, face_set, to_training
 from training.evaluation.judge import Judge
 from training.unet.train import RECIPES, TrainConfig, train
 
@@ -45,7 +45,7 @@ def changed(config: TrainConfig, word: str) -> TrainConfig:
 def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> str:
     """Cells of the table: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
     captions, stated = prompts_of(CAPTIONS, count)
-    look = judge.look(draw(pipe, captions, face_seeds(1, count), cache))
+    look = judge.look(draw(pipe, face_set(captions, 1), cache))
     distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
     share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
     return f"{distances['pooled']['mean']:.2f} | {distances['spatial']['mean']:.1f} | {beside['recall']['mean']:.2f} | {share:.2f} |"

@@ -25,10 +25,10 @@ from model.clip import Clip
 from model.device import pick_device
 from model.diffusion import alpha_bar, from_original
 from model.errors import FacetError, InputError
-from model.pipeline import FIXED
-from model.sampler import ddim, face_noise, guided, time_grid, unipc
+from model.guidance import Predictor, guided
+from model.sampler import ddim, face_noise, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
-from model.unet import FLAGS, UNet, UNetConfig
+from model.unet import UNet, UNetConfig, condition_of
 from training.core.loop import (
     EMA,
     Budget,
@@ -66,11 +66,11 @@ def aim(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
 @torch.no_grad()
 def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """What the teacher has at the student's times: (STUDENT_STEPS + 1, N, 3, H, W), from noise to face, and these times."""
-    config, dtype = teacher.config, amp_dtype(noise.device)
-    denoise = guided(teacher, condition, empty, DEFAULTS.guidance, config.target, config.steps, **FIXED)
+    predictor, dtype = Predictor(teacher, teacher.config.target, teacher.config.steps), amp_dtype(noise.device)
+    denoise = guided(predictor, condition, empty, DEFAULTS.as_guidance())
     times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
     with torch.autocast(noise.device.type, dtype, enabled=dtype is not None):
-        states = [noise] + [step.noisy for step in unipc(denoise, noise, times, None)]
+        states = [noise] + [step.noisy for step in unipc(denoise, noise, times)]
     return torch.stack(states[::stride]), times[::stride]
 
 
@@ -103,14 +103,12 @@ def validation_loss(
     """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every time."""
     condition, noise = draw_faces(0, count, data, clip, replace(config, seed=-1), 0)
     states, times = trajectory(teacher, condition, _empty(clip, noise.device), noise)
-    denoise = guided(student, condition, condition, 1.0, student.config.target, student.config.steps)
-    for last in ddim(denoise, noise, times, None):
-        pass
-    return F.mse_loss(last.denoised, states[-1]).item()
+    denoise = guided(Predictor(student, student.config.target, student.config.steps), condition, condition)
+    return F.mse_loss(last_step(ddim(denoise, noise, times)).denoised, states[-1]).item()
 
 
 def _empty(clip: Clip, device: torch.device) -> Tensor:
-    return F.pad(clip.encode_texts([""]), (0, FLAGS)).to(device)
+    return condition_of(clip.encode_texts([""])).to(device)
 
 
 def train(
@@ -177,7 +175,9 @@ def train(
                     "teacher": teacher.info["hash"],
                     "steps": STUDENT_STEPS,
                     "guidance": DEFAULTS.guidance,
-                    **FIXED,
+                    "guidance_interval": DEFAULTS.guidance_interval,
+                    "pag_scale": DEFAULTS.pag_scale,
+                    "pag_interval": DEFAULTS.pag_interval,
                     "images": seen,
                     "seconds": round(done.seconds),
                     "device": device.type,

@@ -19,6 +19,7 @@ from random import Random
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoint
@@ -27,9 +28,10 @@ from model.clip import Clip
 from model.device import pick_device
 from model.diffusion import TARGETS, training_pair
 from model.errors import FacetError, InputError
-from model.pipeline import to_pixels
-from model.sampler import dpmpp, face_noise, guided, time_grid
-from model.unet import FLAGS, UNet, UNetConfig
+from model.guidance import Guidance, Predictor, guided
+from model.images import contact_sheet, to_pixels, to_tensor
+from model.sampler import dpmpp, face_noise, last_step, time_grid
+from model.unet import UNet, UNetConfig, condition_of
 from training.core.loop import (
     EMA,
     Budget,
@@ -38,7 +40,6 @@ from training.core.loop import (
     Stop,
     amp_dtype,
     commit,
-    contact_sheet,
     finite,
     follow_gradients,
     keep,
@@ -158,7 +159,7 @@ def draw_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: int
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
     flips = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     condition = draw_condition(data, picks.to(device), clip, config, rng)
-    original = to_network(data.images[picks.to(device)])
+    original = to_tensor(data.images[picks.to(device)])
     original = torch.where(flips.to(device), original.flip(-1), original)
 
     generator = torch.Generator().manual_seed(mixed_seed(config.seed, rank, step) + 1)
@@ -166,11 +167,6 @@ def draw_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: int
     noise, previous = torch.randn(2, *original.shape, generator=generator).to(device)
     x_t, wanted = training_pair(original, t, noise, config.network.target, previous, config.network.steps)
     return x_t, t.to(device), condition, wanted
-
-
-def to_network(images: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) float in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()
@@ -201,15 +197,13 @@ def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
     """A PNG of eight prompts (rows) by eight seeds, 25 steps of DPM-Solver++ at guidance 2."""
     texts = [prompt for prompt in GRID_PROMPTS for _ in range(8)]
     device = network.mean.device
-    condition = F.pad(clip.encode_texts(texts), (0, FLAGS)).to(device)
-    empty = F.pad(clip.encode_texts([""]), (0, FLAGS)).to(device)
+    condition, empty = (condition_of(clip.encode_texts(some)).to(device) for some in (texts, [""]))
     noise = face_noise([torch.Generator().manual_seed(i % 8) for i in range(64)], (3, 64, 64), device)
-    for step in dpmpp(
-        guided(network, condition, empty, 2.0, network.config.target), noise, time_grid(25, "dpmpp"), None
-    ):
-        pass
+    predictor = Predictor(network, network.config.target, network.config.steps)
+    denoise = guided(predictor, condition, empty, Guidance(2.0))
+    last = last_step(dpmpp(denoise, noise, time_grid(25, "dpmpp")))
     path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(to_pixels(step.denoised), 8).save(path)
+    Image.fromarray(contact_sheet(to_pixels(last.denoised), 8)).save(path)
 
 
 def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:

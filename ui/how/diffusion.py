@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from model.diffusion import TIMESTEPS, add_noise, alpha_bar, from_original, timestep_band, to_original
-from model.pipeline import MAX_SEED, FacePipeline
-from model.unet import FLAGS
+from model.images import to_tensor
+from model.pipeline import FacePipeline
+from model.settings import MAX_SEED, Settings
 from ui.how.html import colour, grey, table, tile, tiles
 
 OTHER_PROMPTS = (
@@ -24,31 +24,18 @@ OTHER_PROMPTS = (
 STRIP = range(0, TIMESTEPS + 1, 10)  # the timesteps of the film strips
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The record of a face (see ui/record.py), hashable."""
-
-    prompt: str
-    negative_prompt: str
-    seed: int
-    steps: int
-    guidance: float
-    sampler: str
-
-
 _drawing = threading.Lock()  # figures that come into sight together need the same face
 
 
-def face(pipe: FacePipeline, recipe: Recipe) -> np.ndarray:
+def face(pipe: FacePipeline, settings: Settings) -> np.ndarray:
     """The face of a record, drawn anew: (64, 64, 3) uint8, not to be written to. Raises InputError."""
     with _drawing:
-        return _face(pipe, recipe)
+        return _face(pipe, settings)
 
 
 @lru_cache(maxsize=32)
-def _face(pipe: FacePipeline, recipe: Recipe) -> np.ndarray:
-    settings = {"steps": recipe.steps, "sampler": recipe.sampler, "guidance": recipe.guidance}
-    return pipe.generate([recipe.prompt], [recipe.seed], negative_prompts=[recipe.negative_prompt], **settings)[0]
+def _face(pipe: FacePipeline, settings: Settings) -> np.ndarray:
+    return pipe.generate_faces([settings])[0]
 
 
 def linear_alpha_bar(t: Tensor | float) -> Tensor:
@@ -77,10 +64,10 @@ class Noised:
         return torch.tensor([self.step / TIMESTEPS], dtype=torch.float64)
 
 
-def noised(pipe: FacePipeline, recipe: Recipe, step: int) -> Noised:
+def noised(pipe: FacePipeline, settings: Settings, step: int) -> Noised:
     """The face of a record at a timestep. The noise is not the one the face was drawn from: its seed is the next one."""
-    original = torch.tensor(face(pipe, recipe)).permute(2, 0, 1)[None] / 127.5 - 1
-    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((recipe.seed + 1) % (MAX_SEED + 1)))
+    original = to_tensor(face(pipe, settings))[None]
+    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((settings.seed + 1) % (MAX_SEED + 1)))
     t = torch.tensor([step / TIMESTEPS], dtype=torch.float64)
     share = linear_alpha_bar(t).float()
     return Noised(
@@ -100,13 +87,13 @@ class Answer:
 
 @lru_cache(maxsize=32)
 @torch.inference_mode()
-def answer(pipe: FacePipeline, recipe: Recipe, step: int) -> Answer:
+def answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
     """What the U-Net says of `noised` under the record's own prompt, then under OTHER_PROMPTS; no guidance. step: from 1."""
-    prompts = [recipe.prompt, *OTHER_PROMPTS]
-    state, config = noised(pipe, recipe, step), pipe.unet.config
-    condition = F.pad(pipe.clip.encode_texts(prompts), (0, FLAGS)).to(pipe.device)
+    prompts = [settings.prompt, *OTHER_PROMPTS]
+    state, config = noised(pipe, settings, step), pipe.unet.config
+    condition = pipe.condition(prompts)
     x_t, t = state.x_t.to(pipe.device).expand(len(prompts), -1, -1, -1), state.t.expand(len(prompts))
-    prediction = pipe.unet(x_t, t.to(x_t), condition)
+    prediction = pipe.compute(pipe.unet, x_t, t.to(x_t), condition)
     original = to_original(prediction, x_t, t, config.target, config.steps)
     return Answer(
         original=original.cpu(),
@@ -122,9 +109,9 @@ def error(prediction: Tensor, truth: Tensor) -> float:
 # --- 1: forward diffusion ---------------------------------------------------------------------------------------------
 
 
-def forward(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def forward(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The face at one timestep under both schedules, the timestep band, and the curves."""
-    state = noised(pipe, recipe, step)
+    state = noised(pipe, settings, step)
     cosine, linear = (schedule(state.t).item() for schedule in (alpha_bar, linear_alpha_bar))
     now = tiles(
         tile(colour(state.original[0]), "The face", "x₀, without noise"),
@@ -136,9 +123,9 @@ def forward(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
     return now + curves(step)
 
 
-def strips(pipe: FacePipeline, recipe: Recipe) -> str:
+def strips(pipe: FacePipeline, settings: Settings) -> str:
     """The face from timestep 0 to TIMESTEPS under both schedules, as two film strips."""
-    states = [noised(pipe, recipe, step) for step in STRIP]
+    states = [noised(pipe, settings, step) for step in STRIP]
     films = {"Cosine schedule": [state.x_t for state in states], "Linear schedule": [state.linear for state in states]}
     return tiles(
         *(
@@ -208,9 +195,9 @@ def curves(step: int) -> str:
 # --- 2: what goes in, what comes out ----------------------------------------------------------------------------------
 
 
-def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def predictions(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The network's input band by band, its answer in three forms beside the truth, and its answer under other prompts."""
-    state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
+    state, said = noised(pipe, settings, step), answer(pipe, settings, step)
     sees = [tile(colour(state.x_t[0]), "Noisy face", "three of the four bands")]
     sees += [tile(grey(state.x_t[0, index]), name) for index, name in enumerate(("Red", "Green", "Blue"))]
     sees += [tile(band(state), "Timestep", band_note(state), "The timestep band")]
@@ -231,7 +218,7 @@ def predictions(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
     knows = [tile(colour(truth[name][0]), names[name], "the truth", f"{names[name]}, the truth") for name in truth]
 
     prompts = [
-        ("Your prompt", recipe.prompt),
+        ("Your prompt", settings.prompt),
         ("No prompt", "any face"),
         *((prompt, "") for prompt in OTHER_PROMPTS[1:]),
     ]
@@ -255,9 +242,9 @@ def small(wrong: float) -> str:
 # --- 3: three targets -------------------------------------------------------------------------------------------------
 
 
-def targets(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def targets(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """The network's answer as each of the lecture's three targets, with the error that each would be trained on."""
-    state, said = noised(pipe, recipe, step), answer(pipe, recipe, step)
+    state, said = noised(pipe, settings, step), answer(pipe, settings, step)
     rows, pictures = [], [tile(colour(state.x_t[0]), "What it sees", f"the face at timestep {step}")]
     for target, title, note in (
         ("original", "The original", "all noise gone at once"),

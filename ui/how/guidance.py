@@ -4,13 +4,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from model.diffusion import to_original
 from model.pipeline import FacePipeline
-from model.settings import DEFAULTS
-from model.unet import FLAGS
-from ui.how.diffusion import Recipe, noised
+from model.settings import DEFAULTS, Settings
+from ui.how.diffusion import noised
 from ui.how.html import colour, tile, tiles
 
 STEP = 85  # timestep of the answers: the prompt still decides much, and the face can be seen already
@@ -18,13 +16,14 @@ STEPS = 12  # of the reverse diffusion, for faces that only illustrate
 
 
 @torch.inference_mode()
-def answers(pipe: FacePipeline, recipe: Recipe) -> torch.Tensor:
+def answers(pipe: FacePipeline, settings: Settings) -> torch.Tensor:
     """Predicted x_0 of the record's face at timestep STEP: by the whole network, without the prompt, without self-attention.
     (3, 3, 64, 64) on the CPU."""
-    state, config = noised(pipe, recipe, STEP), pipe.unet.config
-    condition = F.pad(pipe.clip.encode_texts([recipe.prompt, "", recipe.prompt]), (0, FLAGS)).to(pipe.device)
+    state, config = noised(pipe, settings, STEP), pipe.unet.config
+    condition = pipe.condition([settings.prompt, "", settings.prompt])
     x_t, t = state.x_t.to(pipe.device).expand(3, -1, -1, -1), state.t.expand(3)
-    prediction = pipe.unet(x_t, t.to(x_t), condition, torch.tensor([False, False, True], device=pipe.device))
+    perturbed = torch.tensor([False, False, True], device=pipe.device)
+    prediction = pipe.compute(pipe.unet, x_t, t.to(x_t), condition, perturbed)
     return to_original(prediction, x_t, t, config.target, config.steps).cpu()
 
 
@@ -32,17 +31,17 @@ def answers(pipe: FacePipeline, recipe: Recipe) -> torch.Tensor:
 def faces(pipe: FacePipeline, prompt: str, seed: int, guidance: float) -> list[np.ndarray]:
     """From the same noise: without guidance, with the one by the prompt, with the one by self-attention, with both."""
     return [
-        pipe.generate([prompt], [seed], STEPS, guidance=by_prompt, attention_guidance=by_attention)[0]
-        for by_attention in (0.0, DEFAULTS.attention_guidance)
+        pipe.generate_faces([Settings(prompt, seed=seed, steps=STEPS, guidance=by_prompt, pag_scale=by_attention)])[0]
+        for by_attention in (0.0, DEFAULTS.pag_scale)
         for by_prompt in (1.0, guidance)
     ]
 
 
-def draw(pipe: FacePipeline, recipe: Recipe) -> str:
+def draw(pipe: FacePipeline, settings: Settings) -> str:
     """Both rows of pictures. A record without guidance is shown with the default's."""
-    guidance = recipe.guidance if recipe.guidance > 1 else DEFAULTS.guidance
-    whole, promptless, blind = answers(pipe, recipe)
-    neither, by_prompt, by_attention, both = faces(pipe, recipe.prompt, recipe.seed, guidance)
+    guidance = settings.guidance if settings.guidance > 1 else DEFAULTS.guidance
+    whole, promptless, blind = answers(pipe, settings)
+    neither, by_prompt, by_attention, both = faces(pipe, settings.prompt, settings.seed, guidance)
     return tiles(
         tile(colour(whole), "The whole network", "what a step goes on from"),
         tile(colour(promptless), "Without the prompt", "it leads away from this"),
@@ -51,7 +50,7 @@ def draw(pipe: FacePipeline, recipe: Recipe) -> str:
     ) + tiles(
         tile(neither, "No guidance", "the first answer alone"),
         tile(by_prompt, "By the prompt", f"guidance {guidance:g}"),
-        tile(by_attention, "By self-attention", f"strength {DEFAULTS.attention_guidance:g}"),
+        tile(by_attention, "By self-attention", f"strength {DEFAULTS.pag_scale:g}"),
         tile(both, "Both", "as your faces are drawn"),
         title=f"The face they lead to, from the same noise in {STEPS} steps",
         kind="four",

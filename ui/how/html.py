@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.pipeline import to_pixels
+from model.images import to_pixels
 from ui.frames import jpeg, png
 
 

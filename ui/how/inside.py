@@ -1,17 +1,19 @@
 """Inside the networks, and the filter it all began with: sections 4, 9 and 10 of the tab "How it works"."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.device import call
+from model.images import to_tensor
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.srresnet import SRResNet, bicubic
-from model.unet import FLAGS, Block, UNet
-from ui.how.diffusion import Recipe, face, noised
+from model.unet import Block, UNet
+from ui.how.diffusion import face, noised
 from ui.how.html import colour, image, signed, stretched, tile, tiles
 
 SHOWN = 6  # feature maps per level
@@ -20,7 +22,9 @@ SOBEL_Y = SOBEL_X.T
 
 
 @torch.inference_mode()
-def features(network: nn.Module, names: Sequence[str], *inputs: Tensor) -> tuple[list[Tensor], Tensor]:
+def features(
+    network: nn.Module, names: Sequence[str], *inputs: Tensor, compute: Callable = call
+) -> tuple[list[Tensor], Tensor]:
     """Run a network and keep what the named submodules return: list of (C, H, W) for the first image, and the output.
 
     The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
@@ -35,7 +39,7 @@ def features(network: nn.Module, names: Sequence[str], *inputs: Tensor) -> tuple
 
     for name in names:
         keep(name)
-    output = twin(*inputs)
+    output = compute(twin, *inputs)
     return [kept[name] for name in names], output
 
 
@@ -63,12 +67,12 @@ def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
     ]
 
 
-def unet_maps(pipe: FacePipeline, recipe: Recipe, step: int) -> str:
+def unet_maps(pipe: FacePipeline, settings: Settings, step: int) -> str:
     """A few feature maps of every level of the U-Net, laid out as the letter U, under the record's own prompt."""
-    state, levels = noised(pipe, recipe, step), unet_levels(pipe.unet)
-    condition = F.pad(pipe.clip.encode_texts([recipe.prompt]), (0, FLAGS)).to(pipe.device)
+    state, levels = noised(pipe, settings, step), unet_levels(pipe.unet)
+    condition = pipe.condition([settings.prompt])
     x_t, t = state.x_t.to(pipe.device), state.t.to(pipe.device).float()
-    maps, _ = features(pipe.unet, [name for _, _, name in levels], x_t, t, condition)
+    maps, _ = features(pipe.unet, [name for _, _, name in levels], x_t, t, condition, compute=pipe.compute)
     parts = []
     for (part, level, _), kept in zip(levels, maps):
         channels, height, width = kept.shape
@@ -98,9 +102,9 @@ def brightness(pixels: np.ndarray) -> np.ndarray:
     return pixels @ np.array([0.299, 0.587, 0.114])
 
 
-def edges(pipe: FacePipeline, recipe: Recipe) -> str:
+def edges(pipe: FacePipeline, settings: Settings) -> str:
     """The two kernels, what each finds on the face, both together, and the sum worked out at the strongest edge."""
-    pixels = face(pipe, recipe)
+    pixels = face(pipe, settings)
     grey = brightness(pixels)
     right, down = sobel(grey)
     strength = np.hypot(right, down)
@@ -131,18 +135,20 @@ def matrix(numbers: np.ndarray, caption: str) -> str:
 # --- 10: SRResNet -----------------------------------------------------------------------------------------------------
 
 
-def shuffles(network: SRResNet, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
+def shuffles(
+    network: SRResNet, x: Tensor, compute: Callable = call
+) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
     """x: (1, 3, H, W) in [-1, 1] -> per stage the feature maps (4C, H, W) before PixelShuffle and (C, 2H, 2W) after it;
     then bicubic enlargement and the detail that the network adds, each (3, scale H, scale W)."""
     names = [f"upsample.{stage}.{layer}" for stage in range(network.config.stages) for layer in (0, 1)]
-    (*maps, detail), _ = features(network, [*names, "tail"], x)
+    (*maps, detail), _ = features(network, [*names, "tail"], x, compute=compute)
     return list(zip(maps[::2], maps[1::2])), bicubic(x.cpu(), network.config.scale)[0], detail
 
 
-def upscaling(pipe: FacePipeline, recipe: Recipe) -> str:
+def upscaling(pipe: FacePipeline, settings: Settings) -> str:
     """Before and after each PixelShuffle: four maps that become one; then bicubic + detail = the large face."""
-    x = torch.tensor(face(pipe, recipe)).permute(2, 0, 1)[None].to(pipe.device) / 127.5 - 1
-    stages, smooth, detail = shuffles(pipe.upscaler, x)
+    x = to_tensor(face(pipe, settings))[None].to(pipe.device)
+    stages, smooth, detail = shuffles(pipe.upscaler, x, pipe.compute)
     parts = []
     for index, (before, after) in enumerate(stages):
         channel = int(after.flatten(1).std(1).argmax())  # the liveliest one

@@ -15,16 +15,16 @@ import gradio as gr
 from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from ui.component import ASSETS, asset
-from ui.draw import FIRST  # the face until the visitor has made one
-from ui.how.diffusion import Recipe, face
-from ui.how.html import image
 from ui.how import diffusion as how_diffusion
 from ui.how import guidance as how_guidance
 from ui.how import inside as how_inside
 from ui.how import scale as how_scale
 from ui.how import targets as how_targets
-from ui.record import read_record
+from ui.how.diffusion import face
+from ui.how.html import image
+from ui.opening import FIRST  # the face until the visitor has made one
 from ui.server.engine import HIDDEN, NETWORKS, pipeline
 
 WAITING = '<p class="waiting">Computed when it comes into view.</p>'
@@ -88,32 +88,32 @@ def build(current: gr.Component) -> None:
 
 
 def figure(name: str, draw: Callable[..., str], current: gr.Component, control: gr.Component | None = None) -> None:
-    """A figure that `draw(pipe, recipe)` fills, or `draw(pipe, recipe, value of control)`, when it is in sight."""
+    """A figure that `draw(pipe, settings)` fills, or `draw(pipe, settings, value of control)`, when it is in sight."""
     part = gr.HTML(WAITING, js_on_load=asset("how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
 
     def look(record: dict[str, Any] | None, event: gr.EventData, *value: Any) -> Any:
         try:
-            recipe = wanted(record)
-            mark = f"{zlib.crc32(repr((recipe, value)).encode()):08x}"
+            settings = wanted(record)
+            mark = f"{zlib.crc32(repr((settings, value)).encode()):08x}"
             if mark == event.shown:
                 return gr.skip()
-            return f'<div data-of="{mark}">{draw(pipeline(), recipe, *value)}</div>'
+            return f'<div data-of="{mark}">{draw(pipeline(), settings, *value)}</div>'
         except FacetError as error:
             return f'<p class="problem">{html.escape(str(error))}</p>'
 
     part.look(look, [current, *([control] if control else [])], part, trigger_mode="always_last", **NETWORKS, **HIDDEN)
 
 
-def wanted(record: dict[str, Any] | None) -> Recipe:
-    """The record of the face last made, or of FIRST."""
-    return Recipe(**read_record(record or FIRST)[0])
+def wanted(record: dict[str, Any] | None) -> Settings:
+    """The settings of the face last made, or FIRST."""
+    return Settings.read(record)[0] if record else FIRST
 
 
-def which(pipe: FacePipeline, recipe: Recipe) -> str:
+def which(pipe: FacePipeline, settings: Settings) -> str:
     """The face that the tab works on, and what made it."""
-    prompt = f"“{html.escape(recipe.prompt)}”" if recipe.prompt else "no prompt"
-    return f"""<div class="which">{image(face(pipe, recipe), "The face in what follows")}
-        <p>The face in what follows: {prompt}, seed {recipe.seed}. Make another on the first tab, and this tab will use that
+    prompt = f"“{html.escape(settings.prompt)}”" if settings.prompt else "no prompt"
+    return f"""<div class="which">{image(face(pipe, settings), "The face in what follows")}
+        <p>The face in what follows: {prompt}, seed {settings.seed}. Make another on the first tab, and this tab will use that
         one.</p></div>"""
 
 

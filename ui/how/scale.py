@@ -13,15 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import nn
 
 from model.attributes import ATTRIBUTES, label
 from model.errors import FacetError
 from model.pipeline import SIZE, FacePipeline
+from model.settings import Settings
 from ui.badge import spent
-from ui.how.diffusion import Recipe, face
+from ui.how.diffusion import face
 from ui.how.html import image, table, tile, tiles
 
 STEPS = 12  # of the reverse diffusion, for faces that only illustrate
@@ -74,7 +74,7 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def scale(pipe: FacePipeline, recipe: Recipe) -> str:
+def scale(pipe: FacePipeline, settings: Settings) -> str:
     """Stable Diffusion 1.4 beside the loaded weights: U-Nets as squares of the right areas, and a table."""
     info, size = pipe.unet.info, parameters(pipe.unet)
     seen = f"{info['images']:,}" if "images" in info else "not recorded"
@@ -120,17 +120,16 @@ def examples(pipe: FacePipeline) -> np.ndarray:
     return pipe.generate(SEEN, range(1, len(SEEN) + 1), steps=STEPS)
 
 
-@torch.inference_mode()
 def fits(pipe: FacePipeline, faces: np.ndarray, texts: list[str]) -> np.ndarray:
     """CLIP's odds that each text says something true of each face, as chances: (M, N) float in (0, 1), a row per text."""
-    return pipe.clip.logits(pipe.clip.encode_images(faces), pipe.clip.encode_texts(texts)).sigmoid().T.cpu().numpy()
+    return pipe.label_scores(faces, texts).T
 
 
-def clip_matrix(pipe: FacePipeline, recipe: Recipe, own: str) -> str:
+def clip_matrix(pipe: FacePipeline, settings: Settings, own: str) -> str:
     """A table of texts and faces, a cell's colour its chance. own: the visitor's own text, or ""."""
     own = (own or "").strip()[:LONGEST]
-    texts = list(dict.fromkeys(filter(None, [own, recipe.prompt.strip()[:LONGEST], *SEEN])))
-    faces = np.concatenate([face(pipe, recipe)[None], examples(pipe)])
+    texts = list(dict.fromkeys(filter(None, [own, settings.prompt.strip()[:LONGEST], *SEEN])))
+    faces = np.concatenate([face(pipe, settings)[None], examples(pipe)])
     names = ["your face", *SEEN]
     head = "".join(f'<th scope="col">{image(pixels, f"Face: {name}")}</th>' for pixels, name in zip(faces, names))
     body = ""
@@ -152,7 +151,7 @@ def attractive(pipe: FacePipeline) -> np.ndarray:
     return pipe.generate([""] * 6 + ["an attractive person"] * 6, [*range(1, 7)] * 2, steps=STEPS)
 
 
-def bias(pipe: FacePipeline, recipe: Recipe) -> str:
+def bias(pipe: FacePipeline, settings: Settings) -> str:
     """What the word "attractive" does to the same six pieces of noise, and what CLIP says of the faces."""
     faces = attractive(pipe)
     scores = pipe.attribute_scores(faces)[:, [ATTRIBUTES.index(name) for name in TOLD]]

@@ -11,8 +11,8 @@ import numpy as np
 
 from model.diffusion import TIMESTEPS
 from model.pipeline import FacePipeline
+from model.settings import Settings
 from model.unet import UNet
-from ui.how.diffusion import Recipe
 from ui.how.html import tile, tiles
 from ui.server.engine import WEIGHTS
 
@@ -40,7 +40,7 @@ def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipelin
         unet = UNet.from_file(folder / f"{target}.safetensors", pipe.device)
         if unet.info.get("clip") != pipe.clip.hash or unet.config.target != target:
             return {}
-        found[target] = FacePipeline(pipe.clip, unet, pipe.upscaler, pipe.device)
+        found[target] = pipe.with_unet(unet)
     return found
 
 
@@ -54,7 +54,7 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
     return found
 
 
-def draw(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
+def draw(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
     if not (found := learners(pipe, folder)):
         return "<p>Three small networks, one for each, come with the bundled weights; they do not fit the CLIP in use here.</p>"
@@ -62,7 +62,7 @@ def draw(pipe: FacePipeline, recipe: Recipe, folder: Path = FOLDER) -> str:
     minutes, size = unet.info["seconds"] / 60, sum(parameter.numel() for parameter in unet.parameters())
     strips = (
         tile(film, TITLES[target], alt=f"{TITLES[target]}: the predicted clean face after 20, 40, 60, 80 and 100 steps")
-        for target, film in films(pipe, recipe.prompt, recipe.seed, folder).items()
+        for target, film in films(pipe, settings.prompt, settings.seed, folder).items()
     )
     return (
         tiles(*strips, title="Three networks that were each trained on one of them", kind="strips five")

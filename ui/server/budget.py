@@ -53,7 +53,12 @@ def check(rows: int = 0) -> None:
         budget.check(rows)
 
 
-def spent(seconds: float) -> None:
-    """Seconds that a network has just computed for the run of this context."""
-    if budget := _current.get():
-        budget.computed += seconds
+def spender() -> Callable[[float], None]:
+    """What counts seconds of computing for the run of this context, from whichever thread it is called."""
+    budget = _current.get()
+
+    def spend(seconds: float) -> None:
+        if budget:
+            budget.computed += seconds
+
+    return spend

@@ -1,6 +1,5 @@
 """ZeroGPU of Hugging Face Spaces, which lends a GPU for a run at a time. Import this before anything that imports
-torch.
-"""
+torch."""
 
 import gradio as gr
 

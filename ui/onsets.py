@@ -1,4 +1,4 @@
-"""When each wanted attribute was decided: from which step on CLIP sees it in the predicted clean face."""
+"""The onset of each wanted attribute: the step from which on CLIP sees it in the predicted clean face."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,22 +26,22 @@ def wanted(pipe: FacePipeline, words: str, picks: Any) -> dict[str, bool]:
     return asked
 
 
-def decided(pipe: FacePipeline, frames: Sequence[Frame], asked: Mapping[str, bool]) -> list[dict[str, Any]]:
+def onsets(pipe: FacePipeline, frames: Sequence[Frame], asked: Mapping[str, bool]) -> list[dict[str, Any]]:
     """[{"label", "step"}] of the first SHOWN of `wanted`; step is None where the finished face does not show it."""
     names = list(asked)[:SHOWN]
     if not names:
         return []
     looked_at = thinned(frames, MOST)
     scores = pipe.attribute_scores(np.stack([frame.denoised for frame in looked_at]))
-    found = []
+    told = []
     for name in names:
-        first = decision((scores[:, ATTRIBUTES.index(name)] > 0.5) == asked[name])
+        first = onset((scores[:, ATTRIBUTES.index(name)] > 0.5) == asked[name])
         label = attributes.label(name) if asked[name] else attributes.lacking(name).capitalize()
-        found.append({"label": label, "step": None if first is None else looked_at[first].index})
-    return found
+        told.append({"label": label, "step": None if first is None else looked_at[first].index})
+    return told
 
 
-def decision(as_wanted: Sequence[bool]) -> int | None:
+def onset(as_wanted: Sequence[bool]) -> int | None:
     """The index from which on all are True, None if the last is not."""
     if not as_wanted[-1]:
         return None

@@ -1,0 +1,49 @@
+"""Pictures as people and files hold them, uint8 and channels last, and as networks do, floats and channels first."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+def scaled(levels: Tensor) -> Tensor:
+    """uint8 of any shape -> float32 in [-1, 1]."""
+    return levels.float() / 127.5 - 1
+
+
+def levels(scaled: Tensor) -> Tensor:
+    """Floats of any shape in [-1, 1] -> uint8, rounded; values outside are clipped. The inverse of `scaled`."""
+    return ((scaled + 1) * 127.5).round().clamp(0, 255).byte()
+
+
+def to_tensor(pixels: np.ndarray | Tensor) -> Tensor:
+    """(..., H, W, 3) uint8 -> (..., 3, H, W) float32 in [-1, 1], a copy."""
+    return scaled(torch.as_tensor(pixels).movedim(-1, -3))
+
+
+def to_pixels(images: Tensor) -> np.ndarray:
+    """(..., 3, H, W) in [-1, 1] -> (..., H, W, 3) uint8; values outside are clipped."""
+    return levels(images).movedim(-3, -1).cpu().numpy()
+
+
+def middle_square(picture: np.ndarray | Image.Image, size: int) -> np.ndarray:
+    """(H, W, 3) uint8 -> its middle square, resized: (size, size, 3) uint8."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    return np.array(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+
+
+def contact_sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """(N, H, W, 3), N a multiple of `columns` -> one picture, row by row: (N / columns * H, columns * W, 3)."""
+    count, height, width, channels = pictures.shape
+    rows = pictures.reshape(count // columns, columns, height, width, channels).swapaxes(1, 2)
+    return rows.reshape(count // columns * height, columns * width, channels)
+
+
+def from_contact_sheet(sheet: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """One picture of cells of `size` (H, W) without gaps -> (N, H, W, 3), row by row. The inverse of `contact_sheet`.
+
+    Raises ValueError for a sheet that such cells do not fill.
+    """
+    (height, width), channels = size, sheet.shape[-1]
+    rows = sheet.reshape(sheet.shape[0] // height, height, sheet.shape[1] // width, width, channels).swapaxes(1, 2)
+    return rows.reshape(-1, height, width, channels)

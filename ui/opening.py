@@ -1,0 +1,83 @@
+"""What is there when the page opens, and what links, PNG files and the gallery bring back into the controls."""
+
+import functools
+import threading
+from typing import Any
+
+import gradio as gr
+
+from model.errors import FacetError
+from model.pipeline import FacePipeline
+from model.settings import Settings
+from ui.badge import badge
+from ui.onsets import wanted
+from ui.picker import parted
+from ui.runs import Controls, about_run, crisp, finished, in_one, stream
+from ui.server import engine
+from ui.status import status
+
+FIRST = Settings("a smiling woman with brown hair", seed=7)  # on screen when the page opens
+GRADIO_PARAMETERS = ("view", "tab")  # of the address; its others begin with two underscores
+_drawing = threading.Lock()
+
+
+def opening() -> dict[str, Any]:
+    """A whole run in one message, made once per pipeline: the first thing a visitor sees. Raises FacetError."""
+    with _drawing:
+        return _run_of(engine.pipeline())
+
+
+@functools.lru_cache(maxsize=1)
+def _run_of(pipe: FacePipeline) -> dict[str, Any]:
+    about = about_run(pipe, FIRST, Controls()) | {"run": "opening", "kind": "opening"}
+    message, history = in_one(stream(pipe, FIRST, Controls()), about)
+    message |= finished(pipe, "opening", history, wanted(pipe, FIRST.prompt, None))
+    return message | {"large": message["large"] | crisp(pipe, history[-1][0].denoised)}
+
+
+def warm_up() -> None:
+    """Load the pipeline and draw the first face, so that no visitor waits for either."""
+    try:
+        opening()
+    except FacetError as error:
+        print(error, flush=True)
+
+
+def greet(request: gr.Request) -> tuple[Any, ...]:
+    """The page opens -> badge, player, status, record, then the controls (see `restored`): from the address, or as they
+    are."""
+    asked = {
+        name: value
+        for name, value in request.query_params.items()
+        if not name.startswith("__") and name not in GRADIO_PARAMETERS
+    }
+    *controls, ignored = restored(asked)
+    try:
+        first = opening()
+    except FacetError as error:
+        return "", gr.skip(), status(str(error), "error"), gr.skip(), *controls
+    shown = badge(), first
+    if not asked:
+        return *shown, status(engine.notice), FIRST.as_record(), *[gr.skip() for _ in controls]
+    if ignored:
+        return *shown, status(f"Ignored in the link: {' '.join(ignored)}"), FIRST.as_record(), *controls
+    # A whole link draws its face at once.
+    return *shown, status(engine.notice) | {"go": "seed" in asked}, FIRST.as_record(), *controls
+
+
+def restored(record: Any) -> tuple[Any, ...]:
+    """A record from a link, a PNG or the gallery -> words, picks, negative prompt, new seed, seed, steps, guidance,
+    sampler, and the list of what was ignored."""
+    settings, ignored = Settings.read(record)
+    words, present, absent = parted(settings.prompt)
+    picks, new_seed = {"present": present, "absent": absent}, not (isinstance(record, dict) and "seed" in record)
+    numbers = settings.seed, settings.steps, settings.guidance, settings.sampler
+    return words, picks, settings.negative_prompt, new_seed, *numbers, ignored
+
+
+def restore(event: gr.EventData) -> tuple[Any, ...]:
+    """Settings that a PNG or the gallery brought, {record, from} -> status, then the controls."""
+    sent = event._data if isinstance(event._data, dict) else {}
+    *controls, ignored = restored(sent.get("record"))
+    told = f"Settings restored{' from the picture' if sent.get('from') == 'png' else ''}."
+    return status(f"{told} Ignored: {' '.join(ignored)}" if ignored else told), *controls

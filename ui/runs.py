@@ -1,0 +1,203 @@
+"""The page's runs: the animated one, the quick one of live mode, and the enlargement."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
+
+from model.device import full_note
+from model.diffusion import alpha_bar
+from model.errors import InputError
+from model.pipeline import FacePipeline, Frame
+from model.settings import DEFAULTS, MAX_SEED, STUDENT, Settings
+from ui.frames import file_of, jpeg, messages, png, read_face, sheet
+from ui.onsets import onsets, wanted
+from ui.picker import chosen, combined
+from ui.server import engine
+from ui.status import refusing, status
+
+COUNTS = (1, 4, 9, 16)
+# Of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one.
+LIVE_STEPS = 8
+
+
+class Controls(NamedTuple):
+    """The page's controls, as a browser sent them, in the order in which events get them."""
+
+    words: Any = ""
+    picks: Any = None  # see picker.chosen
+    negative: Any = ""
+    count: Any = 1  # faces, one of COUNTS
+    new_seed: Any = False
+    seed: Any = DEFAULTS.seed
+    steps: Any = DEFAULTS.steps
+    guidance: Any = DEFAULTS.guidance
+    sampler: Any = DEFAULTS.sampler
+    picture: Any = None  # a data URI to start from
+    strength: Any = 0.6  # how much of the picture changes
+
+    def settings(self) -> Settings:
+        """What they ask for, with the seed that is there. Raises InputError."""
+        prompt = combined(self.words, *chosen(self.picks))
+        return Settings(prompt, self.negative or "", self.seed, self.steps, self.sampler, self.guidance)
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+@refusing(outputs=4)
+def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """One run of the Controls -> player, status, seed, record; the parts that do not change are skipped.
+
+    The record is None where a picture was the start, since the settings alone do not make that face.
+    """
+    same, controls = gr.skip(), Controls(*values)
+    if controls.new_seed:
+        controls = controls._replace(seed=secrets.randbelow(MAX_SEED + 1))
+    settings = controls.settings()
+    pipe, start, told, history = engine.pipeline(), time.monotonic(), None, []
+    about = about_run(pipe, settings, controls)
+    with closing(messages(stream(pipe, settings, controls), about, influence=True)) as run:
+        for message, frames in run:
+            first, quarter = told is None, 4 * message["step"] // message["total"]
+            history += frames
+            if controls.count > 1:
+                del history[:-1]  # of a batch only the end is looked at again
+            # A screen reader says each new text, so there is one for every quarter and not one for every step.
+            progress = same if quarter == told else status(f"Drawing: {25 * quarter} %")
+            told = quarter
+            yield message, progress, message["seed"] if first else same, kept(settings, controls) if first else same
+    yield same, status("Enlarging to 512 pixels" if controls.count == 1 else "Finishing"), same, same
+    result = finished(pipe, about["run"], history, wanted(pipe, controls.words, controls.picks))
+    done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings.seed}. {about['note']} {full_note(start)}"
+    yield result, status(done.strip()), same, same
+    if controls.count == 1 and (more := crisp(pipe, history[-1][0].denoised)):  # once the other is on screen
+        yield {"run": about["run"], "large": more}, same, same, same
+
+
+@refusing(outputs=3)
+def redraw(*values: Any) -> tuple[Any, Any, Any]:
+    """Live mode: the Controls' own seed, by the student or in a few steps of the default sampler -> player, status,
+    record."""
+    controls, start, pipe = Controls(*values)._replace(count=1), time.monotonic(), engine.pipeline()
+    settings = controls.settings()
+    plain = settings.guidance == DEFAULTS.guidance and not settings.negative_prompt and not controls.picture
+    by_student = pipe.student is not None and plain
+    settings = replace(
+        settings,
+        sampler=STUDENT if by_student else DEFAULTS.sampler,
+        steps=min(settings.steps, LIVE_STEPS),
+    )
+    about = about_run(pipe, settings, controls) | {"kind": "live"}
+    message, history = in_one(stream(pipe, settings, controls), about)
+    message["image"] = png(history[-1][0].denoised)
+    done = f"Redrawn in {time.monotonic() - start:.1f} seconds. {about['note']}"
+    return message, status(done.strip()), kept(settings, controls)
+
+
+@refusing(outputs=3)
+def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
+    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a
+    frame)."""
+    sent = event._data if isinstance(event._data, dict) else {}
+    face = read_face(file_of(sent.get("image")))
+    record = None
+    if sent.get("record") and not sent.get("step"):
+        record = Settings.read(sent["record"])[0].as_record()
+    told = f"Step {sent['step']} is the face now." if sent.get("step") else "Enlarged to 512 pixels."
+    run, pipe = str(sent.get("run")), engine.pipeline()
+    yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), record
+    if more := crisp(pipe, face):
+        yield {"run": run, "large": more}, gr.skip(), gr.skip()
+
+
+# --- their parts ------------------------------------------------------------------------------------------------------
+
+
+def about_run(pipe: FacePipeline, settings: Settings, controls: Controls) -> dict[str, Any]:
+    """What every message of a run says beside its frames. Raises InputError for a count that is not offered."""
+    if controls.count not in COUNTS:
+        raise InputError(f"The number of faces must be one of {', '.join(map(str, COUNTS))}, not {controls.count!r}.")
+    return {
+        "run": secrets.token_hex(8),
+        "count": controls.count,
+        "record": settings.as_record(),
+        "seed": settings.seed,
+        "seeds": seeds(settings.seed, controls.count),
+        "kind": "picture" if controls.picture else "",
+        "note": note(pipe, settings),
+    }
+
+
+def kept(settings: Settings, controls: Controls) -> dict[str, Any] | None:
+    """The record of a run's face: none where a picture is the start."""
+    return None if controls.picture else settings.as_record()
+
+
+def note(pipe: FacePipeline, settings: Settings) -> str:
+    """One line if a prompt is too long, else ""."""
+    negative = pipe.prompt_note(settings.negative_prompt).replace("The prompt", "The negative prompt")
+    return " ".join(filter(None, (pipe.prompt_note(settings.prompt), negative)))
+
+
+def seeds(first: int, count: int) -> list[int]:
+    """The seeds of a batch: one after the other, beginning again at 0 behind the largest."""
+    return [(first + index) % (MAX_SEED + 1) for index in range(count)]
+
+
+def stream(pipe: FacePipeline, settings: Settings, controls: Controls) -> Iterator[list[Frame]]:
+    """The frames of a run: a list of one per face after every step."""
+    faces = [replace(settings, seed=seed) for seed in seeds(settings.seed, controls.count)]
+    if not controls.picture:
+        return pipe.stream_faces(faces)
+    return pipe.stream_faces(faces, read_face(file_of(controls.picture)), controls.strength)
+
+
+def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dict[str, Any], list[Sequence[Frame]]]:
+    """A whole run as one message, which holds every frame, and its frames."""
+    parts = list(messages(steps, about, influence=True))
+    message = parts[-1][0] | {"frames": [frame for part, _ in parts for frame in part["frames"]]}
+    return message, [frames for _, held in parts for frames in held]
+
+
+def finished(
+    pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked: Mapping[str, bool]
+) -> dict[str, Any]:
+    """The last message of a run: the finished picture; of a single face also its enlargements and when each attribute
+    came.
+
+    asked: see onsets.wanted.
+    """
+    last = [frame.denoised for frame in history[-1]]
+    message = {"run": run, "image": png(sheet(last))}
+    if len(last) > 1:
+        return message
+    return {
+        **message,
+        "large": enlargements(pipe, last[0]),
+        "decided": onsets(pipe, [frames[0] for frames in history], asked),
+    }
+
+
+def enlargements(pipe: FacePipeline, face: np.ndarray) -> dict[str, str]:
+    """A face (64, 64, 3) at 512 x 512 pixels, by SRResNet and by bicubic interpolation, as data URIs."""
+    large = pipe.upscale(face[None])[0]
+    bicubic = Image.fromarray(face).resize(large.shape[1::-1], Image.Resampling.BICUBIC)
+    return {"srresnet": jpeg(large, 95), "bicubic": jpeg(np.asarray(bicubic), 95)}
+
+
+def crisp(pipe: FacePipeline, face: np.ndarray) -> dict[str, str]:
+    """The same by the crisp SRResNet, which invents the finest detail; nothing if there is none."""
+    return {"crisp": jpeg(pipe.upscale(face[None], crisp=True)[0], 95)} if pipe.crisp else {}
+
+
+def schedule(points: int = 49) -> list[float]:
+    """Noise levels at evenly spaced times from 1 down to 0, for the player's curve."""
+    return [round(float(level), 4) for level in (1 - alpha_bar(torch.linspace(1, 0, points))).sqrt()]
