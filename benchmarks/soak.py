@@ -1,6 +1,6 @@
 """An hour of everything at once: visitors, attacks, kills, restarts, a full store of pictures and cut connections.
-Is every face
-right, and is nothing left?
+
+Is every face right, and is nothing left?
 
     make soak                                   64 users for an hour
     python -m benchmarks.soak --seconds 300     a shorter one

@@ -111,8 +111,8 @@ def test_progress_of_uploads_is_not_kept(client):
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_the_cache_is_emptied_when_the_app_ends(deployed, tiny_weights, tmp_path, busy):
-    """SIGTERM, as Docker and Kubernetes send it: the app ends at once and leaves no picture of a visitor, also of one whose
-    page is open or whose upload is on its way."""
+    """SIGTERM, as Docker and Kubernetes send it: the app ends at once and leaves no picture of a visitor, also of one
+    whose page is open or whose upload is on its way."""
     with (
         ExitStack() as visitors,
         running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server,
