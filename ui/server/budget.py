@@ -48,7 +48,7 @@ def begin(reason: Callable[[], str] = lambda: "") -> Budget:
 
 
 def check(rows: int = 0) -> None:
-    """Whether the run of this context may go on. Raises FacetError.."""
+    """Whether the run of this context may go on. Raises FacetError."""
     if budget := _current.get():
         budget.check(rows)
 
