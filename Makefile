@@ -34,7 +34,7 @@ train-clip: .venv/dev  ## train the small CLIP, MINUTES in all
 	$(FAST_PY) -m training.clip.train --max-minutes $(MINUTES)
 	cp runs/clip/clip.safetensors weights/
 
-train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and refit)
+train-words: .venv/dev  ## teach the finished CLIP the words of wording.toml, MINUTES (after embed; then embed again and transfer the U-Net)
 	$(FAST_PY) -m training.clip.words --max-minutes $(MINUTES)
 	cp runs/words/clip.safetensors weights/
 
@@ -54,14 +54,14 @@ train-srresnet-general: .venv/dev  ## train SRResNet x4 on SR_DATA, MINUTES in a
 	$(FAST_PY) -m training.srresnet.train --recipe x4 --data $(SR_DATA) --state-dir runs/srresnet-x4 --max-minutes $(MINUTES)
 	cp runs/srresnet-x4/srresnet.safetensors weights/srresnet_x4.safetensors
 
-train-srresnet: runs/srresnet/touched.safetensors  ## train SRResNet for faces on SR_DATA, MINUTES in all
+train-srresnet: runs/srresnet/round_trip.safetensors  ## train SRResNet for faces on SR_DATA, MINUTES in all
 	$(FAST_PY) -m training.srresnet.train --data $(SR_DATA) --start-from weights/srresnet_x4.safetensors --max-minutes $(MINUTES)
 	cp runs/srresnet/srresnet.safetensors weights/
 
-runs/srresnet/touched.safetensors: | .venv/dev
+runs/srresnet/round_trip.safetensors: | .venv/dev
 	$(PY) -m training.srresnet.round_trip --data $(SR_DATA)
 
-train-srgan: runs/srresnet/touched.safetensors  ## sharpen it by adversarial training, MINUTES in all
+train-srgan: runs/srresnet/round_trip.safetensors  ## sharpen it by adversarial training, MINUTES in all
 	$(FAST_PY) -m training.srresnet.gan --data $(SR_DATA) --max-minutes $(MINUTES)
 	$(PY) -m training.srresnet.gan --blend 0.5 --out weights/srresnet_crisp.safetensors
 

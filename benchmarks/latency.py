@@ -1,10 +1,12 @@
-"""How long a visitor waits: from the click on Generate to the first step on the screen, the last one, and the 512 px image;
-for a redraw in live mode; for the page itself; and how long a prompt takes to be read.
+"""How long a visitor waits.
+
+From the click on Generate to the first step on the screen, to the last one, and to the 512 px image; for a redraw in
+live mode; for the page itself; and how long a prompt takes to be read.
 
     make bench
 
-Starts the app on the bundled weights in a process of its own, drives it with Chromium, prints JSON and a table beside what is
-aimed at: medians of several runs. Nothing else should be running.
+Starts the app on the bundled weights in a process of its own, drives it with Chromium, and prints JSON and a table
+with the goals: medians of several runs. Nothing else should be running.
 """
 
 import json
@@ -18,13 +20,14 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page
 
-from benchmarks.browser import chromium, setting
-from benchmarks.server import ROOT, running
+from benchmarks.harness.browser import chromium, setting
+from benchmarks.harness.server import ROOT, running
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS
+from training.evaluation import markdown
 
 RUNS, LONG_RUNS = 7, 3
-AIMS = {  # figure -> what it is, the most it should be on two cores
+GOALS = {  # figure -> what it is, the most it should be on two cores
     "first_step_ms": ("first step on the screen after the click, ms", 150),
     "last_step_ms": (f"last of {DEFAULTS.steps} steps, ms", None),
     "done_ms": ("512 px image, ms", None),
@@ -37,7 +40,9 @@ AIMS = {  # figure -> what it is, the most it should be on two cores
 WATCH = """() => {
     const player = document.querySelector(".player"), line = document.querySelector("#status");
     const since = () => performance.now() - window.pressed;
-    document.querySelector("#generate").addEventListener("click", () => { [window.pressed, window.steps, window.done] = [performance.now(), [], null]; });
+    document.querySelector("#generate").addEventListener("click", () => {
+        [window.pressed, window.steps, window.done] = [performance.now(), [], null];
+    });
     new MutationObserver(() => window.steps.push([Number(player.dataset.step), since()]))
         .observe(player, {attributes: true, attributeFilter: ["data-step"]});
     new MutationObserver(() => { if (line.textContent.trim().startsWith("Done")) window.done ??= since(); })
@@ -54,7 +59,7 @@ LIVE = """() => new Promise(done => {  // milliseconds from asking for a redraw 
 def one_run(page: Page) -> dict[str, float]:
     """Milliseconds from the click to the first step, the last step, and the word that all is done."""
     page.click("#generate")
-    # The page itself keeps the times: asking it at every frame, as Playwright would, takes from the cores that are timed.
+    # The page itself keeps the times: asking it at every frame, as Playwright would, takes time from the cores.
     page.wait_for_function(
         "() => window.done && !window.facet.running", polling=500, timeout=120_000
     )  # the crisp image comes last
@@ -78,21 +83,21 @@ def long_runs(page: Page) -> float:
     """Milliseconds for 100 steps and the 512 px image."""
     page.get_by_role("tab", name="Settings").click()
     setting(page, "steps", 100)
-    found = medians([one_run(page) for _ in range(LONG_RUNS + 1)])
+    figures = medians([one_run(page) for _ in range(LONG_RUNS + 1)])
     if (steps := page.evaluate("window.facet.face.record.steps")) != 100:
         raise RuntimeError(f"{steps} steps were run instead of 100")
-    return found["done_ms"]
+    return figures["done_ms"]
 
 
 def live(page: Page) -> float:
     """Milliseconds for a redraw, while the prompt changes from run to run."""
-    found = []
+    runs = []
     for age in range(RUNS + 1):
         page.locator("#prompt textarea").fill(f"a smiling woman, {20 + age} years old")
         page.wait_for_timeout(600)  # until the words have been read
-        found.append({"live_ms": page.evaluate(LIVE)})
+        runs.append({"live_ms": page.evaluate(LIVE)})
         page.wait_for_timeout(2500)  # until it is enlarged
-    return medians(found)["live_ms"]
+    return medians(runs)["live_ms"]
 
 
 def understanding(
@@ -112,24 +117,24 @@ def understanding(
     return statistics.median(taken)
 
 
-def table(found: dict[str, float]) -> str:
+def table(figures: dict[str, float]) -> str:
     """Markdown: each figure beside the most it should be."""
-    rows = [f"| {what} | {found[name]:,.4g} | {most or ''} |" for name, (what, most) in AIMS.items()]
-    return "\n".join(["| | measured | at most |", "| --- | --- | --- |", *rows])
+    rows = [(what, f"{figures[name]:,.4g}", most or "") for name, (what, most) in GOALS.items()]
+    return markdown.table(("", "measured", "at most"), rows)
 
 
 def main() -> None:
     start = time.perf_counter()
     with TemporaryDirectory() as folder, running(Path(folder) / "run") as server:
-        found = {"page_answers_s": time.perf_counter() - start}
+        figures = {"page_answers_s": time.perf_counter() - start}
         with chromium() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(server.address)
             page.wait_for_function("() => window.facet?.face?.finished")  # the face that the page opens with
             page.evaluate(WATCH)
-            found |= medians([one_run(page) for _ in range(RUNS + 1)])
-            found |= {"long_done_ms": long_runs(page), "live_ms": live(page)}
-        found |= {"memory_mb": server.figures()["memory_mb"], "understood_ms": understanding()}
+            figures |= medians([one_run(page) for _ in range(RUNS + 1)])
+            figures |= {"long_done_ms": long_runs(page), "live_ms": live(page)}
+        figures |= {"memory_mb": server.figures()["memory_mb"], "understood_ms": understanding()}
     print(
         json.dumps(
             {
@@ -137,12 +142,12 @@ def main() -> None:
                 "date": date.today().isoformat(),
                 "runs": RUNS,
                 "steps": DEFAULTS.steps,
-                **{name: round(found[name], 2) for name in AIMS},
+                **{name: round(figures[name], 2) for name in GOALS},
             },
             indent=1,
         )
     )
-    print(table(found))
+    print(table(figures))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks.replicas import Replicas, replicated
-from benchmarks.server import Server, running
+from benchmarks.harness.replicas import Replicas, replicated
+from benchmarks.harness.server import Server, running
 from model.settings import DEFAULTS
 
 FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]

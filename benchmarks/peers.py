@@ -2,14 +2,16 @@
 
     make bench-peers
 
-Each contender runs in a process of its own, with random weights of its default size (a weight's value does not change its time):
+Each contender runs in a process of its own, with random weights of its default size (their values do not change the
+time):
 
 facet     this project's U-Net at the defaults of model/settings.py
 lecture   a plain U-Net of 31 million parameters (Ronneberger et al. 2015, with padding) and 1000 steps of DDPM
 lucidrains  denoising-diffusion-pytorch's class-conditional U-Net(64), 1000 steps, guidance 6: its defaults
 diffusers   DDPMPipeline with the UNet2DModel of its 64 px unconditional training script, 1000 steps
 
-A face of 1000 steps is timed by STEPS of them and multiplied. Prints JSON, then a table with ratios. Nothing else should be running.
+A face of 1000 steps is timed by STEPS of them and multiplied. Prints JSON, then a table with ratios. Nothing else
+should be running.
 """
 
 import argparse
@@ -23,6 +25,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+
+from training.evaluation import markdown
 
 ROUNDS = 3  # medians of
 STEPS = 12  # of a long sampling, timed
@@ -42,7 +46,7 @@ class Contender:
 
 
 def facet() -> Contender:
-    from benchmarks.server import ROOT
+    from benchmarks.harness.server import ROOT
     from model.pipeline import FacePipeline
     from model.settings import DEFAULTS
 
@@ -202,7 +206,7 @@ def measure(name: str) -> dict[str, float]:
     }
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def table(results: dict[str, dict[str, float]]) -> str:
     """Markdown: every figure, and in brackets how many times Facet's it is."""
     head = {
         "parameters_m": "parameters, M",
@@ -215,17 +219,17 @@ def table(found: dict[str, dict[str, float]]) -> str:
         "start_s": "start, s",
         "peak_memory_mb": "peak memory, MB",
     }
-    rows = [f"| | {' | '.join(head.values())} |", f"| --- {'| --- ' * len(head)}|"]
-    for name, figures in found.items():
+    rows = []
+    for name, figures in results.items():
         cells = [f"{figures[key]:.3g}" if figures[key] < 1000 else f"{figures[key]:,.0f}" for key in head]
         ratios = [
-            f" ({figures[key] / found['facet'][key]:.1f}x)"
+            f" ({figures[key] / results['facet'][key]:.1f}x)"
             if name != "facet" and key in ("face_s", "step_ms", "ddim_25_calls_s")
             else ""
             for key in head
         ]
-        rows.append(f"| {name} | {' | '.join(cell + ratio for cell, ratio in zip(cells, ratios))} |")
-    return "\n".join(rows)
+        rows.append([name, *(cell + ratio for cell, ratio in zip(cells, ratios))])
+    return markdown.table(["", *head.values()], rows)
 
 
 def main() -> None:
@@ -235,19 +239,19 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one)))
         return
-    found = {}
+    results = {}
     for name in CONTENDERS:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.peers", "--one", name], stdout=subprocess.PIPE, text=True, check=True
         )
-        found[name] = json.loads(done.stdout.splitlines()[-1])
+        results[name] = json.loads(done.stdout.splitlines()[-1])
     print(
         json.dumps(
-            {"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), **found},
+            {"machine": f"{platform.machine()}, {platform.system()}", "date": date.today().isoformat(), **results},
             indent=1,
         )
     )
-    print(table(found))
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
     make bench-quality                  some hours on two CPU cores; what was drawn is kept, so a second run goes on
     make bench-quality ARGS="--faces 100 --budgets 4 10 25"
 
-A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For each sampler and each budget of calls, faces are
-drawn from validation captions by as many steps as the budget allows, and their Fréchet distance to the training faces is
-measured as `make evaluate` does it (training/evaluation/fidelity.py); 100 steps of DDPM, with its own count of calls, are the measure of
-all. The student, if there is one, has one count of calls. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here, prints a table.
+A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For
+each sampler and each budget of calls, faces are drawn from validation captions by as many steps as the budget allows.
+Their Fréchet distance to the training faces is measured as `make evaluate` does it (training/evaluation/fidelity.py).
+100 steps of DDPM, with their own count of calls, are the reference. The student, if there is one, has one count of
+calls. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here,
+prints a table.
 """
 
 import argparse
@@ -14,12 +16,13 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks.server import ROOT
+from benchmarks.harness.server import ROOT
 from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
 from training.data.prompts import CAPTIONS
+from training.evaluation import markdown
 from training.evaluation.evaluate import prompts_of
 from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
@@ -51,7 +54,10 @@ def steps_within(budget: int, sampler: str) -> int:
 def measure(
     pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE
 ) -> dict:
-    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial"; REFERENCE is 100 steps of DDPM, STUDENT its own."""
+    """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial".
+
+    REFERENCE, 100 steps of DDPM, and STUDENT, if there is one, are two more rows.
+    """
     captions, _ = prompts_of(CAPTIONS, faces)
     plans = {
         f"{sampler} {budget}": (sampler, steps_within(budget, sampler))
@@ -59,50 +65,44 @@ def measure(
         for sampler in samplers
     }
     student = {STUDENT: (STUDENT, STUDENT_STEPS)} if pipe.student else {}
-    found = {}
+    results = {}
     for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **plans}.items():
         distances = fidelity(pipe, judge, [face_set(captions, SEED, Settings(steps=steps, sampler=sampler))], cache)
-        found[name] = {"steps": steps, "calls": calls(steps, sampler)} | {
+        results[name] = {"steps": steps, "calls": calls(steps, sampler)} | {
             kind: distances[kind]["mean"] for kind in FEATURES
         }
-        print(name, found[name], flush=True)
-    return found
+        print(name, results[name], flush=True)
+    return results
 
 
-def table(found: dict[str, dict], budgets: list[int], samplers: list[str]) -> str:
+def table(results: dict[str, dict], budgets: list[int], samplers: list[str]) -> str:
     """Markdown: a row for each budget, and for each sampler the steps and both distances."""
-    rows = [
-        f"| calls | {' | '.join(f'{sampler}: steps, pooled / spatial' for sampler in samplers)} |",
-        f"| --- {'| --- ' * len(samplers)}|",
-    ]
+    rows = []
     for budget in sorted(budgets):
-        cells = [found[f"{sampler} {budget}"] for sampler in samplers]
-        rows.append(
-            f"| {budget} | "
-            + " | ".join(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells)
-            + " |"
-        )
-    rows += [
+        cells = [results[f"{sampler} {budget}"] for sampler in samplers]
+        rows.append([budget, *(f"{cell['steps']}, {cell['pooled']:.2f} / {cell['spatial']:.1f}" for cell in cells)])
+    notes = [
         f"\n{name}, {row['calls']} calls: {row['pooled']:.2f} / {row['spatial']:.1f}"
-        for name, row in found.items()
+        for name, row in results.items()
         if name in (REFERENCE, STUDENT)
     ]
-    return "\n".join(rows)
+    heading = ["calls", *(f"{sampler}: steps, pooled / spatial" for sampler in samplers)]
+    return "\n".join([markdown.table(heading, rows), *notes])
 
 
-def plot(found: dict[str, dict], samplers: list[str], path: Path) -> None:
+def plot(results: dict[str, dict], samplers: list[str], path: Path) -> None:
     """Both distances against calls, a line for each sampler, and a dashed one for the reference."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2), FEATURES):
-        for sampler in [*samplers, *({STUDENT} & found.keys())]:
-            points = [row for name, row in found.items() if name != REFERENCE and name.split()[0] == sampler]
+        for sampler in [*samplers, *({STUDENT} & results.keys())]:
+            points = [row for name, row in results.items() if name != REFERENCE and name.split()[0] == sampler]
             axes.plot(
                 [row["calls"] for row in points], [row[kind] for row in points], marker="o", markersize=3, label=sampler
             )
-        axes.axhline(found[REFERENCE][kind], color="gray", linestyle="--", label=REFERENCE)
+        axes.axhline(results[REFERENCE][kind], color="gray", linestyle="--", label=REFERENCE)
         axes.set(
             xscale="log", yscale="log", xlabel="network calls per face", ylabel=f"Fréchet distance, {kind} features"
         )
@@ -127,13 +127,13 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
-        found = measure(pipe, judge, options.faces, options.budgets, options.samplers, options.cache)
+        results = measure(pipe, judge, options.faces, options.budgets, options.samplers, options.cache)
     except FacetError as error:
-        raise SystemExit(f"quality: {error}") from error
+        raise SystemExit(f"benchmarks.quality: {error}") from error
     about = {"date": date.today().isoformat(), "unet": pipe.unet.info["hash"], "faces": options.faces}
-    (options.out / "quality.json").write_text(json.dumps({**about, "found": found}, indent=1) + "\n")
-    plot(found, options.samplers, options.out / "quality.png")
-    print(table(found, options.budgets, options.samplers))
+    (options.out / "quality.json").write_text(json.dumps({**about, "found": results}, indent=1) + "\n")
+    plot(results, options.samplers, options.out / "quality.png")
+    print(table(results, options.budgets, options.samplers))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from benchmarks.harness.server import ROOT, Server, running
 from benchmarks.load import FACES, TOLERANCE, face
-from benchmarks.server import ROOT, Server, running
 
 STEPS = 8
 SECRET = "zanzibarquartz"  # a word of the prompts that no log may hold

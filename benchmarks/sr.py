@@ -2,8 +2,8 @@
 
     make bench-sr SR_DATA=data X4=weights/srresnet_x4.safetensors
 
-Prints a table and JSON. Y of BT.601, 4 px border cut, inputs by MATLAB's bicubic; Set14's grey `bridge` is scored on its grey
-values. Nothing else should be running while it measures the time.
+Prints a table and JSON. Y of BT.601, 4 px border cut, inputs by MATLAB's bicubic; Set14's grey `bridge` is scored on
+its grey values. Nothing else should be running while it measures the time.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 
 from model.errors import FacetError, InputError
 from model.srresnet import SRResNet, upscale
+from training.evaluation import markdown
 from training.srresnet.quality import score_set
 
 SETS = ("Set5", "Set14")
@@ -32,7 +33,9 @@ RUNS = 7
 
 
 def speed(path: Path) -> dict[str, float]:
-    """Seconds (the median of RUNS) of one face from 64 px on this CPU, and MB by which the process's peak memory grows."""
+    """Seconds (the median of RUNS) of one face from 64 px on this CPU, and MB by which the process's peak memory
+    grows.
+    """
     network = SRResNet.from_file(path)
     face, seconds = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8), []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -51,22 +54,26 @@ def speed(path: Path) -> dict[str, float]:
 
 
 def literature(data: Path, path: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Method -> set -> "psnr" and, where it is measured here, "ssim". Raises FacetError without the sets or with other weights."""
+    """Method -> set -> "psnr" and, where it is measured here, "ssim".
+
+    Raises FacetError without the sets or with other weights.
+    """
     network = SRResNet.from_file(path)
     if network.config.scale != 4:
         raise InputError(f"{path} enlarges by {network.config.scale}: the literature's figures are for 4.")
     measured = {"bicubic": None, "SRResNet, here": lambda small: upscale(network, small[None])[0]}
-    found = {
+    scores = {
         method: {name: score_set(data / "sr" / name, 4, enlarge) for name in SETS}
         for method, enlarge in measured.items()
     }
-    return found | {method: {name: {"psnr": db} for name, db in zip(SETS, values)} for method, values in QUOTED.items()}
+    return scores | {
+        method: {name: {"psnr": db} for name, db in zip(SETS, values)} for method, values in QUOTED.items()
+    }
 
 
 def table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
     """Markdown: PSNR in dB and SSIM of both sets, a row for each method."""
-    lines = [["x4, Y", *SETS], ["---"] * (1 + len(SETS))]
-    lines += [
+    rows = [
         [
             method,
             *(
@@ -76,22 +83,24 @@ def table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
         ]
         for method, row in scores.items()
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown.table(["x4, Y", *SETS], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sr", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with sr/Set5 and sr/Set14")
     parser.add_argument("--weights", type=Path, default=Path("weights/srresnet_x4.safetensors"), help="an x4 network")
     parser.add_argument("--app", type=Path, default=Path("weights/srresnet.safetensors"), help="the x8 network to time")
     args = parser.parse_args()
     try:
-        found = {"machine": f"{platform.machine()}, {platform.system()}", "from_64_to_512": speed(args.app)}
-        found["x4"] = literature(args.data, args.weights)
+        report = {"machine": f"{platform.machine()}, {platform.system()}", "from_64_to_512": speed(args.app)}
+        report["x4"] = literature(args.data, args.weights)
     except FacetError as error:
-        raise SystemExit(f"bench-sr: {error}") from error
-    print(table(found["x4"]))
-    print(json.dumps(found, indent=1))
+        raise SystemExit(f"benchmarks.sr: {error}") from error
+    print(table(report["x4"]))
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

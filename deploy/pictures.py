@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import numpy as np
 from PIL import Image
 
-from benchmarks.browser import chromium
-from benchmarks.server import ROOT, running
+from benchmarks.harness.browser import chromium
+from benchmarks.harness.server import ROOT, running
 from model.pipeline import FacePipeline
 from model.settings import Settings
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +15,6 @@ from model.device import call, run_split_if_full
 from model.errors import FacetError, InputError
 from model.images import to_pixels, to_tensor
 
-NORMS: dict[str, Callable[[int], Any]] = {
-    "none": lambda channels: nn.Identity(),
-    "batch": nn.BatchNorm2d,
-    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
-}
 TILE = 96  # side of what is enlarged at once, input px: bounds the memory, whatever the image's size
 HALO = 3  # input px around it that the layers after the body see: 2.5 at most
 MAX_PIXELS = 2**20  # of one input image
@@ -31,8 +25,13 @@ class SRResNetConfig:
     channels: int = 64  # features of every layer, the paper's 64
     blocks: int = 16  # residual blocks at the input's resolution, the paper's 16
     stages: int = 3  # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
-    # In the residual blocks: "batch" as in the paper, "instance", or "none" as in EDSR (Lim et al. 2017).
-    norm: str = "none"
+
+    @classmethod
+    def read(cls, stored: dict) -> "SRResNetConfig":
+        """From a checkpoint's config. Files may name a norm, which must be "none". Raises ValueError for another."""
+        if (norm := stored.get("norm", "none")) != "none":
+            raise ValueError(f"{norm} norm is not known")
+        return cls(**{name: value for name, value in stored.items() if name != "norm"})
 
     @property
     def scale(self) -> int:
@@ -46,18 +45,16 @@ class SRResNetConfig:
 
 
 class ResidualBlock(nn.Module):
-    """3x3 convolution, normalisation, PReLU, 3x3 convolution, normalisation, plus the input."""
+    """3x3 convolution, PReLU, 3x3 convolution, plus the input. No normalisation, as in EDSR (Lim et al. 2017)."""
 
-    def __init__(self, channels: int, norm: str = "none"):
+    def __init__(self, channels: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = NORMS[norm](channels)
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = NORMS[norm](channels)
 
     def forward(self, x):  # (N, C, H, W) -> (N, C, H, W)
-        return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
+        return x + self.conv2(self.act(self.conv1(x)))
 
 
 def upsample_stage(channels: int) -> nn.Sequential:
@@ -91,9 +88,8 @@ class SRResNet(nn.Module):
         channels = config.channels
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(
-            *(ResidualBlock(channels, config.norm) for _ in range(config.blocks)),
+            *(ResidualBlock(channels) for _ in range(config.blocks)),
             nn.Conv2d(channels, channels, 3, padding=1),
-            NORMS[config.norm](channels),
         )
         self.upsample = nn.Sequential(*(upsample_stage(channels) for _ in range(config.stages)))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
@@ -108,7 +104,7 @@ class SRResNet(nn.Module):
                     nn.init.zeros_(module.bias)
         for block in self.body:
             if isinstance(block, ResidualBlock):
-                (block.conv2 if self.config.norm == "none" else block.norm2).weight.mul_(0.1)
+                block.conv2.weight.mul_(0.1)
         nn.init.zeros_(self.tail.weight)
 
     @torch.no_grad()
@@ -131,7 +127,7 @@ class SRResNet(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
         """Read a checkpoint. Raises WeightsError in one line."""
-        network = checkpoint.restore(path, lambda config: cls(SRResNetConfig(**config)))
+        network = checkpoint.restore(path, lambda config: cls(SRResNetConfig.read(config)))
         return network.to(device).to(memory_format=torch.channels_last)
 
     def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
@@ -156,9 +152,8 @@ def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor
     """Enlarge images: (N, H, W, 3) uint8 -> (N, scale H, scale W, 3) uint8.
 
     One image at a time, so that memory does not grow with N and an image never depends on its neighbours, and large
-    images in tiles. A tile sees all that its pixels depend on, so that there are no seams. Under instance norm every
-    pixel depends on the whole image: then there is one tile. compute(function, *inputs) runs the network, see
-    FacePipeline.compute.
+    images in tiles. A tile sees all that its pixels depend on, so that there are no seams. compute(function, *inputs)
+    runs the network, see FacePipeline.compute.
 
     Raises InputError for anything but (N, H, W, 3) uint8 of at most MAX_PIXELS, FacetError where the network returns
     NaN or infinity.
@@ -173,10 +168,10 @@ def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor
         raise InputError(
             f"upscale: an image may have at most {MAX_PIXELS:,} pixels, this one has {width:,} x {height:,}."
         )
-    scale, reach, whole = network.config.scale, network.config.reach, network.config.norm == "instance"
+    scale, reach = network.config.scale, network.config.reach
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
     for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
-        for (top, bottom), (left, right) in product(spans(height, whole), spans(width, whole)):
+        for (top, bottom), (left, right) in product(spans(height), spans(width)):
             above, before = (max(low - reach, 0) for low in (top, left))
             part = image[above : bottom + reach, before : right + reach]
             window = (top - above, bottom - above, left - before, right - before)
@@ -195,7 +190,7 @@ def _enlarge(network: SRResNet, x: Tensor, window: tuple[int, int, int, int]) ->
         return run_split_if_full(network, x.to(device), window=window)
 
 
-def spans(length: int, whole: bool = False) -> Iterator[tuple[int, int]]:
-    """`length` pixels cut evenly into pieces of at most TILE: (from, to) of each; of all of them if `whole`."""
-    count = 1 if whole else -(-length // TILE)
+def spans(length: int) -> Iterator[tuple[int, int]]:
+    """`length` pixels cut evenly into pieces of at most TILE: (from, to) of each."""
+    count = -(-length // TILE)
     return pairwise(length * i // count for i in range(count + 1))

@@ -1,7 +1,7 @@
 """What tests run in processes of their own, to be killed or to be many.
 
-They are forked from a server that has imported all this and nothing else, so that each begins at once. On one thread: forked
-from a process that has used torch's own threads, they would wait for these for ever.
+They are forked from a server that has imported all this and nothing else, so that each begins at once. On one thread:
+forked from a process that has used torch's own threads, they would wait for these for ever.
 """
 
 import os
@@ -21,7 +21,7 @@ from model.clip import ClipConfig
 from tests.conftest import SMALL_CLIP
 from training.clip import train as train_clip
 from training.clip import words as train_words
-from training.core.loop import save_state
+from training.core.state import save_state
 from training.data.prepare import main as prepare_main
 from training.evaluation import train_judge as train_classifier
 from training.unet import train as train_unet
@@ -40,9 +40,16 @@ def one_thread() -> Iterator[None]:
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+def be_silent() -> None:
+    """Send what this process prints nowhere."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (sys.__stdout__.fileno(), sys.__stderr__.fileno()):
+        os.dup2(silence, descriptor)
+
+
 def in_small_disk(limit: int, log: Path, work, *args) -> None:
-    """In a child: `work(*args)` where no file may grow beyond `limit` bytes; what it says at its end goes into `log`."""
-    sys.stderr = sys.stdout = open(os.devnull, "w")
+    """In a child: `work(*args)` where no file may grow beyond `limit` bytes; its end is told in `log`."""
+    be_silent()
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         work(*args)
@@ -62,13 +69,15 @@ def save_training_state(path: Path) -> None:
 
 
 def child_prepares(archive: Path, out: Path) -> None:
-    sys.stderr = sys.stdout = open(os.devnull, "w")
+    be_silent()
     prepare_main(["images", "--data", str(archive), "--out", str(out)])
 
 
 def child_trains(script, recipe: dict, run: Path, out: Path, *more: str) -> None:
-    """A script's own main() under its tiny recipe on a tiny network, saving after every step, without grids of samples."""
-    sys.stderr = sys.stdout = open(os.devnull, "w")
+    """A script's own main() under its tiny recipe on a tiny network, saving after every step, without grids of
+    samples.
+    """
+    be_silent()
     script.RECIPES["tiny"] = replace(script.RECIPES["tiny"], **recipe)
     if script is train_unet:
         script.sample_grid = lambda *_: None
@@ -105,8 +114,10 @@ def child_trains_clip(prepared: Path, run: Path, out: Path) -> None:
 
 
 def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path, weights: Path, run: Path) -> None:
-    """What torchrun starts: its variables, and the script's own main() under a short recipe that tells its loss all the time."""
-    sys.stderr = sys.stdout = open(os.devnull, "w")
+    """What torchrun starts: its variables, and the script's own main() under a short recipe that tells its loss all
+    the time.
+    """
+    be_silent()
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )

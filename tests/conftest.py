@@ -5,24 +5,26 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from playwright.sync_api import Browser
 
+from benchmarks.harness.browser import chromium
 from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
-from tests.chromium import browser  # noqa: F401
-from tests.server import deployed  # noqa: F401
+from tests.deployed import deployed  # noqa: F401
 from training.clip.train import known_tokens
-from training.data.prepare import embed, load_prepared, prepare_images
-from training.unet.train import TINY
+from training.data.prepare import Prepared, embed, load_prepared, prepare_images
+from training.unet.recipes import TINY
 
 ROOT = Path(__file__).parent.parent
 SMALL_CLIP = {
@@ -145,12 +147,18 @@ def unets_of_moments(folder: Path, clip_hash: str, moments: Sequence[int]) -> li
 
 
 @pytest.fixture(scope="session")
-def prepared(archive, tiny_weights, tmp_path_factory):
-    """The drawn archive, prepared and embedded by the tiny CLIP."""
+def prepared_folder(archive, tiny_weights, tmp_path_factory) -> Path:
+    """The drawn archive, prepared and embedded by the tiny CLIP. Not to be written to."""
     out = tmp_path_factory.mktemp("prepared")
     prepare_images(archive, out)
     embed(out, tiny_weights)
-    return load_prepared(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def prepared(prepared_folder) -> Prepared:
+    """The same, read."""
+    return load_prepared(prepared_folder)
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +172,14 @@ def app(tiny_weights):
         app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
         yield app
         app.demo.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of tests/install_chromium.sh. Without one a test is skipped, but fails where CI is set."""
+    with ExitStack() as stack:
+        try:
+            chrome = stack.enter_context(chromium())
+        except FileNotFoundError as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        yield chrome

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the path of a Chromium for tests/browser/test_page.py; installs Debian's where there is none and it may.
+# Prints the path of a Chromium for tests/browser; installs Debian's where there is none and it may.
 # Without one it fails where CI is set, and otherwise leaves the browser tests to be skipped.
 
 find_chromium() {

@@ -1,4 +1,6 @@
-"""The curve of learning (training/evaluation/curve.py): every moment measured by its own network, parts of a curve put together."""
+"""The curve of learning (training/evaluation/curve.py): every moment measured by its own network, parts of a curve put
+together.
+"""
 
 import json
 import shutil

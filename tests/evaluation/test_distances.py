@@ -66,7 +66,10 @@ def test_frechet_from_samples_tends_to_the_truth_from_above():
 
 def test_kernel_distance_agrees_with_its_definition():
     x, y = normal(5, 3), normal(7, 3, 1, seed=1)
-    k = lambda a, b: (a @ b / 3 + 1) ** 3
+
+    def k(a, b):
+        return (a @ b / 3 + 1) ** 3
+
     expected = (
         np.mean([k(x[i], x[j]) for i in range(5) for j in range(5) if i != j])
         + np.mean([k(y[i], y[j]) for i in range(7) for j in range(7) if i != j])

@@ -86,7 +86,10 @@ def test_prompts_survive_a_file(tmp_path):
 def test_drawn_prompts_are_true_of_a_validation_face(prepared):
     everyone = replace(prepared, names=[f"{20 * i}.jpg" for i in range(60)] + prepared.names[60:])
     rows = prepared.attributes[everyone.validation].numpy()
-    fits = lambda stated: ((stated == 0) | (rows == (stated == 1))).all(1).any()
+
+    def fits(stated):
+        return ((stated == 0) | (rows == (stated == 1))).all(1).any()
+
     assert not fits(np.ones(40))  # no face has everything
     for found in (prompts.draw_captions(everyone, 30), prompts.draw_threes(everyone, 80)):
         assert all(fits(stated) for _, stated in found)
@@ -213,7 +216,10 @@ def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tm
     prompts, two_steps = ["a man", "a woman", "smiling"], Settings(steps=2)
     asked_for = fidelity.face_set(prompts, 1, two_steps)
     faces = fidelity.draw(pipe, asked_for, tmp_path)
-    alike = lambda others: np.abs(faces.astype(int) - others).max() <= 2
+
+    def alike(others):
+        return np.abs(faces.astype(int) - others).max() <= 2
+
     assert alike(pipe.generate(prompts, [100_000, 100_001, 100_002], steps=2))
     kept = set(tmp_path.iterdir())
     assert len(kept) == 2
@@ -328,7 +334,9 @@ def test_what_still_holds_is_kept():
 
 
 def test_goals_are_held_or_missed():
-    figure = lambda mean: {"pooled": {"mean": mean, "spread": None}, "spatial": {"mean": mean, "spread": None}}
+    def figure(mean):
+        return {"pooled": {"mean": mean, "spread": None}, "spatial": {"mean": mean, "spread": None}}
+
     report = {
         "weights": {"unet": {"device": "cpu"}},
         "frechet": figure(10.0),

@@ -158,7 +158,7 @@ def test_training_learns_to_read_captions_and_resumes_exactly(prepared, tmp_path
     train(prepared, config, tmp_path / "b", None, 1e9, "cpu", small, stop=StopAfter(3))
     torch.rand(5)
     train(prepared, config, tmp_path / "b", None, 1e9, "cpu", small)
-    states = [torch.load(tmp_path / name / "state.pt", weights_only=False) for name in "ab"]
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in "ab"]
     assert states[0]["step"] == states[1]["step"] == 8
     for key, value in states[0]["ema"]["network"].items():
         assert torch.equal(value, states[1]["ema"]["network"][key]), key

@@ -8,7 +8,7 @@ from PIL import Image
 from model import checkpoint, srresnet
 from model.errors import FacetError, InputError, WeightsError
 from model.pipeline import FacePipeline
-from model.srresnet import MAX_PIXELS, NORMS, SRResNet, SRResNetConfig, bicubic, spans, upscale
+from model.srresnet import MAX_PIXELS, SRResNet, SRResNetConfig, bicubic, spans, upscale
 
 TINY = SRResNetConfig(channels=8, blocks=2)
 
@@ -111,13 +111,12 @@ def test_weights_of_another_network_are_refused(network, tmp_path, config):
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
-# --- normalisation ----------------------------------------------------------------------------------------------------
+# --- the start of a training, and the disk ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_every_norm_starts_at_bicubic_learns_and_survives_the_disk(norm, tmp_path):
+def test_it_starts_at_bicubic_learns_and_survives_the_disk(tmp_path):
     torch.manual_seed(0)
-    config = SRResNetConfig(channels=8, blocks=2, norm=norm)
+    config = SRResNetConfig(channels=8, blocks=2)
     network, x = SRResNet(config), torch.rand(2, 3, 12, 12) * 2 - 1
     assert torch.equal(network(x), bicubic(x, 8))
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
@@ -133,10 +132,12 @@ def test_every_norm_starts_at_bicubic_learns_and_survives_the_disk(norm, tmp_pat
     torch.testing.assert_close(again(x), network.eval()(x))
 
 
-def test_an_unknown_norm_in_a_file_is_named(network, tmp_path):
+def test_a_file_may_name_no_norm_and_another_is_refused(network, tmp_path):
     path = tmp_path / "x.safetensors"
-    checkpoint.save(path, network.state_dict(), vars(TINY) | {"norm": "layer"}, {})
-    with pytest.raises(WeightsError, match="layer"):
+    checkpoint.save(path, network.state_dict(), vars(TINY) | {"norm": "none"}, {})
+    assert SRResNet.from_file(path).config == TINY
+    checkpoint.save(path, network.state_dict(), vars(TINY) | {"norm": "batch"}, {})
+    with pytest.raises(WeightsError, match="batch norm is not known"):
         SRResNet.from_file(path)
 
 
@@ -158,7 +159,7 @@ def test_a_larger_scale_starts_by_repeating_pixels(network):
     torch.testing.assert_close(same(x), network(x))
 
 
-@pytest.mark.parametrize("other", [{"channels": 4}, {"blocks": 3}, {"norm": "batch"}])
+@pytest.mark.parametrize("other", [{"channels": 4}, {"blocks": 3}])
 def test_another_network_is_no_start(network, other):
     config = SRResNetConfig(**{"channels": 8, "blocks": 2, "stages": 2, **other})
     with pytest.raises(InputError, match="only the stages") as error:
@@ -189,11 +190,10 @@ def test_a_window_is_a_part_of_the_whole(network):
         torch.testing.assert_close(part, whole[:, :, 8 * top : 8 * bottom, 8 * left : 8 * right], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("height, width", [(40, 57), (1, 100), (33, 1), (16, 17)])
-def test_tiles_have_no_seams(monkeypatch, norm, height, width):
+def test_tiles_have_no_seams(monkeypatch, height, width):
     torch.manual_seed(0)
-    network = SRResNet(SRResNetConfig(channels=8, blocks=2, stages=2, norm=norm)).eval()
+    network = SRResNet(SRResNetConfig(channels=8, blocks=2, stages=2)).eval()
     torch.nn.init.normal_(network.tail.weight, std=0.05)
     image = noise(1, height, width)
     whole = upscale(network, image).astype(int)
@@ -202,15 +202,6 @@ def test_tiles_have_no_seams(monkeypatch, norm, height, width):
     if min(height, width) > 16:
         monkeypatch.setattr(SRResNetConfig, "reach", 4)  # too small a reach does show
         assert np.abs(upscale(network, image) - whole).max() > 1
-
-
-def test_instance_norm_has_one_tile_as_every_pixel_depends_on_the_whole_image(monkeypatch):
-    network = SRResNet(SRResNetConfig(channels=8, blocks=1, stages=1, norm="instance")).eval()
-    torch.nn.init.normal_(network.tail.weight, std=0.05)
-    image = noise(1, 40, 30)
-    whole = upscale(network, image)
-    monkeypatch.setattr(srresnet, "TILE", 16)
-    assert np.array_equal(upscale(network, image), whole)
 
 
 def test_memory_is_bounded_by_the_tile_not_by_the_image():

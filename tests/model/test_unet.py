@@ -9,7 +9,7 @@ import torch
 from model.diffusion import TARGETS
 from model.errors import WeightsError
 from model.unet import Attention, UNet, UNetConfig
-from training.unet.train import RECIPES, TINY
+from training.unet.recipes import RECIPES, TINY
 
 
 @pytest.fixture(scope="module")

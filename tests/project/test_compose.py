@@ -9,8 +9,8 @@ import httpx
 import pytest
 import yaml
 
+from benchmarks.harness.replicas import CONFIG, nginx, replicated
 from benchmarks.load import load
-from benchmarks.replicas import CONFIG, nginx, replicated
 from tests.conftest import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())

@@ -12,7 +12,7 @@ import gradio as gr
 
 from deploy import publish
 from tests.conftest import ROOT
-from tests.server import contents, dockerfile, environment
+from tests.deployed import contents, dockerfile, environment
 from ui.server import gpu
 
 
@@ -22,7 +22,7 @@ def make(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-# --- Docker: there is no engine here, so its file is read, and its steps are done by tests/server.py ------------------
+# --- Docker: there is no engine here, so its file is read, and its steps are done by tests/deployed.py ------------------
 
 
 def test_the_image_is_slim_unprivileged_and_watched():
@@ -75,7 +75,7 @@ def test_image_and_space_hold_the_same_files():
 
 
 def test_the_images_command_runs_and_writes_nothing_beside_tmp(deployed):
-    """The app of tests/server.py is the image's: its health check passes, and its folder is as it was."""
+    """The app of tests/deployed.py is the image's: its health check passes, and its folder is as it was."""
     check = json.loads(dict(dockerfile())["HEALTHCHECK"].split("CMD", 1)[1])
     port = deployed.server.address.rsplit(":", 1)[1]
     for where, well in ((port, True), ("9", False)):

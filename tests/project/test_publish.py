@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy import publish
-from model.errors import InputError
 from model.checkpoint import FILES, OPTIONAL, release_hash
+from model.errors import InputError
 from model.pipeline import FacePipeline
 from tests.conftest import ROOT, save_crisp, save_student
 from tests.fake_hub import FakeHub

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from benchmarks.server import answers, running
+from benchmarks.harness.server import answers, running
 from ui.server import connections, guard
 from ui.server.doors import Door
 

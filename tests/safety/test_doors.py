@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
-from benchmarks.server import running
+from benchmarks.harness.server import running
 from tests.conftest import ROOT
 from tests.safety.asking import answer, as_file, upload
 from ui.server.doors import DOORS

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from benchmarks.server import running
+from benchmarks.harness.server import running
 from tests.conftest import ROOT
+from tests.deployed import contents
 from tests.safety.asking import answer, as_file, upload
-from tests.server import contents
 
 
 def bomb(width: int, height: int) -> bytes:

@@ -17,21 +17,21 @@ from training.srresnet.data import (
     Photos,
     Source,
     degrade,
-    draw_batch,
-    draw_pair,
     generator_of,
     image_files,
     is_held_out,
-    load_touched,
+    load_round_trips,
     load_training_images,
     person,
     read_image,
+    sample_batch,
+    sample_pair,
     shrink,
 )
 from training.srresnet.quality import load_held_out, psnr
-from training.srresnet.round_trip import prepare, touch
+from training.srresnet.round_trip import prepare, round_trip
 
-TINY = DataConfig(patch=8, touched=0.0)
+TINY = DataConfig(patch=8, round_trip=0.0)
 
 
 def picture(width: int, height: int, seed: int = 0) -> torch.Tensor:
@@ -87,11 +87,11 @@ def test_batches_have_the_input_size_at_either_scale(data):  # noqa: F811
     photos, _ = load_training_images(data, TINY)
     sides = set()
     for step in range(30):
-        small, true = draw_batch(photos, TINY, 2, generator_of(0, step))
+        small, true = sample_batch(photos, TINY, 2, generator_of(0, step))
         assert small.shape == (2, 3, 8, 8) and small.dtype == true.dtype == torch.uint8
         sides.add(true.shape[-1])
     assert sides == {32, 64}  # scales 4 and 8
-    again = [draw_batch(photos, TINY, 2, generator_of(0, rank, 7)) for rank in (0, 0, 1)]
+    again = [sample_batch(photos, TINY, 2, generator_of(0, rank, 7)) for rank in (0, 0, 1)]
     assert torch.equal(again[0][1], again[1][1])
     assert again[0][1].shape != again[2][1].shape or not torch.equal(again[0][1], again[2][1])
 
@@ -111,7 +111,7 @@ def test_an_input_patch_is_cut_from_the_whole_input():
     }
     seen = set()
     for step in range(60):
-        small, large = draw_pair(photos, config, generator_of(step))
+        small, large = sample_pair(photos, config, generator_of(step))
         seen.add(tuple(small.flatten().tolist()))
         assert psnr(shrink(large[None], 4)[0].permute(1, 2, 0).numpy(), small.permute(1, 2, 0).numpy(), 1) > 30
     assert seen == expected and len(seen) == 8
@@ -139,45 +139,45 @@ def test_degrade_is_mild_and_repeatable():
 
 
 @pytest.fixture(scope="module")
-def touched(data, tiny_weights, tmp_path_factory):  # noqa: F811
-    out = tmp_path_factory.mktemp("touched") / "touched.safetensors"
+def round_trips(data, tiny_weights, tmp_path_factory):  # noqa: F811
+    out = tmp_path_factory.mktemp("round_trip") / "round_trip.safetensors"
     assert prepare(data, FacePipeline.from_pretrained(tiny_weights, "cpu"), out, times=(0.06, 0.2)) == 6
     return out
 
 
-def test_faces_are_touched_and_kept_with_their_names(data, touched):  # noqa: F811
-    found = load_touched(touched)
+def test_faces_go_through_the_unet_and_are_kept_with_their_names(data, round_trips):  # noqa: F811
+    found = load_round_trips(round_trips)
     assert {name: tuple(small.shape) for name, small in found.items()} == dict.fromkeys(
         ("faces_hq/london-neutral-004.jpg", "faces_hq/london-neutral-005.jpg", "faces_256/00001.jpg"), (2, 3, 64, 64)
     )
     for small in found.values():
         assert not torch.equal(small[0], small[1])
-    inputs = load_held_out(data, touched)[1]
-    assert torch.equal(inputs["touched"][0], found["faces_hq/london-neutral-005.jpg"][0])
+    inputs = load_held_out(data, round_trips)[1]
+    assert torch.equal(inputs["round trip"][0], found["faces_hq/london-neutral-005.jpg"][0])
 
 
 def test_a_little_noise_leaves_the_face_and_more_changes_more(tiny_weights):
     pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
     faces = torch.stack([picture(64, 64, seed) for seed in range(2)])
-    little, same, more = (touch(pipe, faces, time, [1, 2]).float() for time in (0.02, 0.02, 0.5))
+    little, same, more = (round_trip(pipe, faces, time, [1, 2]).float() for time in (0.02, 0.02, 0.5))
     assert torch.equal(little, same)
     assert (little - faces).square().mean() < (more - faces).square().mean()
-    alone = touch(pipe, faces[1:], 0.02, [2])
+    alone = round_trip(pipe, faces[1:], 0.02, [2])
     assert (alone.float() - little[1:]).abs().max() <= 2
 
 
-def test_touched_inputs_are_drawn_with_their_true_patch(data, touched):  # noqa: F811
-    """Here every touched version is the clean input itself, so each patch must fit its true patch."""
-    config = replace(TINY, touched=1.0)
-    photos, with_touched = load_training_images(data, config, touched)
-    assert [len(found.touched) for found in photos] == [1, 1, 0]  # of three sides one is 8 x 64; faces_256 is 4 x 64
-    assert with_touched != load_training_images(data, TINY)[1]
+def test_round_trips_are_drawn_with_their_true_patch(data, round_trips):  # noqa: F811
+    """Here every such version is the clean input itself, so each patch must fit its true patch."""
+    config = replace(TINY, round_trip=1.0)
+    photos, with_round_trips = load_training_images(data, config, round_trips)
+    assert [len(found.round_trip) for found in photos] == [1, 1, 0]  # of three sides one is 8 x 64; faces_256 is 4 x 64
+    assert with_round_trips != load_training_images(data, TINY)[1]
     for found in photos[:2]:
-        photo = found.touched[0]
+        photo = found.round_trip[0]
         clean = shrink(photo.true[None], found.source.scale)
         fitting = Photos(found.source, [], [Photo(photo.true, clean)])
         for step in range(10):
-            small, true = draw_pair(fitting, config, generator_of(step))
+            small, true = sample_pair(fitting, config, generator_of(step))
             assert (
                 psnr(
                     shrink(true[None], found.source.scale)[0].permute(1, 2, 0).numpy(),
@@ -188,11 +188,11 @@ def test_touched_inputs_are_drawn_with_their_true_patch(data, touched):  # noqa:
             )
 
 
-def test_a_missing_or_foreign_file_of_touched_faces_is_named(data, touched, tmp_path):  # noqa: F811
+def test_a_missing_or_foreign_file_of_round_trips_is_named(data, round_trips, tmp_path):  # noqa: F811
     (tmp_path / "rubbish.safetensors").write_bytes(b"rubbish")
     for path in (tmp_path / "none.safetensors", tmp_path / "rubbish.safetensors"):
         with pytest.raises(InputError, match="training.srresnet.round_trip") as error:
-            load_training_images(data, replace(TINY, touched=0.5), path)
+            load_training_images(data, replace(TINY, round_trip=0.5), path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
     with pytest.raises(FacetError, match="faces_hq"):
         prepare(tmp_path, None, tmp_path / "x.safetensors")

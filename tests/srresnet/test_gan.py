@@ -93,9 +93,9 @@ def test_a_killed_run_goes_on_exactly(data, files, tmp_path):  # noqa: F811
 
     run("whole")  # 3 steps
     killed_after(script, 2, lambda: run("broken"))
-    assert torch.load(tmp_path / "broken" / "state.pt", weights_only=False)["step"] == 2
+    assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 2
     run("broken")
-    whole, broken = (torch.load(tmp_path / name / "state.pt", weights_only=False) for name in ("whole", "broken"))
+    whole, broken = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "broken"))
     assert whole["step"] == broken["step"] == 3
     for player in ("generator", "discriminator"):
         a, b = (state["players"][player] for state in (whole, broken))

@@ -37,8 +37,9 @@ def picture(width: int = 64, height: int = 64, seed: int = 0) -> np.ndarray:
 
 
 def by_hand(line: list[int], outputs: int) -> list[Fraction]:
-    """What MATLAB's documentation of imresize says, in exact fractions: Keys' kernel (a = -1/2), stretched where the line
-    shrinks, weights made to sum to 1, pixels beyond the ends mirrored with the end pixel repeated."""
+    """What MATLAB's documentation of imresize says, in exact fractions: Keys' kernel (a = -1/2), stretched where the
+    line shrinks, weights made to sum to 1, pixels beyond the ends mirrored with the end pixel repeated.
+    """
 
     def keys(x: Fraction) -> Fraction:
         x = abs(x)

@@ -8,20 +8,20 @@ import pytest
 from model.errors import InputError
 from tests.conftest import ROOT
 from training.data.prepare import embed, prepare_images
-from training.unet import ablate as compare
-from training.unet.train import RECIPES
+from training.unet import ablate
+from training.unet.recipes import RECIPES
 
 
 def test_words_change_the_recipe():
-    config = compare.changed(RECIPES["default"], "batch=32,learning_rate=1e-3")
-    assert (config.batch, config.learning_rate) == (32, 1e-3) and compare.changed(config, "default") == config
+    config = ablate.changed(RECIPES["default"], "batch=32,learning_rate=1e-3")
+    assert (config.batch, config.learning_rate) == (32, 1e-3) and ablate.changed(config, "default") == config
     for word, told in (
         ("network=3", "no number of the recipe"),
         ("batch=1.5", "is no int"),
         ("what", "no number of the recipe"),
     ):
         with pytest.raises(InputError, match=told):
-            compare.changed(config, word)
+            ablate.changed(config, word)
 
 
 def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, tmp_path, capsys):
@@ -47,7 +47,7 @@ def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, t
         "--device",
         "cpu",
     ]
-    compare.main([*options, "--start-from", str(tiny_weights / "unet.safetensors")])
+    ablate.main([*options, "--start-from", str(tiny_weights / "unet.safetensors")])
     heading, line, *rows = capsys.readouterr().out.splitlines()[-4:]
     assert line.count("---") == 8 == heading.count("|") - 1 and [row.split("|")[2].strip() for row in rows] == [
         "64",
@@ -61,13 +61,13 @@ def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, t
     with pytest.raises(
         SystemExit, match="default holds an earlier comparison"
     ):  # else from other weights it would go on
-        compare.main(options)
+        ablate.main(options)
 
 
 def test_a_number_of_faces_without_captions_is_refused_before_hours_are_spent(archive, tiny_weights, tmp_path, capsys):
     prepare_images(archive, tmp_path / "prepared")
     with pytest.raises(SystemExit, match="serves for"):
-        compare.main(
+        ablate.main(
             [
                 "default",
                 "--recipe",

@@ -92,7 +92,9 @@ def test_two_denials_in_one_phrase_deny_both():
 
 
 def test_a_no_never_reaches_what_is_stated():
-    """Where no comma parts the phrases, what is stated comes before what is denied: "glasses no beard", never "no beard glasses"."""
+    """Where no comma parts the phrases, what is stated comes before what is denied: "glasses no beard", never "no
+    beard glasses".
+    """
     rng, stated = Random(0), np.zeros(40, np.int8)
     stated[ATTRIBUTES.index("Eyeglasses")], stated[ATTRIBUTES.index("Wearing_Hat")] = 1, -1
     denying = re.compile("(^| )(no|without|not|never|neither)( |$)")

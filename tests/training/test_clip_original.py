@@ -1,4 +1,4 @@
-"""An original CLIP instead of the small one, by the same commands: all but the download of its weights is tried here."""
+"""An original CLIP instead of the small one, by the same commands: all but the download of its weights."""
 
 from functools import partial
 
@@ -70,7 +70,10 @@ def test_unknown_models_are_one_line(name, pretrained, words):
 
 
 def test_openais_weights_in_the_wrong_architecture_are_refused(monkeypatch):
-    """open_clip only warns: the faces would be drawn from embeddings that are subtly wrong. Its check comes before the download."""
+    """open_clip only warns: the faces would be drawn from embeddings that are subtly wrong.
+
+    Its check comes before the download.
+    """
     monkeypatch.setattr("open_clip.factory.download_pretrained", lambda *arguments, **options: "")
     with pytest.raises(InputError, match="QuickGELU mismatch"):
         Clip.from_open_clip("ViT-B-32", "openai")

@@ -7,7 +7,8 @@ from torch import nn
 from model.unet import UNet
 from training.core import muon
 from training.core.muon import Muon, orthogonal
-from training.unet.train import RECIPES, optimizers_of
+from training.unet.recipes import RECIPES
+from training.unet.train import optimizers_of
 
 
 @pytest.mark.parametrize("shape", [(16, 90), (90, 16), (24, 24)])

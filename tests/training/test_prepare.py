@@ -17,7 +17,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.errors import InputError
 from tests.conftest import ROOT, make_archive
-from training.data.prepare import lecture_tuples, load_prepared, main, prepare_images, read_annotations, to_face
+from training.data.prepare import load_prepared, main, prepare_images, read_annotations, to_face
 
 
 def test_geometry_of_the_official_size_and_of_a_squashed_one():
@@ -55,12 +55,11 @@ def test_prepared_faces_keep_names_prompts_and_attributes(prepared, archive):
     ]
 
 
-def test_the_lectures_tuples(prepared, tiny_weights):
-    name, image, image_embedding, text_embedding = lecture_tuples(prepared)[4]
-    clip = Clip.from_file(tiny_weights / "clip.safetensors")
-    assert name == "000005.jpg" and image.shape == (64, 64, 3)
-    assert np.allclose(image_embedding, clip.encode_images(image[None])[0], atol=2e-3)
-    assert np.allclose(text_embedding, clip.encode_texts([prepared.prompts[4]])[0], atol=2e-3)
+def test_names_images_prompts_and_embeddings_belong_together(prepared, tiny_weights):
+    clip, image = Clip.from_file(tiny_weights / "clip.safetensors"), prepared.images[4].numpy()
+    assert prepared.names[4] == "000005.jpg" and image.shape == (64, 64, 3)
+    assert np.allclose(prepared.image_embeddings[4], clip.encode_images(image[None])[0], atol=2e-3)
+    assert np.allclose(prepared.text_embeddings[4], clip.encode_texts([prepared.prompts[4]])[0], atol=2e-3)
 
 
 def test_broken_and_missing_files_are_named_counted_and_skipped(tmp_path, capsys):
@@ -147,6 +146,4 @@ def test_embeddings_of_other_faces_are_not_used(archive, tiny_weights, tmp_path)
     prepare_images(archive, tmp_path, limit=7)
     fresh = load_prepared(tmp_path)
     assert fresh.text_embeddings is None
-    with pytest.raises(InputError, match="embed"):
-        lecture_tuples(fresh)
     assert torch.equal(fresh.images[:6], load_prepared(tmp_path).images[:6])

@@ -20,8 +20,16 @@ from model.unet import UNet, condition_of
 from tests.conftest import StopAfter, random_unet, save_student, save_unet
 from training.evaluation.fidelity import draw
 from training.unet import student as train_student
-from training.unet.student import STUDENTS, TEACHER_STEPS, aim, draw_faces, moves, train, trajectory
-from training.unet.train import Data
+from training.unet.batches import Data
+from training.unet.student import (
+    STUDENTS,
+    TEACHER_STEPS,
+    distillation_pairs,
+    distillation_target,
+    sample_inputs,
+    train,
+    trajectory,
+)
 from ui import explore
 from ui.server import engine
 
@@ -42,7 +50,7 @@ def teacher(tiny_weights):
 def asked(prepared, clip):
     """Conditions and noise of three faces, and the empty text's condition."""
     data = Data.of(prepared, ~prepared.validation, CPU)
-    return *draw_faces(0, 3, data, clip, TINY, 0), condition_of(clip.encode_texts([""]))
+    return *sample_inputs(0, 3, data, clip, TINY, 0), condition_of(clip.encode_texts([""]))
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +61,12 @@ def taught(tiny_weights, tmp_path_factory):
     return FacePipeline.from_pretrained(folder, "cpu")
 
 
-def test_a_step_along_the_aim_ends_where_the_teacher_did():
+def test_a_step_along_the_distillation_target_ends_where_the_teacher_did():
     generator = torch.Generator().manual_seed(0)
     x_t, x_s = torch.randn(2, 5, 3, 8, 8, generator=generator, dtype=torch.float64)
-    for t, s in ((0.99, 0.8), (0.5, 0.2), (0.1, 0.0)):
-        found = aim(x_t, x_s, *torch.tensor([t, s], dtype=torch.float64)[:, None].expand(2, 5))
-        (step,) = ddim(lambda x, time: found, x_t, torch.tensor([t, s], dtype=torch.float64))
+    for times in torch.tensor([[0.99, 0.8], [0.5, 0.2], [0.1, 0.0]], dtype=torch.float64):
+        target = distillation_target(x_t, x_s, *times[:, None].expand(2, 5))
+        (step,) = ddim(lambda x, time, target=target: target, x_t, times)
         assert torch.allclose(step.noisy, x_s, atol=1e-9)
 
 
@@ -75,12 +83,12 @@ def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights,
 def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
     condition, noise, empty = asked
     states, times = trajectory(teacher, condition, empty, noise)
-    x_t, t, conditions, wanted = moves(states, times, condition, teacher.config)
+    x_t, t, conditions, wanted = distillation_pairs(states, times, condition, teacher.config)
     assert len(x_t) == len(t) == len(conditions) == len(wanted) == 2 * 3 * STUDENT_STEPS
     original = to_original(wanted, x_t, t.double(), teacher.config.target)
     for index in range(STUDENT_STEPS):
         rows = slice(6 * index, 6 * index + 6)
-        (step,) = ddim(lambda x, time: original[rows], x_t[rows], times[index : index + 2])
+        (step,) = ddim(lambda x, time, rows=rows: original[rows], x_t[rows], times[index : index + 2])
         assert torch.allclose(step.noisy[:3], states[index + 1], atol=1e-3)
         assert torch.allclose(step.noisy[3:], states[index + 1].flip(-1), atol=1e-3)
         assert torch.equal(conditions[rows], condition.repeat(2, 1))
@@ -89,10 +97,10 @@ def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
 def test_conditions_are_those_the_app_gives(prepared, clip):
     data = Data.of(prepared, prepared.squashed | True, CPU)
     data = replace(data, squashed=torch.ones_like(data.squashed))
-    condition, noise = draw_faces(3, 50, data, clip, TINY, 0)
+    condition, noise = sample_inputs(3, 50, data, clip, TINY, 0)
     assert (condition[:, -1] == 0).all() and 0 < (condition[:, -2] == 1).sum() < 25
     assert abs(noise.std() - 1) < 0.01
-    again, other = draw_faces(3, 50, data, clip, TINY, 0), draw_faces(4, 50, data, clip, TINY, 0)
+    again, other = sample_inputs(3, 50, data, clip, TINY, 0), sample_inputs(4, 50, data, clip, TINY, 0)
     assert torch.equal(again[1], noise) and torch.equal(again[0], condition) and not torch.equal(other[1], noise)
 
 
@@ -163,11 +171,11 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
             str(weights / "student.safetensors"),
         ]
     )  # an earlier student goes on
-    with pytest.raises(SystemExit, match="train_student: .*missing"):
+    with pytest.raises(SystemExit, match="training.unet.student: .*missing"):
         train_student.main([*options, "--weights", str(tmp_path)])
 
 
-# --- in the pipeline ---------------------------------------------------------------------------------------------------
+# --- in the pipeline --------------------------------------------------------------------------------------------------
 
 
 def test_the_student_draws_in_its_four_steps(taught):
@@ -217,7 +225,7 @@ def test_kept_faces_of_student_and_unet_are_not_confused(taught, tmp_path):
     assert quality.calls(STUDENT_STEPS, "student") == STUDENT_STEPS
 
 
-# --- on the page -------------------------------------------------------------------------------------------------------
+# --- on the page ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture()

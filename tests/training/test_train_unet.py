@@ -17,7 +17,9 @@ from model.errors import InputError
 from model.unet import UNet, UNetConfig
 from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.data.prepare import embed, load_prepared, prepare_images
-from training.unet.train import RECIPES, Data, draw_batch, draw_times, train, train_step
+from training.unet.batches import Data, sample_batch, sample_times
+from training.unet.recipes import RECIPES
+from training.unet.train import train, train_step
 
 CPU = torch.device("cpu")
 TINY = RECIPES["tiny"]
@@ -40,15 +42,15 @@ def test_no_validation_face_is_ever_drawn(prepared, data):
 
 
 def test_a_batch_is_a_function_of_seed_process_and_step(data, clip):
-    first, again = (draw_batch(5, data, clip, TINY, 0, 1) for _ in range(2))
+    first, again = (sample_batch(5, data, clip, TINY, 0, 1) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again))
     for step, rank in ((6, 0), (5, 1)):
-        assert not torch.equal(first[0], draw_batch(step, data, clip, TINY, rank, 1)[0])
+        assert not torch.equal(first[0], sample_batch(step, data, clip, TINY, rank, 1)[0])
 
 
 def test_a_batch_holds_real_faces_noised_to_their_time(data, clip):
     config = replace(TINY, network=replace(TINY.network, target="original"))
-    x_t, t, condition, wanted = draw_batch(0, data, clip, config, 0, 1)
+    x_t, t, condition, wanted = sample_batch(0, data, clip, config, 0, 1)
     known = {image.numpy().tobytes() for image in torch.cat([data.images, data.images.flip(2)])}
     pixels = ((wanted + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
     assert {image.contiguous().numpy().tobytes() for image in pixels} <= known
@@ -60,7 +62,7 @@ def test_a_batch_holds_real_faces_noised_to_their_time(data, clip):
 
 def test_shares_of_empty_and_image_conditions(data, clip):
     config = replace(TINY, batch=1000)
-    _, _, condition, _ = draw_batch(0, data, clip, config, 0, 1)
+    _, _, condition, _ = sample_batch(0, data, clip, config, 0, 1)
     from_image = condition[:, 512] == 1
     assert 0.11 < from_image.float().mean() < 0.19
     empty = (condition[:, :512] - clip.encode_texts([""])).abs().amax(1) < 1e-5
@@ -70,16 +72,16 @@ def test_shares_of_empty_and_image_conditions(data, clip):
 
 
 def test_times_cover_all_noise_levels_evenly():
-    t = draw_times(0, 64, TINY, torch.Generator().manual_seed(0))
+    t = sample_times(0, 64, TINY, torch.Generator().manual_seed(0))
     assert torch.equal((t.sort().values * 64).floor(), torch.arange(64.0))
     previous = replace(TINY, network=replace(TINY.network, target="previous"))
-    grid = draw_times(0, 64, previous, torch.Generator().manual_seed(0)) * 100
+    grid = sample_times(0, 64, previous, torch.Generator().manual_seed(0)) * 100
     assert torch.allclose(grid, grid.round(), atol=1e-4) and grid.min() >= 1 and grid.max() <= 100
 
 
 def test_lecture_walks_a_batch_through_all_timesteps(data, clip):
     config = replace(RECIPES["lecture"], batch=4, network=replace(RECIPES["lecture"].network, target="original"))
-    batches = [draw_batch(step, data, clip, config, 0, 1) for step in (0, 1, 99, 100)]
+    batches = [sample_batch(step, data, clip, config, 0, 1) for step in (0, 1, 99, 100)]
     assert [round(t[0].item() * 100) for _, t, _, _ in batches] == [1, 2, 100, 1]
     assert all(len(t.unique()) == 1 for _, t, _, _ in batches)
     faces = [wanted for *_, wanted in batches]
@@ -96,7 +98,7 @@ def test_lecture_recipe_trains_with_its_own_numbers(prepared, clip, tmp_path):
 
 def test_micro_batches_make_the_same_step(data, clip):
     """Three parts of a batch, the last one smaller, change the weights as the whole does."""
-    batch, results = draw_batch(0, data, clip, TINY, 0, 1), []
+    batch, results = sample_batch(0, data, clip, TINY, 0, 1), []
     for micro_batch in (8, 3):
         torch.manual_seed(0)
         network, config = UNet(TINY.network), replace(TINY, micro_batch=micro_batch)
@@ -118,7 +120,7 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
     resumed = train(prepared, clip, config, tmp_path / "b", None, device="cpu")
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(one, other)
-    states = [torch.load(tmp_path / name / "state.pt", weights_only=False) for name in "ab"]
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in "ab"]
     assert states[0]["step"] == states[1]["step"] == 8
     assert all(torch.equal(states[0]["network"][key], states[1]["network"][key]) for key in states[0]["network"])
 
@@ -134,22 +136,22 @@ def test_a_snapshot_is_kept_of_a_milestone_though_it_be_the_last_step(prepared, 
 def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_path, monkeypatch):
     train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
 
-    def dies(state, path):
-        path.write_bytes(b"half")
+    def dies(state, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", dies)
     with pytest.raises(KeyboardInterrupt):
         train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
     monkeypatch.undo()
-    assert torch.load(tmp_path / "state.pt", weights_only=False)["step"] == 2
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
 
 
 def test_one_batch_overfits(data, clip):
     """With one batch repeated, the loss must fall far below that of predicting nothing."""
     torch.manual_seed(0)
     network = UNet(TINY.network)
-    x_t, t, condition, wanted = draw_batch(0, data, clip, TINY, 0, 1)
+    x_t, t, condition, wanted = sample_batch(0, data, clip, TINY, 0, 1)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(150):

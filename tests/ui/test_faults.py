@@ -34,7 +34,7 @@ from tests.children import (  # noqa: F401
     save_weights,
 )
 from tests.conftest import ROOT, make_archive
-from training.core.loop import save_state
+from training.core.state import save_state
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.data.prepare import main as prepare_main
 from ui.server import engine
@@ -272,7 +272,7 @@ def test_kills_of_a_training(prepared_folder, tiny_weights, tmp_path, kind, kill
     for _ in range(kills):
         before = saved(run)
         assert killed(work, (*inputs, run, out), chance.uniform(0, 0.1), lambda before=before: saved(run) != before)
-        done = torch.load(run / "state.pt", map_location="cpu", weights_only=False)["step"]
+        done = torch.load(run / "state.pt", map_location="cpu", weights_only=True)["step"]
         assert done > steps, "a saved step was lost"
         steps = done
         if out.exists():

@@ -22,7 +22,7 @@ from model.srresnet import bicubic
 from model.unet import UNet
 from tests.conftest import ROOT, save_unet, unets_of_moments
 from training.evaluation.sheet import main as make_sheet
-from training.unet.train import TINY
+from training.unet.recipes import TINY
 from ui.how import diffusion as how_diffusion
 from ui.how import guidance as how_guidance
 from ui.how import html as how_html

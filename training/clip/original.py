@@ -2,8 +2,8 @@
 
     python -m training.clip.train --clip ViT-B-32-quickgelu --pretrained openai
 
-Only the head is trained here, and the bias that turns a cosine into the odds that a face fits a text, which softmax-trained
-models lack. Everything after (embed, train-unet, the app) takes the file as it takes the bundled one.
+Only the head is trained here, and the bias that turns a cosine into the odds that a face fits a text, which
+softmax-trained models lack. Everything after (embed, train-unet, the app) takes the file as it takes the bundled one.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.device import pick_device
 from training.clip.quality import satisfies, validate
-from training.core.loop import commit
+from training.core.log import commit
 from training.data.captions import caption
 from training.data.prepare import Prepared
 

@@ -27,7 +27,9 @@ NOUNS = {
 
 
 def satisfies(attributes: Tensor, stated: Tensor) -> Tensor:
-    """(N, 40) bool faces, (M, 40) stated captions -> (N, M) bool: the face has all that is stated, lacks what is denied."""
+    """(N, 40) bool faces, (M, 40) stated captions -> (N, M) bool: the face has all that is stated, lacks what is
+    denied.
+    """
     faces = attributes.float()
     violations = (1 - faces) @ (stated == PRESENT).float().T + faces @ (stated == ABSENT).float().T
     return violations == 0
@@ -37,7 +39,8 @@ def satisfies(attributes: Tensor, stated: Tensor) -> Tensor:
 def validate(clip: Clip, prepared: Prepared) -> dict[str, float]:
     """Nothing if there are no validation faces; else on them:
 
-    zero_shot: balanced accuracy of the 40 attributes from prompts alone, thresholds set on every second face, measured on the others;
+    zero_shot: balanced accuracy of the 40 attributes from prompts alone, thresholds set on every second face,
+               measured on the others;
     retrieval: of captions that state three attributes, the share of right faces among the 10 best of the first 1,000;
     read_recall, read_precision: how well the head reads captions back.
     """
@@ -59,8 +62,9 @@ def validate(clip: Clip, prepared: Prepared) -> dict[str, float]:
 
 
 def retrieval(clip: Clip, features: Tensor, attributes: Tensor, frequency: np.ndarray) -> float:
-    """Precision at 10: a caption of each of N faces that states three of its attributes, against all the faces. Every face
-    that satisfies the caption counts as right.
+    """Precision at 10: a caption of each of N faces that states three of its attributes, against all the faces.
+
+    Every face that satisfies the caption counts as right.
 
     :param features, attributes: (N, 512) embeddings and (N, 40) labels of the faces.
     """
@@ -88,18 +92,17 @@ def reading(clip: Clip, prompts: Prompts) -> tuple[float, float]:
 def steadiness(clip: Clip, stated: np.ndarray) -> dict[str, float]:
     """Whether a text's embedding keeps still where its meaning does, and moves where it moves.
 
-    order, filler: mean cosine between a list of the attributes of each row of `stated`, (N, 40), and the same phrases in reverse;
-                   and the same with words before and behind that say nothing.
-    scope:         share of the pairs of NOUNS for which "x, no y" and "no x, y" are both read back exactly, as opposites.
+    order, filler: mean cosine between a list of the attributes of each row of `stated`, (N, 40), and the same phrases
+                   in reverse; and the same with words before and behind that say nothing.
+    scope:         share of the pairs of NOUNS for which "x, no y" and "no x, y" are both read back exactly.
     """
     rng, first, turned, filled = Random(3), [], [], []
     for row in stated:
         parts = [phrase_list(np.where(np.arange(40) == index, row, 0), rng) for index in np.flatnonzero(row)]
         first.append(", ".join(parts))
         turned.append(", ".join(parts[::-1]))
-        filled.append(
-            f"{rng.choice(FILLER['openings'])} {first[-1]}, {rng.choice(FILLER['endings'])}, {rng.choice(FILLER['endings'])}"
-        )
+        opening, *endings = (rng.choice(FILLER[kind]) for kind in ("openings", "endings", "endings"))
+        filled.append(f"{opening} {first[-1]}, {', '.join(endings)}")
     first, turned, filled = (clip.encode_texts(texts) for texts in (first, turned, filled))
     pairs = [(x, y) for x in NOUNS for y in NOUNS if x != y]
     right = []

@@ -2,10 +2,10 @@
 
     python -m training.clip.train --prepared runs/prepared --out runs/clip/clip.safetensors --max-minutes 15
 
-Every step draws a batch of faces, a fresh caption for each, and bare statements ("no hat", "no glasses, beard"). A short
-text fits many faces, so the loss is the sigmoid loss of SigLIP (Zhai et al. 2023) over all pairs of faces and texts, where
-every face that satisfies all that a text states is its positive. A linear head learns to read from a text's embedding
-what the text states.
+Every step draws a batch of faces, a fresh caption for each, and bare statements ("no hat", "no glasses, beard"). A
+short text fits many faces, so the loss is the sigmoid loss of SigLIP (Zhai et al. 2023) over all pairs of faces and
+texts, where every face that satisfies all that a text states is its positive. A linear head learns to read from a
+text's embedding what the text states.
 """
 
 import argparse
@@ -24,25 +24,18 @@ from model.device import pick_device
 from model.errors import FacetError
 from training.clip.original import fit
 from training.clip.quality import satisfies, validate
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    decay_groups,
-    descend,
-    keep,
-    load_state,
-    rank_and_world,
-    resume,
-    run_steps,
-    seeded,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import decay_groups, descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.seeds import seeded
+from training.core.state import check_writable, keep, load_state, resume
+from training.core.stop import Stop
 from training.data.captions import all_words, caption, statements
+from training.data.checks import check_faces
 from training.data.prepare import Prepared, load_prepared
 
 
@@ -62,12 +55,17 @@ class TrainConfig:
     seed: int = 0
 
 
+# the small CLIP's own architecture
+SMALL = ClipConfig()
 RECIPES = {"default": TrainConfig(), "tiny": TrainConfig(images=512, batch=32, half_life=64, vocabulary=2000)}
 
 
 def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tensor:
-    """Sorted ids of the tokens that captions use at least `least` times, or that the table of words needs; start and end of
-    text come last. (K,) int32."""
+    """Sorted ids of the tokens that captions use at least `least` times, or that the table of words needs; start and
+    end of text come last.
+
+    (K,) int32.
+    """
     rng, frequency = Random(0), attributes.mean(0)
     counts = np.zeros(len(tokenizer().encoder), dtype=np.int64)
     for index in range(captions):
@@ -78,8 +76,11 @@ def known_tokens(attributes: np.ndarray, captions: int, least: int = 4) -> Tenso
 
 
 def augment(images: Tensor) -> Tensor:
-    """(N, 3, 64, 64) in [0, 1]: flips, slight brightness and contrast; half of them also turned up to 8 degrees, scaled by up
-    to 10 % and shifted up to 4 px (the others stay as sharp as they are). Same range."""
+    """(N, 3, 64, 64) in [0, 1]: flips, slight brightness and contrast; half of them also turned up to 8 degrees,
+    scaled by up to 10 % and shifted up to 4 px (the others stay as sharp as they are).
+
+    Same range.
+    """
     count = len(images)
     images = torch.where(torch.rand(count, 1, 1, 1) < 0.5, images, images.flip(-1))
     angle, scale = (torch.rand(count) - 0.5) * 0.28, 1 + 0.2 * (torch.rand(count) - 0.5)
@@ -114,14 +115,19 @@ def train(
     out: Path | None,
     max_minutes: float,
     device="auto",
-    clip_config: ClipConfig = ClipConfig(),
+    clip_config: ClipConfig = SMALL,
     stop: Stop | None = None,
 ) -> Clip:
     """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
 
-    Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the clock).
-    Raises InputError if that is another recipe's, FacetError if the loss is not a number.
+    Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the
+    clock). Raises InputError if that is another recipe's, FacetError if the loss is not a number.
     """
+    budget = Budget(
+        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+    )
+    check_faces(prepared)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
@@ -182,10 +188,7 @@ def train(
                 },
             )
 
-    budget = Budget(
-        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
-    )
-    run_steps(done, budget, [optimizer], learn, save, log, device, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
     return ema.network
 
 
@@ -219,7 +222,7 @@ def main(arguments: list[str] | None = None) -> None:
                 stop=stop,
             )
     except FacetError as error:
-        raise SystemExit(f"train_clip: {error}") from error
+        raise SystemExit(f"training.clip.train: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Train the text side of CLIP further, while its image side keeps still.
 
-    python -m training.clip.words --start-from runs/clip/clip.safetensors --prepared runs/prepared --out runs/words/clip.safetensors
+    python -m training.clip.words --start-from runs/clip/clip.safetensors --prepared runs/prepared
 
-The faces' embeddings are finished (`python -m training.data.prepare embed`), so a step costs no image network, and texts, of
-which there are far more kinds than faces, get several times as many steps. Also the way to teach a finished CLIP new words: add
-them to model/wording.toml and run this; afterwards training/unet/transfer.py carries the U-Net over. The loss is train_clip's.
+The faces' embeddings are finished (`python -m training.data.prepare embed`), so a step costs no image network, and
+texts, of which there are far more kinds than faces, get several times as many steps. Also the way to teach a finished
+CLIP new words: add them to model/wording.toml and run this; afterwards training/unet/transfer.py carries the U-Net
+over. The loss is that of training/clip/train.py.
 """
 
 import argparse
@@ -19,25 +20,21 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES
 from model.clip import FIRST_KNOWN, UNKNOWN, Clip
 from model.device import pick_device
-from model.errors import FacetError, InputError
+from model.errors import FacetError
 from training.clip.quality import satisfies, validate
 from training.clip.train import known_tokens
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    decay_groups,
-    descend,
-    rank_and_world,
-    run_steps,
-    seeded,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import decay_groups, descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.seeds import seeded
+from training.core.state import check_writable
+from training.core.stop import Stop
 from training.data.captions import caption, statements
+from training.data.checks import check_embeddings
 from training.data.prepare import Prepared, load_prepared
 
 TABLE = "towers.text.token_embedding.weight"
@@ -64,7 +61,7 @@ RECIPES = {
 
 
 def with_tokens(clip: Clip, vocabulary: Tensor) -> Clip:
-    """The same CLIP over another token table, (K,) sorted ids; a token it did not know starts as the unknown one did."""
+    """The same CLIP over another token table, (K,) sorted ids; a new token starts as the unknown one did."""
     wider = Clip(replace(clip.config, tokens=len(vocabulary)), vocabulary)
     state, row = clip.state_dict(), {token: FIRST_KNOWN + i for i, token in enumerate(clip.vocabulary.tolist())}
     rows = list(range(FIRST_KNOWN)) + [row.get(token, UNKNOWN) for token in vocabulary.tolist()]
@@ -86,10 +83,9 @@ def train(
 
     Raises InputError if the prepared faces have no embeddings of this CLIP, FacetError if the loss is not a number.
     """
-    if prepared.image_embeddings is None or prepared.clip != start.hash:
-        raise InputError(
-            "the prepared faces have no embeddings of this CLIP: run `python -m training.data.prepare embed`."
-        )
+    budget = Budget(config.captions, config.batch, max_minutes, config.learning_rate)
+    check_embeddings(prepared, start)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
@@ -141,16 +137,7 @@ def train(
                 },
             )
 
-    run_steps(
-        done,
-        Budget(config.captions, config.batch, max_minutes, config.learning_rate),
-        [optimizer],
-        learn,
-        save,
-        log,
-        device,
-        stop,
-    )
+    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
     return ema.network
 
 
@@ -181,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
                 stop,
             )
     except FacetError as error:
-        raise SystemExit(f"train_words: {error}") from error
+        raise SystemExit(f"training.clip.words: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Muon: momentum whose every singular value is brought to 1, so that no few directions of a weight take all of the step."""
+"""Muon: momentum whose singular values are all brought to 1, so that no few directions take the whole step."""
 
 import math
 from collections.abc import Iterable
@@ -6,11 +6,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from training.core.loop import amp_dtype
+from training.core.precision import amp_dtype
 
 
 class Muon(torch.optim.Optimizer):
-    """Jordan et al. 2024, with the step sizes of Liu et al. 2025, eq. 4 ("Muon is scalable"), so that AdamW's learning rates fit.
+    """Jordan et al. 2024, with the step sizes of Liu et al. 2025, eq. 4 ("Muon is scalable").
+
+    AdamW's learning rates fit.
 
     :param parameters: weights of two axes or more; all after the first count as one (a convolution sees them so).
     """
@@ -21,13 +23,15 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self):
+    def step(self) -> None:
+        """One step of every weight that has a gradient."""
         for group in self.param_groups:
             for weight in (weight for weight in group["params"] if weight.grad is not None):
                 if not self.state[weight]:
                     self.state[weight]["mean"] = torch.zeros_like(weight)
                 mean = self.state[weight]["mean"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonal(weight.grad.lerp(mean, group["momentum"]).flatten(1))  # Nesterov's look ahead
+                # Nesterov's look ahead
+                update = orthogonal(weight.grad.lerp(mean, group["momentum"]).flatten(1))
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view_as(weight), alpha=-group["lr"] * 0.2 * math.sqrt(max(update.shape)))
 

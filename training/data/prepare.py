@@ -266,17 +266,6 @@ def load_prepared(folder: str | Path) -> Prepared:
     return Prepared(names=names, prompts=prompts, **tensors)
 
 
-def lecture_tuples(prepared: Prepared) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """The lecture's list of (filename, image array, image embedding, prompt embedding)."""
-    if prepared.image_embeddings is None:
-        raise InputError("These images have no embeddings yet: run `python -m training.data.prepare embed` first.")
-    return list(
-        zip(
-            prepared.names, prepared.images.numpy(), prepared.image_embeddings.numpy(), prepared.text_embeddings.numpy()
-        )
-    )
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.data.prepare", description=__doc__.split("\n")[0])
     steps = parser.add_subparsers(dest="step", required=True)

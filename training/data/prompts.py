@@ -4,7 +4,7 @@
 
 captions.txt       a caption of each of 900 validation faces, as training/data/captions.py words them
 threes.txt         640 prompts of three attributes that a validation face has or lacks, in CelebA's wording
-understanding.txt  prompts as people write them, by hand; never drawn (understanding_first.txt: earlier ones)
+understanding.txt  prompts as people write them, by hand; never drawn
 
 One prompt a line: `prompt | +Present -Absent`. What is not named is unmentioned.
 """
@@ -21,9 +21,7 @@ from training.data.captions import caption
 from training.data.prepare import Prepared, load_prepared
 
 HERE = Path(__file__).parent
-CAPTIONS, THREES, UNDERSTANDING, FIRST = (
-    HERE / f"{name}.txt" for name in ("captions", "threes", "understanding", "understanding_first")
-)
+CAPTIONS, THREES, UNDERSTANDING = (HERE / f"{name}.txt" for name in ("captions", "threes", "understanding"))
 
 Prompts = list[tuple[str, np.ndarray]]  # a prompt, and what it states: (40,) int8 of 1, -1 and 0 for unmentioned
 

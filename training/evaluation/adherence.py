@@ -20,9 +20,10 @@ def single_prompts() -> Prompts:
 def adherence(seen: np.ndarray, stated: np.ndarray, on_real: dict[str, float]) -> dict:
     """Balanced accuracy of the judge on generated faces, beside its own on real ones.
 
-    For each attribute, the mean of two rates: how often the judge sees it where the prompt states it, and does not where
-    the prompt denies it. Since 0.5 is chance and the judge errs on real faces too, the figure to look at is the margin
-    over 0.5 as a share of the judge's margin on real faces: 1 is as good as a photograph that was chosen to fit.
+    For each attribute, the mean of two rates: how often the judge sees it where the prompt states it, and does not
+    where the prompt denies it. Since 0.5 is chance and the judge errs on real faces too, the figure to look at is the
+    margin over 0.5 as a share of the judge's margin on real faces: 1 is as good as a photograph that was chosen to
+    fit.
 
     :param seen:    (N, 40) bool, what the judge sees in N faces.
     :param stated:  (N, 40), what their prompts state: 1, -1, and 0 for unmentioned.

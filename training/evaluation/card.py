@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from model.errors import InputError
+from training.evaluation.markdown import table
 
 BEGIN, END = "<!-- evaluate:begin -->", "<!-- evaluate:end -->"
 KINDS = {"single": "one attribute", "three": "three attributes", "caption": "whole captions"}
@@ -39,20 +40,20 @@ def card(report: dict) -> str:
 
 def goals(report: dict) -> list[tuple[str, float, str, bool]]:
     """What was to be reached: (what, measured, wanted, whether it is)."""
-    found = []
+    rows = []
     if "scale" in report:
         on_gpu = report["weights"]["unet"].get("device") == "cuda"
         words = "half of that of real faces at JPEG quality 20" if on_gpu else "real faces at JPEG quality 20"
         for name in ("pooled", "spatial"):
             wanted = report["scale"]["at JPEG quality 20"][name]["mean"] * (0.5 if on_gpu else 1)
             value = report["frechet"][name]["mean"]
-            found.append((f"Fréchet distance, {name}", value, f"at most {wanted:.2f} ({words})", value <= wanted))
+            rows.append((f"Fréchet distance, {name}", value, f"at most {wanted:.2f} ({words})", value <= wanted))
     if "beside_validation" in report:
         value = report["beside_validation"]["generated"]["recall"]["mean"]
-        found.append(("recall", value, "at least 0.70", value >= 0.7))
+        rows.append(("recall", value, "at least 0.70", value >= 0.7))
     if "clip_on_faces" in report:
         faces = report["clip_on_faces"]
-        found.append(
+        rows.append(
             (
                 "CLIP's zero-shot margin, of the judge's",
                 faces["share_of_margin"],
@@ -60,21 +61,21 @@ def goals(report: dict) -> list[tuple[str, float, str, bool]]:
                 faces["share_of_margin"] >= 0.85,
             )
         )
-        found.append(
+        rows.append(
             ("CLIP's retrieval, precision at 10", faces["retrieval"], "at least 0.60", faces["retrieval"] >= 0.6)
         )
     for name in ("precision", "recall", "order", "filler"):
         value = report["understanding"][name]
-        found.append((f"CLIP's understanding of words, {name}", value, "at least 0.90", value >= 0.9))
+        rows.append((f"CLIP's understanding of words, {name}", value, "at least 0.90", value >= 0.9))
     for kind, wanted in WANTED_SHARE.items():
         value = report["adherence"][kind]["share_of_margin"]
-        found.append(
+        rows.append(
             (f"adherence, {KINDS[kind]}", value, f"at least {wanted:.2f} of the judge's margin", value >= wanted)
         )
     if "ddpm_100" in report:
         for name in ("pooled", "spatial"):
             defaults, ddpm = (report["ddpm_100"][sampling][name]["mean"] for sampling in ("defaults", "ddpm_100"))
-            found.append(
+            rows.append(
                 (
                     f"Fréchet distance, {name}: the defaults' / that of 100 steps of DDPM",
                     defaults / ddpm,
@@ -83,7 +84,7 @@ def goals(report: dict) -> list[tuple[str, float, str, bool]]:
                 )
             )
     for space, figures in report.get("memorisation", {}).items():
-        found.append(
+        rows.append(
             (
                 f"no copies: lowest percentile of generated / of validation, {SPACES[space]}",
                 figures["ratio"],
@@ -91,12 +92,12 @@ def goals(report: dict) -> list[tuple[str, float, str, bool]]:
                 figures["ratio"] >= 0.95,
             )
         )
-    return found
+    return rows
 
 
 def goals_table(report: dict) -> str:
     rows = [(what, f"{value:.3g}", wanted, "yes" if held else "no") for what, value, wanted, held in goals(report)]
-    return _table(("goal", "measured", "wanted", "reached"), rows)
+    return table(("goal", "measured", "wanted", "reached"), rows)
 
 
 def distances_table(report: dict) -> str:
@@ -104,8 +105,8 @@ def distances_table(report: dict) -> str:
     beside, scale = report.get("beside_validation", {}), report.get("scale", {})
     faces = [("**generated**", report["frechet"], beside.get("generated", {}))]
     faces += [
-        (f"real, {name}", found, beside.get("floor", {}) if name == "as they are" else {})
-        for name, found in scale.items()
+        (f"real, {name}", real, beside.get("floor", {}) if name == "as they are" else {})
+        for name, real in scale.items()
         if name not in ("count", "sources")
     ]
     rows = [
@@ -119,7 +120,7 @@ def distances_table(report: dict) -> str:
         )
         for name, distances, others in faces
     ]
-    return _table(("faces", "Fréchet, pooled", "Fréchet, spatial", "kernel x 1000", "precision", "recall"), rows)
+    return table(("faces", "Fréchet, pooled", "Fréchet, spatial", "kernel x 1000", "precision", "recall"), rows)
 
 
 def distances_note(report: dict) -> str:
@@ -131,13 +132,14 @@ def distances_note(report: dict) -> str:
     )
     if scale:
         note += (
-            f" Real faces are {scale['count']} validation faces a set, which no network was trained on; only the floor's kernel "
-            "distance, precision and recall are of training faces, since they are beside the validation faces."
+            f" Real faces are {scale['count']} validation faces a set, which no network was trained on. Only the "
+            "floor's kernel distance, precision and recall are of training faces, since they are beside the validation "
+            "faces."
         )
     if "sources" in scale:
         told = ", ".join(
-            f"{name} {found['pooled']['mean']:.2f} / {found['spatial']['mean']:.2f}"
-            for name, found in scale["sources"].items()
+            f"{name} {distances['pooled']['mean']:.2f} / {distances['spatial']['mean']:.2f}"
+            for name, distances in scale["sources"].items()
             if name != "count"
         )
         note += (
@@ -158,24 +160,25 @@ def adherence_table(report: dict) -> str:
         )
         for kind, figures in report["adherence"].items()
     ]
-    return _table(
+    return table(
         ("prompts", "faces", "balanced accuracy", "the judge's on real faces", "share of its margin over 0.5"), rows
     )
 
 
 def attributes_table(report: dict) -> str:
     real = report["weights"]["judge"]["validation"]["balanced_accuracy"]
-    found = sorted(report["adherence"]["single"]["attributes"].items(), key=lambda item: -item[1])
-    table = _table(
-        ("attribute", "generated", "real"), [(name, f"{value:.2f}", f"{real[name]:.2f}") for name, value in found]
+    sorted_rates = sorted(report["adherence"]["single"]["attributes"].items(), key=lambda item: -item[1])
+    rates = table(
+        ("attribute", "generated", "real"),
+        [(name, f"{value:.2f}", f"{real[name]:.2f}") for name, value in sorted_rates],
     )
     return (
         "<details><summary>Balanced accuracy of every attribute, on faces generated from it alone and on real faces"
-        f"</summary>\n\n{table}\n\n</details>"
+        f"</summary>\n\n{rates}\n\n</details>"
     )
 
 
-def copies_table(found: dict) -> str:
+def copies_table(spaces: dict) -> str:
     rows = [
         [SPACES[space]]
         + [
@@ -183,9 +186,9 @@ def copies_table(found: dict) -> str:
             for kind in ("generated", "validation")
             for name in ("first_percentile", "median")
         ]
-        for space, figures in found.items()
+        for space, figures in spaces.items()
     ]
-    return _table(
+    return table(
         (
             "distance to the nearest training face or its mirror image",
             "generated, 1st percentile",
@@ -197,11 +200,11 @@ def copies_table(found: dict) -> str:
     )
 
 
-def diversity_note(found: dict) -> str:
-    least = sorted(found["attributes"].items(), key=lambda item: item[1])[:3]
+def diversity_note(figures: dict) -> str:
+    least = sorted(figures["attributes"].items(), key=lambda item: item[1])[:3]
     return (
-        f"Faces of one prompt spread {found['ratio']:.2f} times as far as real faces that share its attribute (mean distance of "
-        f"two, pooled features); least for {', '.join(f'{name} ({ratio:.2f})' for name, ratio in least)}."
+        f"Faces of one prompt spread {figures['ratio']:.2f} times as far as real faces that share its attribute (mean "
+        f"distance of two, pooled features); least for {', '.join(f'{name} ({ratio:.2f})' for name, ratio in least)}."
     )
 
 
@@ -209,42 +212,36 @@ def clip_note(report: dict) -> str:
     """What CLIP understands of words and sees in faces."""
     words, faces = report["understanding"], report.get("clip_on_faces", {})
     note = (
-        f"**CLIP.** Of {words['prompts']} prompts written by hand without sight of the table of words, its head reads the attributes "
-        f"with precision {words['precision']:.2f} and recall {words['recall']:.2f} (of {words['first_prompts']['prompts']} earlier "
-        f"ones, whose misses led to new words: {words['first_prompts']['precision']:.2f} and "
-        f"{words['first_prompts']['recall']:.2f}). The mean cosine of a list of three attributes to its reverse is "
-        f'{words["order"]:.2f}, to itself amid words that say nothing {words["filler"]:.2f}; "x, no y" and "no x, y" are both '
-        f"read right for {words['scope']:.0%} of the pairs."
+        f"**CLIP.** Of {words['prompts']} prompts written by hand without sight of the table of words, its head reads "
+        f"the attributes with precision {words['precision']:.2f} and recall {words['recall']:.2f}. The mean cosine of "
+        f"a list of three attributes to its reverse is {words['order']:.2f}, to itself amid words that say nothing "
+        f'{words["filler"]:.2f}; "x, no y" and "no x, y" are both read right for {words["scope"]:.0%} of the pairs.'
     )
     if faces:
         note += (
-            f" On validation faces, prompts alone classify the 40 attributes with a balanced accuracy of {faces['zero_shot']:.3f}, "
-            f"{faces['share_of_margin']:.0%} of the margin over 0.5 of the judge ({faces['judge']:.3f}), which was trained on the "
-            f"labels. Of the ten faces among 1,000 that fit a caption of three attributes best, {faces['retrieval']:.0%} are right."
+            f" On validation faces, prompts alone classify the 40 attributes with a balanced accuracy of "
+            f"{faces['zero_shot']:.3f}, {faces['share_of_margin']:.0%} of the margin over 0.5 of the judge "
+            f"({faces['judge']:.3f}), which was trained on the labels. Of the ten faces among 1,000 that fit a caption "
+            f"of three attributes best, {faces['retrieval']:.0%} are right."
         )
     return note
 
 
-def inception_note(found: dict | None) -> str:
-    if not found:
+def inception_note(figures: dict | None) -> str:
+    if not figures:
         return (
             "Inception FID: not measured (`make evaluate` with `ARGS=--inception` does; its weights are not bundled)."
         )
     return (
-        f"Inception FID to the {found['photographs']:,} training faces: {found['generated']:.1f} for {found['faces']:,} generated faces, "
-        f"{found['real']:.1f} for as many validation faces (it grows as the count falls; the literature's is of 50,000)."
+        f"Inception FID to the {figures['photographs']:,} training faces: {figures['generated']:.1f} for "
+        f"{figures['faces']:,} generated faces, {figures['real']:.1f} for as many validation faces (it grows as the "
+        "count falls; the literature's is of 50,000)."
     )
 
 
-def loss_table(found: dict) -> str:
-    rows = [(f"loss, {name} faces", *(f"{loss:.3f}" for loss in found[name])) for name in ("training", "validation")]
-    return _table(("noise level, t up to", *(f"{t:g}" for t in found["t"])), rows)
-
-
-def _table(heading, rows) -> str:
-    """Markdown: a heading and rows of as many cells."""
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+def loss_table(losses: dict) -> str:
+    rows = [(f"loss, {name} faces", *(f"{loss:.3f}" for loss in losses[name])) for name in ("training", "validation")]
+    return table(("noise level, t up to", *(f"{t:g}" for t in losses["t"])), rows)
 
 
 def _cell(figure: dict | None, times: float = 1) -> str:

@@ -2,10 +2,11 @@
 
     python -m training.evaluation.curve runs/unet/snapshots/*.safetensors weights/unet.safetensors
 
-training/unet/train.py keeps the snapshots. Of each, faces are drawn from the same validation captions and seeds, in 25 steps of
-DPM-Solver++ without perturbed-attention guidance (it leads the faces away from the photographs, the more the less a network has
-learnt), and their Fréchet distance to the training faces is measured as `make evaluate` does it. Writes curve.json and curve.png here.
-A curve of several trainings is drawn a part at a time: moments of curve.json that are not measured again stay in it.
+training/unet/train.py keeps the snapshots. Of each, faces are drawn from the same validation captions and seeds, in 25
+steps of DPM-Solver++ without perturbed-attention guidance (it leads the faces away from the photographs, the more the
+less a network has learnt), and their Fréchet distance to the training faces is measured as `make evaluate` does it.
+Writes curve.json and curve.png here. A curve of several trainings is drawn a part at a time: moments of curve.json
+that are not measured again stay in it.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             points[str(images)] = {kind: distances[kind]["mean"] for kind in FEATURES}
             print(f"{images:,} images", points[str(images)], flush=True)
     except FacetError as error:
-        raise SystemExit(f"curve: {error}") from error
+        raise SystemExit(f"training.evaluation.curve: {error}") from error
     points = dict(sorted(points.items(), key=lambda item: int(item[0])))
     file.write_text(json.dumps({"faces": options.faces, "points": points}, indent=1) + "\n")
     plot(points, options.out / "curve.png")

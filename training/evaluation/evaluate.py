@@ -1,16 +1,17 @@
 """What the committed weights can do, measured at the shipped defaults.
 
-    python -m training.evaluation.evaluate                                 what needs no photographs: some 20 minutes on two CPU cores
-    python -m training.evaluation.evaluate --prepared runs/prepared        and what does: a few more; --ddpm another half an hour
-    python -m training.evaluation.evaluate --count 200 --sets 1 --each 2   a first impression; distances grow as the count falls
-    python -m training.evaluation.evaluate --grid assets/faces.png         only the README's grid of faces; free-text.png and unseen.png beside it
+    python -m training.evaluation.evaluate                                 what needs no photographs
+    python -m training.evaluation.evaluate --prepared runs/prepared        what needs them too; --ddpm takes longest
+    python -m training.evaluation.evaluate --count 200 --sets 1 --each 2   a first impression
+    python -m training.evaluation.evaluate --grid assets/faces.png         only the README's grids of faces
 
-The judge (training/evaluation/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it carries the
-statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in files
-(training/data/prompts.py): captions of validation faces, each attribute alone, and sets of three attributes.
+The judge (training/evaluation/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it
+carries the statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in
+files (training/data/prompts.py): captions of validation faces, each attribute alone, and sets of three attributes.
 
-Writes evaluation.json beside the weights and the tables between the markers of the model card there (training/evaluation/card.py).
-Faces are kept in runs/evaluate/, so a second run, or one after an interruption, goes on where it was.
+Distances grow as the count of faces falls. Writes evaluation.json beside the weights and the tables between the
+markers of the model card there (training/evaluation/card.py). Faces are kept in runs/evaluate/, so a second run, or
+one after an interruption, goes on where it was.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from model.pipeline import FacePipeline
 from model.settings import DEFAULTS, Settings
 from training.clip.quality import steadiness, understanding, validate
 from training.data.prepare import Prepared, load_prepared
-from training.data.prompts import CAPTIONS, FIRST, THREES, UNDERSTANDING, read_prompts
+from training.data.prompts import CAPTIONS, THREES, UNDERSTANDING, read_prompts
 from training.evaluation.adherence import adherence, single_prompts
 from training.evaluation.card import card, check_card, write_card
 from training.evaluation.fidelity import (
@@ -145,11 +146,10 @@ def measure(
                 judge.look(single_faces)["logits"] > 0, np.stack([row for _, row, _ in singles]), on_real
             ),
             "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
-            "caption": by_caption | {"spread": summary([found["share_of_margin"] for found in caption_sets])["spread"]},
+            "caption": by_caption
+            | {"spread": summary([figures["share_of_margin"] for figures in caption_sets])["spread"]},
         },
-        "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING))
-        | steadiness(pipe.clip, stated_by_three)
-        | {"first_prompts": understanding(pipe.clip, read_prompts(FIRST))},
+        "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING)) | steadiness(pipe.clip, stated_by_three),
     }
     if ddpm:
         ddpm_100 = Settings(steps=100, sampler="ddpm")
@@ -193,7 +193,9 @@ def prompts_of(path: Path, count: int) -> tuple[list[str], np.ndarray]:
 
 
 def clip_on_faces(clip: Clip, judge: Judge, prepared: Prepared) -> dict[str, float]:
-    """CLIP on validation faces (see clip_quality.validate), and how near prompts alone come to the judge, which had the labels."""
+    """CLIP on validation faces (see clip_quality.validate), and how near prompts alone come to the judge, which had
+    the labels.
+    """
     figures, real = validate(clip, prepared), float(np.mean(list(known_accuracy(judge).values())))
     return {name: round(value, 4) for name, value in figures.items()} | {
         "judge": round(real, 4),
@@ -278,7 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
             fid_network,
         )
     except FacetError as error:
-        raise SystemExit(f"evaluate: {error}") from error
+        raise SystemExit(f"training.evaluation.evaluate: {error}") from error
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Generated faces beside real ones, in the eyes of the frozen judge (training/evaluation/judge.py).
 
-Drawing is what takes time, so `draw` keeps every hundred faces on disk: an evaluation that was stopped goes on. What the
-judge reports of a set of faces (`Judge.look`) is called its looks here: arrays "pooled", "spatial" and "logits".
+Drawing is what takes time, so `draw` keeps every hundred faces on disk: an evaluation that was stopped goes on. What
+the judge reports of a set of faces (`Judge.look`) is called its looks here: arrays "pooled", "spatial" and "logits".
 """
 
 import hashlib
@@ -76,12 +76,14 @@ def fidelity(
 
 
 def to_training(judge: Judge, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
-    """Fréchet distances of sets of faces to all training faces: "pooled" and "spatial", each a `summary` over the sets."""
-    found = {}
+    """Fréchet distances of sets of faces to all training faces: "pooled" and "spatial", each a `summary` over the
+    sets.
+    """
+    distances = {}
     for name in FEATURES:
         mean, covariance = (getattr(judge, f"{name}_{part}").cpu().numpy() for part in ("mean", "covariance"))
-        found[name] = summary([frechet_from_samples(look[name], mean, covariance) for look in looks])
-    return found
+        distances[name] = summary([frechet_from_samples(look[name], mean, covariance) for look in looks])
+    return distances
 
 
 def summary(values: Sequence[float]) -> dict:
@@ -159,8 +161,8 @@ SCALE = {"blurred by 1 px": blurred, "at JPEG quality 20": compressed, "with noi
 def scale(judge: Judge, photographs: Photographs, count: int, sets: int) -> dict:
     """What the distances mean: those of validation faces as they are (the floor), damaged, and of each kind of source.
 
-    As many faces in a set as generated ones (`count`, or all there are). The kinds are compared at a count of their own,
-    that of the rarer kind, with their own floor.
+    As many faces in a set as generated ones (`count`, or all there are). The kinds are compared at a count of their
+    own, that of the rarer kind, with their own floor.
     """
 
     def at(looks: dict[str, np.ndarray], rows: np.ndarray, count: int) -> dict:
@@ -168,17 +170,17 @@ def scale(judge: Judge, photographs: Photographs, count: int, sets: int) -> dict
         return to_training(judge, [{name: looks[name][pick] for name in FEATURES} for pick in picks])
 
     everyone, looks = np.arange(len(photographs.faces)), photographs.looks
-    found = {"count": min(count, len(everyone)), "as they are": at(looks, everyone, count)}
-    found |= {name: at(judge.look(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()}
+    scales = {"count": min(count, len(everyone)), "as they are": at(looks, everyone, count)}
+    scales |= {name: at(judge.look(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()}
     kinds = {
         "small squashed JPEGs": np.flatnonzero(photographs.squashed),
         "full-size sources": np.flatnonzero(~photographs.squashed),
     }
     fewest = min(count, *map(len, kinds.values()))
     if fewest > 1:
-        found["sources"] = {"count": fewest, "both": at(looks, everyone, fewest)}
-        found["sources"] |= {name: at(looks, rows, fewest) for name, rows in kinds.items()}
-    return found
+        scales["sources"] = {"count": fewest, "both": at(looks, everyone, fewest)}
+        scales["sources"] |= {name: at(looks, rows, fewest) for name, rows in kinds.items()}
+    return scales
 
 
 def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
@@ -186,7 +188,7 @@ def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.nda
 
     "floor" holds the same for training faces in the generated ones' place.
     """
-    found = {"generated": [], "floor": []}
+    columns = {"generated": [], "floor": []}
     for seed, look in enumerate(looks):
         rng = np.random.default_rng(seed)
         real = rng.permutation(photographs.looks["pooled"])[: len(look["pooled"])]
@@ -195,10 +197,10 @@ def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.nda
             "floor": rng.permutation(photographs.training_pooled)[: len(real)],
         }
         for name, features in others.items():
-            found[name].append((kernel_distance(features, real), *precision_recall(real, features)))
+            columns[name].append((kernel_distance(features, real), *precision_recall(real, features)))
     return {
         name: {part: summary(column) for part, column in zip(("kernel", "precision", "recall"), zip(*rows))}
-        for name, rows in found.items()
+        for name, rows in columns.items()
     }
 
 
@@ -206,38 +208,42 @@ def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.nda
 
 
 def memorisation(judge: Judge, photographs: Photographs, generated: np.ndarray) -> dict[str, dict]:
-    """Distance to the nearest training face, of generated and of validation faces, in the judge's eyes and in grey levels.
+    """Distance to the nearest training face, of generated and of validation faces, in the judge's eyes and in grey
+    levels.
 
-    A copy would be far nearer than any validation face is: so the lowest percentiles are compared. Every face is looked up
-    as it is and mirrored.
+    A copy would be far nearer than any validation face is: so the lowest percentiles are compared. Every face is
+    looked up as it is and mirrored.
     """
-    found = {}
+    figures_of = {}
     of_generated, of_validation = (
         nearest_training(judge, photographs, faces) for faces in (generated, photographs.faces)
     )
     for space in of_generated:
         made, real = of_generated[space], of_validation[space]
-        found[space] = {
+        figures_of[space] = {
             f"{kind}_{name}": digits(np.percentile(values, percentile))
             for kind, values in (("generated", made), ("validation", real))
             for name, percentile in (("first_percentile", 1), ("median", 50))
         }
-        found[space]["ratio"] = digits(np.percentile(made, 1) / np.percentile(real, 1))
-    return found
+        figures_of[space]["ratio"] = digits(np.percentile(made, 1) / np.percentile(real, 1))
+    return figures_of
 
 
 def nearest_training(judge: Judge, photographs: Photographs, faces: np.ndarray) -> dict[str, np.ndarray]:
-    """(N, 64, 64, 3) uint8 -> "pooled" (N,), distance in the pooled features; "pixels" (N,), root mean square in grey levels."""
+    """(N, 64, 64, 3) uint8 -> "pooled" (N,), distance in the pooled features; "pixels" (N,), root mean square in grey
+    levels.
+    """
     both = np.concatenate([faces, faces[:, :, ::-1]])
-    found = {
+    nearest_of = {
         "pooled": nearest(judge.look(both)["pooled"], photographs.training_pooled),
         "pixels": nearest(both, photographs.training) / np.prod(faces.shape[1:]) ** 0.5,
     }
-    return {space: distances.reshape(2, -1).min(0) for space, distances in found.items()}
+    return {space: distances.reshape(2, -1).min(0) for space, distances in nearest_of.items()}
 
 
 def diversity(judge: Judge, photographs: Photographs, faces: dict[str, np.ndarray], most: int = 200) -> dict:
-    """Spread (mean distance of two faces, pooled features) within one prompt, beside real faces that share its attribute.
+    """Spread (mean distance of two faces, pooled features) within one prompt, beside real faces that share its
+    attribute.
 
     :param faces: attribute -> faces drawn from one prompt that states it.
     :return:      mean spread of both, and the ratio per attribute: 1 is as different as real faces are, 0 all the same.
@@ -270,7 +276,7 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
     """
     steps, target = pipe.unet.config.steps, pipe.unet.config.target
     frequency = prepared.attributes[~prepared.validation].float().mean(0).clamp(min=1e-3).numpy()
-    found = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}  # the upper end of each slice
+    curves = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}  # the upper end of each slice
     for name, members in (("training", ~prepared.validation), ("validation", prepared.validation)):
         rows = members.nonzero()[:, 0]
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]
@@ -282,7 +288,7 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
         )  # texts, not images; the known source
         condition = torch.cat([pipe.clip.encode_texts(captions).to(pipe.device), flags], dim=1)
         original = to_tensor(prepared.images[rows])
-        found[name] = []
+        curves[name] = []
         for i in tqdm(range(bins), desc=f"loss, {name}"):
             noise = torch.randn(2, count, *original.shape[1:], generator=torch.Generator().manual_seed(i))[
                 :, : len(rows)
@@ -292,5 +298,5 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
             x_t, wanted = training_pair(original, t, noise[0], target, noise[1], steps)
             parts = zip(*(part.to(pipe.device).split(64) for part in (x_t, t, condition, wanted)))
             losses = [F.mse_loss(pipe.unet(x, time, c), w, reduction="sum").item() for x, time, c, w in parts]
-            found[name].append(digits(sum(losses) / wanted.numel()))
-    return found
+            curves[name].append(digits(sum(losses) / wanted.numel()))
+    return curves

@@ -1,6 +1,8 @@
-"""Inception FID (Heusel et al. 2017), the distance that the literature prints, through torch-fidelity's copy of the original network.
+"""Inception FID (Heusel et al. 2017), the distance that the literature prints.
 
-    make evaluate DATA=data/celeba ARGS=--inception              fetches Inception's weights (91 MB) from torch-fidelity's page once
+The network is torch-fidelity's copy of the original.
+
+    make evaluate DATA=data/celeba ARGS=--inception              fetches Inception's weights (91 MB) once
     make evaluate DATA=data/celeba ARGS="--inception FILE.pth"   takes them from a file
 
 Inception knows things, not faces, and its weights are not bundled: the frozen judge is the project's own yardstick.
@@ -25,7 +27,8 @@ LAYER = "2048"  # the last pooled features, which FID is defined on
 def inception(weights: Path | None = None, device: str | torch.device = "cpu") -> nn.Module:
     """The network: (N, 3, H, W) uint8 -> ((N, 2048),). weights: its file; None fetches it once.
 
-    Raises InputError, one line, without torch-fidelity, for weights that cannot be fetched, and for a file that does not hold them.
+    Raises InputError, one line, without torch-fidelity, for weights that cannot be fetched, and for a file that does
+    not hold them.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -58,7 +61,8 @@ def features(network: nn.Module, faces: np.ndarray | Tensor, batch: int = 64) ->
 def inception_fid(
     network: nn.Module, generated: np.ndarray, held_out: np.ndarray, training: np.ndarray
 ) -> dict[str, float]:
-    """FID to the training faces, each (N, 64, 64, 3) uint8, of generated faces and, as a floor, of real ones no network has seen.
+    """FID to the training faces, each (N, 64, 64, 3) uint8, of generated faces and, as a floor, of real ones no
+    network has seen.
 
     FID grows as the count falls, so equally many of both are taken: the first `faces`. The literature's is of 50,000.
     """

@@ -83,24 +83,27 @@ class Judge(nn.Module):
         return checkpoint.save(path, self.state_dict(), asdict(self.config), info, dtype=torch.float32)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
-        """(N, 3, 64, 64) in [0, 1] -> "pooled" (N, 256): what is there; "spatial" (N, 512): what is where, on a 4x4 grid."""
+        """(N, 3, 64, 64) in [0, 1] -> "pooled" (N, 256): what is there; "spatial" (N, 512): what is where, on a 4x4
+        grid.
+        """
         x = self.levels(self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last)))
         return {"pooled": x.mean((2, 3)), "spatial": self.places(x).flatten(1)}
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, 64, 64) in [0, 1] -> (N, 40) logits, CelebA order."""
-        found = self.features(images)
-        return self.head(torch.cat([found[name] for name in FEATURES], dim=1))
+        features = self.features(images)
+        return self.head(torch.cat([features[name] for name in FEATURES], dim=1))
 
     @torch.inference_mode()
     def look(self, faces: np.ndarray | Tensor, batch: int = 256) -> dict[str, np.ndarray]:
-        """(N, 64, 64, 3) uint8 -> float32 arrays "pooled" (N, 256), "spatial" (N, 512), "logits" (N, 40) less their thresholds:
-        positive where the judge sees the attribute."""
+        """(N, 64, 64, 3) uint8 -> float32 arrays "pooled" (N, 256), "spatial" (N, 512), "logits" (N, 40) less their
+        thresholds: positive where the judge sees the attribute.
+        """
         parts = []
         for part in torch.as_tensor(faces).split(batch):
-            found = self.features(part.permute(0, 3, 1, 2).to(self.head.weight.device).float() / 255)
-            found["logits"] = self.head(torch.cat([found[name] for name in FEATURES], dim=1)) - self.thresholds
-            parts.append({name: value.float().cpu().numpy() for name, value in found.items()})
+            features = self.features(part.permute(0, 3, 1, 2).to(self.head.weight.device).float() / 255)
+            features["logits"] = self.head(torch.cat([features[name] for name in FEATURES], dim=1)) - self.thresholds
+            parts.append({name: value.float().cpu().numpy() for name, value in features.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in (*FEATURES, "logits")}
 
 
@@ -116,7 +119,7 @@ def balanced_accuracy(guess: Tensor, wanted: Tensor) -> float:
 
 
 def judged_by_halves(scores: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, 40) scores and labels -> (40,) thresholds chosen on the even rows, (40,) balanced accuracy on the odd rows."""
+    """(N, 40) scores and labels -> (40,) thresholds of the even rows, (40,) balanced accuracy of the odd rows."""
     thresholds = [best_threshold(scores[::2, i], wanted[::2, i]) for i in range(scores.shape[1])]
     rates = [balanced_accuracy(scores[1::2, i] > limit, wanted[1::2, i]) for i, limit in enumerate(thresholds)]
     return torch.tensor(thresholds), torch.tensor(rates)

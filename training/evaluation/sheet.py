@@ -1,10 +1,11 @@
-"""Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its training.
+"""Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its
+training.
 
     python -m training.evaluation.sheet runs/unet/snapshots/*.safetensors weights/unet.safetensors [--note "..."]
     python -m training.evaluation.sheet weights/unet.safetensors --keep 64000 --note "..."     only the last tile anew
 
-training/unet/train.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works" shows
-(ui/how/scale.py says what is in them).
+training/unet/train.py keeps the snapshots. Writes learning.webp and learning.json, which the page's "How it works"
+shows (ui/how/scale.py says what is in them).
 """
 
 import argparse
@@ -28,8 +29,8 @@ COLUMNS = 8  # tiles in a row of the sheet
 def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePipeline]]:
     """Images seen and `pipe` with the U-Net of that moment, file by file, so that one network at a time is held.
 
-    Raises InputError for two files that have seen equally many images or one that does not say how many, WeightsError for a
-    damaged file, and InputError for one that was trained with another CLIP.
+    Raises InputError for two files that have seen equally many images or one that does not say how many, WeightsError
+    for a damaged file, and InputError for one that was trained with another CLIP.
     """
     seen = set()
     for path in files:
@@ -38,9 +39,8 @@ def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePi
         if unet.info.get("clip") != pipe.clip.hash:
             raise InputError(f"{path} was trained with another CLIP.")
         if images is None or images in seen:
-            raise InputError(
-                f"{path} {'does not say how many images it has seen' if images is None else 'has seen as many images as another'}."
-            )
+            problem = "does not say how many images it has seen" if images is None else "has seen as many as another"
+            raise InputError(f"{path} {problem}.")
         seen.add(images)
         yield images, pipe.with_unet(unet)
 
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
             for images, pipe in moments(FacePipeline.from_pretrained(options.weights), options.unets)
         }
     except FacetError as error:
-        raise SystemExit(f"learning: {error}") from error
+        raise SystemExit(f"training.evaluation.sheet: {error}") from error
     images = sorted(faces)
     sheet(np.stack([faces[count] for count in images])).save(options.out / "learning.webp", quality=92)
     about = {"prompt": options.prompt, "seed": options.seed, "images": images, "note": options.note}

@@ -18,20 +18,17 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES
 from model.device import pick_device
 from model.errors import FacetError
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    descend,
-    rank_and_world,
-    run_steps,
-    seeded,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.seeds import seeded
+from training.core.state import check_writable
+from training.core.stop import Stop
+from training.data.checks import check_faces
 from training.data.prepare import Prepared, load_prepared
 from training.evaluation.judge import FEATURES, Judge, JudgeConfig, judged_by_halves
 
@@ -77,10 +74,15 @@ def train(
     device: str = "auto",
     stop: Stop | None = None,
 ) -> Judge:
-    """Train until the images or the minutes are spent or `stop` is requested; then measure real faces. Returns the averaged network.
+    """Train until the images or the minutes are spent or `stop` is requested; then measure real faces.
+
+    Returns the averaged network.
 
     Raises FacetError if the loss is not a number.
     """
+    budget = Budget(config.images, config.batch, max_minutes, config.learning_rate)
+    check_faces(prepared)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
@@ -128,16 +130,7 @@ def train(
                 },
             )
 
-    run_steps(
-        done,
-        Budget(config.images, config.batch, max_minutes, config.learning_rate),
-        [optimizer],
-        learn,
-        save,
-        log,
-        device,
-        stop,
-    )
+    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
     return ema.network
 
 
@@ -152,7 +145,7 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
         judge.look(prepared.images[train].flip(2)),
     )  # the U-Net is trained on mirror images too
     for name in FEATURES:
-        both = torch.from_numpy(np.concatenate([found[name] for found in faces])).double()
+        both = torch.from_numpy(np.concatenate([side[name] for side in faces])).double()
         getattr(judge, f"{name}_mean").copy_(both.mean(0))
         getattr(judge, f"{name}_covariance").copy_(both.T.cov())
     if held_out.sum() < 4:
@@ -191,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
                 stop,
             )
     except FacetError as error:
-        raise SystemExit(f"train_classifier: {error}") from error
+        raise SystemExit(f"training.evaluation.train_judge: {error}") from error
 
 
 if __name__ == "__main__":

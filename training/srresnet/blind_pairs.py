@@ -3,8 +3,9 @@
     python -m training.srresnet.blind_pairs --weights weights --out runs/pairs
     python -m training.srresnet.blind_pairs --score runs/pairs/bicubic/key.json answers.json
 
-Each comparison has a folder with sheets, all pairs in one small file to keep, and key.json: which side is which. Someone who has not seen the key writes for every
-number which side looks better, {"1": "left", "2": "right", ...}; `--score` counts.
+Each comparison has a folder with sheets, all pairs in one small file to keep, and key.json: which side is which.
+Someone who has not seen the key writes for every number which side looks better, {"1": "left", "2": "right", ...};
+`--score` counts.
 """
 
 import argparse
@@ -34,14 +35,17 @@ def ways(pipe: FacePipeline, faces: np.ndarray) -> dict[str, dict[str, np.ndarra
     """Comparison -> two ways to enlarge -> (N, 512, 512, 3) uint8."""
     large = pipe.upscale(faces)
     bicubic = np.stack([Image.fromarray(face).resize(large.shape[2:0:-1], Image.Resampling.BICUBIC) for face in faces])
-    found = {"bicubic": {"srresnet": large, "bicubic": bicubic}}
+    comparisons = {"bicubic": {"srresnet": large, "bicubic": bicubic}}
     if pipe.crisp:
-        found["crisp"] = {"crisp": pipe.upscale(faces, crisp=True), "faithful": large}
-    return found
+        comparisons["crisp"] = {"crisp": pipe.upscale(faces, crisp=True), "faithful": large}
+    return comparisons
 
 
 def write_sheets(pair: dict[str, np.ndarray], folder: Path, order: random.Random) -> None:
-    """PNGs of ROWS numbered pairs to judge by, all.webp to keep, and key.json: number -> side -> way. `order` decides the sides."""
+    """PNGs of ROWS numbered pairs to judge by, all.webp to keep, and key.json: number -> side -> way.
+
+    `order` decides the sides.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     count = len(next(iter(pair.values())))
     key = {str(i + 1): dict(zip(SIDES, order.sample(sorted(pair), 2))) for i in range(count)}
@@ -109,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
             write_sheets(pair, args.out / name, random.SystemRandom())
             print(f"{args.count} pairs in {args.out / name}; look into key.json only afterwards")
     except FacetError as error:
-        raise SystemExit(f"sr_pairs: {error}") from error
+        raise SystemExit(f"training.srresnet.blind_pairs: {error}") from error
 
 
 if __name__ == "__main__":

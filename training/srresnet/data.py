@@ -1,4 +1,6 @@
-"""What the upsamplers learn from: folders of photographs, cut into patches, made small, and damaged as faces in use are."""
+"""What the upsamplers learn from: folders of photographs, cut into patches, made small, and damaged as faces in use
+are.
+"""
 
 import hashlib
 import io
@@ -15,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model.errors import FacetError, InputError
-from training.core.loop import mixed_seed
+from training.core.seeds import mixed_seed
 
 MARGIN = 2  # input px around a patch that the bicubic kernel reaches into, drawn with it and cut off
 
@@ -46,13 +48,14 @@ GENERAL = (Source(GENERAL_FOLDERS, 4, 1.0, factors=(1.0, 0.8, 0.65), turned=True
 class DataConfig:
     sources: tuple[Source, ...] = FACES
     patch: int = 24  # side of an input patch, px; 24 reaches the CPU's best rate, 16 sees too much border
-    touched: float = 0.25  # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
+    # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
+    round_trip: float = 0.25
     degraded: float = 0.5  # share of the others that pass through degrade()
 
 
 class Photo(NamedTuple):
     true: Tensor  # (3, H, W) uint8
-    touched: Tensor | None  # (V, 3, H / scale, W / scale) uint8: V versions of the whole input that the U-Net drew
+    round_trip: Tensor | None  # (V, 3, H / scale, W / scale) uint8: V versions of the whole input that the U-Net drew
 
 
 class Photos(NamedTuple):
@@ -60,7 +63,7 @@ class Photos(NamedTuple):
 
     source: Source
     all: list[Photo]
-    touched: list[Photo]  # those that have touched versions
+    round_trip: list[Photo]  # those that went through the U-Net
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -73,7 +76,10 @@ def person(name: str) -> str:
 
 
 def is_held_out(name: str) -> bool:
-    """About every fifth person is for validation: those whose number is divisible by 5. Raises FacetError without a number."""
+    """About every fifth person is for validation: those whose number is divisible by 5.
+
+    Raises FacetError without a number.
+    """
     number = person(name)[-3:]
     if not number.isdecimal():
         raise FacetError(f"faces_hq/{name}: a name must be like set-001.jpg, with the person's three-digit number.")
@@ -94,15 +100,16 @@ def read_image(path: Path, side: int | None = None, factor: float = 1.0) -> Tens
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def load_training_images(data: Path, config: DataConfig, touched: Path | None = None) -> tuple[list[Photos], str]:
+def load_training_images(data: Path, config: DataConfig, round_trip: Path | None = None) -> tuple[list[Photos], str]:
     """The photos of every source that is there, and a hash over the files read.
 
-    Held-out people are left out, and so are images smaller than a patch. touched: a file of training/srresnet/round_trip.py, read if
-    the config has a share for it. Raises FacetError if nothing is found, InputError without that file.
+    Held-out people are left out, and so are images smaller than a patch. round_trip: a file of
+    training/srresnet/round_trip.py, read if the config has a share for it. Raises FacetError if nothing is found,
+    InputError without that file.
     """
-    versions = load_touched(touched) if touched and config.touched else {}
-    digest = hashlib.sha256(touched.read_bytes() if versions else b"")
-    found = []
+    versions = load_round_trips(round_trip) if round_trip and config.round_trip else {}
+    digest = hashlib.sha256(round_trip.read_bytes() if versions else b"")
+    loaded = []
     for source in config.sources:
         files = [path for folder in source.folders for path in image_files(data / folder)]
         files = [path for path in files if path.parent.name != "faces_hq" or not is_held_out(path.name)]
@@ -118,11 +125,11 @@ def load_training_images(data: Path, config: DataConfig, touched: Path | None = 
                 photos.append(Photo(image, small if fits else None))
         photos = [photo for photo in photos if min(photo.true.shape[1:]) >= (config.patch + 2 * MARGIN) * source.scale]
         if photos:
-            found.append(Photos(source, photos, [photo for photo in photos if photo.touched is not None]))
-    if not found:
+            loaded.append(Photos(source, photos, [photo for photo in photos if photo.round_trip is not None]))
+    if not loaded:
         folders = ", ".join(folder for source in config.sources for folder in source.folders)
         raise FacetError(f"{data} holds no large enough photos in any of the folders {folders}; see --data.")
-    return found, digest.hexdigest()[:16]
+    return loaded, digest.hexdigest()[:16]
 
 
 def held_out_files(data: Path) -> list[Path]:
@@ -133,7 +140,7 @@ def held_out_files(data: Path) -> list[Path]:
     return files
 
 
-def load_touched(path: Path) -> dict[str, Tensor]:
+def load_round_trips(path: Path) -> dict[str, Tensor]:
     """What training/srresnet/round_trip.py wrote: folder/name of a photo -> (V, 3, 64, 64) uint8. Raises InputError."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -145,20 +152,23 @@ def load_touched(path: Path) -> dict[str, Tensor]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
-    return {name: small[found] for name, found in rows.items()}
+    return {name: small[indices] for name, indices in rows.items()}
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
 def shrink(images: Tensor, scale: int) -> Tensor:
-    """Antialiased bicubic reduction: (N, 3, H, W) -> (N, 3, H/scale, W/scale), uint8 or float. Away from the borders it is
-    PIL's, and MATLAB's."""
+    """Antialiased bicubic reduction: (N, 3, H, W) -> (N, 3, H/scale, W/scale), uint8 or float. Away from the borders
+    it is PIL's, and MATLAB's.
+    """
     return F.interpolate(images, scale_factor=1 / scale, mode="bicubic", antialias=True)
 
 
 def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
-    """What a small image may have suffered: slight blur, a shift of each colour, noise, JPEG. (3, H, W) uint8 -> the same.
+    """What a small image may have suffered: slight blur, a shift of each colour, noise, JPEG.
+
+    (3, H, W) uint8 -> the same.
 
     Faces from the U-Net are softer than reduced photographs, and CelebA's carry JPEG's traces.
     """
@@ -171,18 +181,22 @@ def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
     return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).contiguous()
 
 
-def draw_batch(
+def sample_batch(
     photos: list[Photos], config: DataConfig, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`count` input patches (B, 3, patch, patch) and true patches (B, 3, scale patch, scale patch), uint8, from one source."""
-    shares = torch.tensor([found.source.share for found in photos])
+    """`count` input patches (B, 3, patch, patch) and true patches (B, 3, scale patch, scale patch), uint8, from one
+    source.
+    """
+    shares = torch.tensor([each.source.share for each in photos])
     chosen = photos[int(torch.multinomial(shares, 1, generator=generator))]
-    small, true = zip(*(draw_pair(chosen, config, generator) for _ in range(count)))
+    small, true = zip(*(sample_pair(chosen, config, generator) for _ in range(count)))
     return torch.stack(small), torch.stack(true)
 
 
-def draw_pair(photos: Photos, config: DataConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """An input patch (3, patch, patch) and the true one (3, scale patch, scale patch), uint8, from a photo drawn at random."""
+def sample_pair(photos: Photos, config: DataConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """An input patch (3, patch, patch) and the true one (3, scale patch, scale patch), uint8, from a photo drawn at
+    random.
+    """
 
     def integer(below: int) -> int:
         return int(torch.randint(below, (), generator=generator))
@@ -191,9 +205,9 @@ def draw_pair(photos: Photos, config: DataConfig, generator: torch.Generator) ->
         return torch.rand((), generator=generator).item() < share
 
     scale, patch = photos.source.scale, config.patch
-    if photos.touched and chance(config.touched):
-        photo = photos.touched[integer(len(photos.touched))]
-        small = photo.touched[integer(len(photo.touched))]
+    if photos.round_trip and chance(config.round_trip):
+        photo = photos.round_trip[integer(len(photos.round_trip))]
+        small = photo.round_trip[integer(len(photo.round_trip))]
         top, left = (integer(side - patch + 1) for side in small.shape[1:])
         small = small[:, top : top + patch, left : left + patch]
         true = photo.true[:, scale * top : scale * (top + patch), scale * left : scale * (left + patch)]

@@ -1,12 +1,13 @@
 """Sharpen SRResNet by adversarial training: SRGAN, Ledig et al. 2017, section 2.2 and figure 4.
 
     python -m training.srresnet.gan --data data --start-from weights/srresnet.safetensors --max-minutes 60
-    python -m training.srresnet.gan --blend 0.5 --start-from weights/srresnet.safetensors --out weights/srresnet_crisp.safetensors
+    python -m training.srresnet.gan --blend 0.5 --out weights/srresnet_crisp.safetensors
     torchrun --nproc-per-node 2 -m training.srresnet.gan ...        several GPUs or machines
 
-Goes on from a network trained by training/srresnet/train.py and writes a second one, srresnet_crisp.safetensors. A run that ends
-for whatever reason goes on where it stopped when the same command is given again. `--blend` mixes the finished network's weights
-with those it started from (Wang et al. 2018, ESRGAN, section 3.4): 0 is the start, 1 is all crisp.
+Goes on from a network trained by training/srresnet/train.py and writes a second one, srresnet_crisp.safetensors. A run
+that ends for whatever reason goes on where it stopped when the same command is given again. `--blend` mixes the
+finished network's weights with those it started from (Wang et al. 2018, ESRGAN, section 3.4): 0 is the start, 1 is all
+crisp.
 """
 
 import argparse
@@ -22,28 +23,24 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.images import scaled
 from model.srresnet import SRResNet
-from training.core.loop import (
-    EMA,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    descend,
-    keep,
-    rank_and_world,
-    resume,
-    run_steps,
-    several_processes,
-)
+from training.core.budget import Progress
+from training.core.ema import EMA
+from training.core.log import Log
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.state import check_writable, keep, resume
+from training.core.stop import Stop
 from training.evaluation.judge import Judge
 from training.srresnet.data import (
     GENERAL_FOLDERS,
     STUDIO,
     DataConfig,
     Source,
-    draw_batch,
     generator_of,
     load_training_images,
+    sample_batch,
 )
 from training.srresnet.perceptual import Perceptual
 from training.srresnet.quality import FIDELITY, load_held_out, score_people
@@ -74,7 +71,7 @@ class TrainConfig:
 RECIPES = {
     "default": TrainConfig(),
     "tiny": TrainConfig(
-        DataConfig((replace(STUDIO, sides=(512,)),), patch=8, touched=0.0),
+        DataConfig((replace(STUDIO, sides=(512,)),), patch=8, round_trip=0.0),
         width=4,
         batch=2,
         images=6,
@@ -88,7 +85,8 @@ RECIPES = {
 class Discriminator(nn.Module):
     """Patches (N, 3, side, side) in [-1, 1] -> (N,) logits that they are true, Ledig et al. 2017, figure 4.
 
-    Eight 3x3 convolutions, every second one halving the side, each doubling the width after a halving; two dense layers.
+    Eight 3x3 convolutions, every second one halving the side, each doubling the width after a halving; two dense
+    layers.
     """
 
     def __init__(self, side: int, width: int):
@@ -135,18 +133,20 @@ class Players:
 
     def load_state_dict(self, state: dict):
         self.generator.load_state_dict(state["generator"]), self.discriminator.load_state_dict(state["discriminator"])
-        for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(found)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
 
 def train_step(
     players: Players, perceptual: Perceptual, small: Tensor, true: Tensor, config: TrainConfig
 ) -> dict[str, float]:
-    """One step of the generator, then one of the discriminator; returns the losses. Raises FacetError if one is no number.
+    """One step of the generator, then one of the discriminator; returns the losses.
 
-    The game is the relativistic one, Jolicoeur-Martineau 2019, section 4.1: is the true patch more real than the drawn one
-    of the same scene? Pairs of one scene differ in their detail alone, and no side can win by saturating, which keeps it
-    stable in small batches.
+    Raises FacetError if one is no number.
+
+    The game is the relativistic one, Jolicoeur-Martineau 2019, section 4.1: is the true patch more real than the drawn
+    one of the same scene? Pairs of one scene differ in their detail alone, and no side can win by saturating, which
+    keeps it stable in small batches.
     """
     device, dtype = small.device, amp_dtype(small.device)
     small, true = (scaled(x.to(memory_format=torch.channels_last)) for x in (small, true))
@@ -181,15 +181,17 @@ def train(
     config: TrainConfig,
     device: torch.device,
     stop: Stop | None = None,
-    touched: Path | None = None,
+    round_trip: Path | None = None,
 ) -> None:
     """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
 
-    Resumes from `run/state.pt` if it is there. start_from: an x8 network; touched: see training/srresnet/data.py. Raises
-    InputError for a network or patches of the wrong size.
+    Resumes from `run/state.pt` if it is there. start_from: an x8 network; round_trip: see training/srresnet/data.py.
+    Raises InputError for a network or patches of the wrong size.
     """
+    budget = budget_of(config)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
-    photos, data_hash = load_training_images(data, config.data, touched)
+    photos, data_hash = load_training_images(data, config.data, round_trip)
     start = SRResNet.from_file(start_from, device)
     side = config.data.patch * start.config.scale
     if start.config.scale != 8 or side % 32:
@@ -211,7 +213,7 @@ def train(
     def save(finished: bool):
         keep(run / "state.pt", identity, parts, done)
         images = done.step * config.batch
-        true, inputs = load_held_out(data, touched if config.data.touched else None, config.validation_images)
+        true, inputs = load_held_out(data, round_trip if config.data.round_trip else None, config.validation_images)
         measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
         scores = score_people(
             {"faithful": start, "crisp": ema.network}, true, inputs, measures, run / f"grid-{images:08d}.png"
@@ -227,13 +229,13 @@ def train(
 
     def learn(step: int) -> dict[str, float]:
         network.train()
-        small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
+        small, true = sample_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
         losses = train_step(players, perceptual, small.to(device), true.to(device), config)
         ema.update(network, config.batch)
         return losses
 
     log = Log(run / "log.jsonl")
-    run_steps(done, budget_of(config), players.optimizers, learn, save, log, device, stop)
+    run_steps(Steps(players.optimizers, learn, save), done, budget, log, stop)
 
 
 def blend(start_from: Path, crisp: Path, share: float, out: Path) -> None:
@@ -264,9 +266,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--judge", type=Path, default=Path("weights/judge.safetensors"), help="whose features measure distance"
     )
     parser.add_argument(
-        "--touched",
+        "--round-trip",
         type=Path,
-        default=Path("runs/srresnet/touched.safetensors"),
+        default=Path("runs/srresnet/round_trip.safetensors"),
         help="faces that went through the U-Net, made by training.srresnet.round_trip",
     )
     parser.add_argument("--state-dir", type=Path, default=Path("runs/srgan"), help="folder for state, log and grids")
@@ -308,10 +310,10 @@ def main(arguments: list[str] | None = None) -> None:
                 config,
                 pick_device(args.device),
                 stop,
-                args.touched,
+                args.round_trip,
             )
     except FacetError as error:
-        raise SystemExit(f"train_srgan: {error}") from error
+        raise SystemExit(f"training.srresnet.gan: {error}") from error
 
 
 if __name__ == "__main__":

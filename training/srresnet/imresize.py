@@ -1,7 +1,8 @@
-"""MATLAB's imresize with its bicubic kernel, which the figures of the literature on super-resolution are measured with.
+"""MATLAB's imresize with its bicubic kernel, which the figures of the literature on super-resolution are measured
+with.
 
-Keys 1981, eq. 4 with a = -0.5; where an image shrinks, the kernel is stretched to smooth it (antialiasing); beyond its borders
-the image goes on mirrored. PIL and torch have the same kernel but leave out what lies beyond the borders.
+Keys 1981, eq. 4 with a = -0.5; where an image shrinks, the kernel is stretched to smooth it (antialiasing); beyond its
+borders the image goes on mirrored. PIL and torch have the same kernel but leave out what lies beyond the borders.
 """
 
 import numpy as np

@@ -1,4 +1,5 @@
-"""How different two images are in the features of the frozen judge: LPIPS (Zhang et al. 2018), with the judge in VGG's place.
+"""How different two images are in the features of the frozen judge: LPIPS (Zhang et al. 2018), with the judge in VGG's
+place.
 
 Training and evaluation of SRResNet use it. The U-Net never sees it, since the judge measures the U-Net.
 """
@@ -21,7 +22,10 @@ class Perceptual:
         self.layers = nn.ModuleList([judge.stem, *judge.levels]).requires_grad_(False).eval()
 
     def __call__(self, images: Tensor, true: Tensor) -> Tensor:
-        """(N, 3, H, W), both in [-1, 1], H and W multiples of 32 -> (N,), 0 for equal images. The gradient flows back into `images`."""
+        """(N, 3, H, W), both in [-1, 1], H and W multiples of 32 -> (N,), 0 for equal images.
+
+        The gradient flows back into `images`.
+        """
         distance = images.new_zeros(len(images))
         for scale in SCALES:
             a, b = (F.avg_pool2d(x, scale).contiguous(memory_format=torch.channels_last) for x in (images, true))

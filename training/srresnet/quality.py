@@ -11,7 +11,8 @@ from torch import Tensor
 
 from model.errors import FacetError
 from model.srresnet import SRResNet, upscale
-from training.srresnet.data import degrade, held_out_files, load_touched, read_image, shrink
+from training.evaluation import markdown
+from training.srresnet.data import degrade, held_out_files, load_round_trips, read_image, shrink
 from training.srresnet.imresize import imresize, to_bytes
 
 Enlarge = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 -> (scale H, scale W, 3) uint8
@@ -29,7 +30,9 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def psnr(image: np.ndarray, true: np.ndarray, border: int) -> float:
-    """Peak signal-to-noise ratio in dB of two images (H, W) or (H, W, 3) in 0 to 255, without `border` pixels on each side."""
+    """Peak signal-to-noise ratio in dB of two images (H, W) or (H, W, 3) in 0 to 255, without `border` pixels on each
+    side.
+    """
     error = (image.astype(np.float64) - true)[border:-border, border:-border]
     return float(10 * np.log10(255**2 / max(np.mean(error**2), 1e-10)))
 
@@ -59,8 +62,9 @@ def ssim(image: np.ndarray, true: np.ndarray, border: int) -> float:
 
 
 def sharpness(image: np.ndarray, true: np.ndarray, border: int, scale: int) -> float:
-    """The deviation of what a reduction by `scale` loses, as a share of the true image's: 1 is as sharp, 0 as blurred as can
-    be, whether or not the detail is in the right place. (H, W, 3) uint8."""
+    """The deviation of what a reduction by `scale` loses, as a share of the true image's: 1 is as sharp, 0 as blurred
+    as can be, whether or not the detail is in the right place. (H, W, 3) uint8.
+    """
 
     def detail(x: np.ndarray) -> np.ndarray:
         height, width = x.shape[:2]
@@ -83,11 +87,13 @@ FIDELITY: dict[str, Measure] = {
 }
 
 
-def load_held_out(data: Path, touched: Path | None = None, most: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def load_held_out(
+    data: Path, round_trip: Path | None = None, most: int | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The held-out people at 512 px, (N, 3, 512, 512) uint8, and the inputs (N, 3, 64, 64) that are to become that.
 
-    Inputs: "clean", "degraded" (the same damage at every call) and, given a file of training/srresnet/round_trip.py, "touched". At
-    most `most` photos, spread over all of them. Raises FacetError if there are none.
+    Inputs: "clean", "degraded" (the same damage at every call) and, given a file of training/srresnet/round_trip.py,
+    "round trip". At most `most` photos, spread over all of them. Raises FacetError if there are none.
     """
     files = held_out_files(data)
     if most:
@@ -95,11 +101,11 @@ def load_held_out(data: Path, touched: Path | None = None, most: int | None = No
     true = torch.stack([read_image(path, 512) for path in files])
     clean, generator = shrink(true, 8), torch.Generator().manual_seed(1)
     inputs = {"clean": clean, "degraded": torch.stack([degrade(image, generator) for image in clean])}
-    if touched:
-        versions = load_touched(touched)
+    if round_trip:
+        versions = load_round_trips(round_trip)
         if missing := [path.name for path in files if f"faces_hq/{path.name}" not in versions]:
-            raise FacetError(f"{touched} lacks faces_hq/{missing[0]}: make it from the same data.")
-        inputs["touched"] = torch.stack(
+            raise FacetError(f"{round_trip} lacks faces_hq/{missing[0]}: make it from the same data.")
+        inputs["round trip"] = torch.stack(
             [
                 versions[f"faces_hq/{path.name}"][i % len(versions[f"faces_hq/{path.name}"])]
                 for i, path in enumerate(files)
@@ -148,28 +154,28 @@ def people_table(scores: Scores) -> str:
     """Markdown: a row for each kind of input and method, a column for each measure."""
     kinds = list(next(iter(scores.values())))
     names = list(scores[next(iter(scores))][kinds[0]])
-    lines = [["input", "method", *names], ["---"] * (2 + len(names))]
-    lines += [
+    rows = [
         [kind, method, *(f"{scores[method][kind][name]:.{2 if 'PSNR' in name else 4}f}" for name in names)]
         for kind in kinds
         for method in scores
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown.table(["input", "method", *names], rows)
 
 
 # --- the test sets of the literature ----------------------------------------------------------------------------------
 
 
 def score_set(folder: Path, scale: int, enlarge: Enlarge | None = None) -> dict[str, float]:
-    """Mean "psnr" (dB) and "ssim" of Y over a folder of true images, `scale` px border cut, inputs by MATLAB's bicubic.
+    """Mean "psnr" (dB) and "ssim" of Y over a folder of true images, `scale` px border cut, inputs by MATLAB's
+    bicubic.
 
-    Y is rounded, as MATLAB's rgb2ycbcr does it. Grey images are scored on their grey values. Without `enlarge` it is bicubic, which
-    the literature measures on Y alone, its input not rounded. Raises FacetError if there is no image.
+    Y is rounded, as MATLAB's rgb2ycbcr does it. Grey images are scored on their grey values. Without `enlarge` it is
+    bicubic, which the literature measures on Y alone, its input not rounded. Raises FacetError if there is no image.
     """
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".bmp"))
     if not files:
         raise FacetError(f"{folder} holds no PNG or BMP image: it should hold the test set; see --data.")
-    found = []
+    scores = []
     for path in files:
         with Image.open(path) as image:
             scored = grey if image.mode == "L" else luma
@@ -181,8 +187,8 @@ def score_set(folder: Path, scale: int, enlarge: Enlarge | None = None) -> dict[
             large = to_bytes(scored(enlarge(to_bytes(imresize(true, height, width)))))
         else:
             large = to_bytes(imresize(imresize(wanted, height, width), *wanted.shape))
-        found.append((psnr(large, wanted, scale), ssim(large, wanted, scale)))
-    return dict(zip(("psnr", "ssim"), np.mean(found, axis=0).tolist()))
+        scores.append((psnr(large, wanted, scale), ssim(large, wanted, scale)))
+    return dict(zip(("psnr", "ssim"), np.mean(scores, axis=0).tolist()))
 
 
 def grey(image: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Faces that went through the U-Net: real small faces, noised a little and denoised, for SRResNet to learn from.
 
-    python -m training.srresnet.round_trip --data data --weights weights --out runs/srresnet/touched.safetensors
+    python -m training.srresnet.round_trip --data data --weights weights --out runs/srresnet/round_trip.safetensors
 
-They look as the app's own faces do, and the true large face is known. Made once, since the U-Net is too slow to run in a
-training. Held-out people are in the file too, to be measured on; training leaves them out.
+They look as the app's own faces do, and the true large face is known. Made once, since the U-Net is too slow to run in
+a training. Held-out people are in the file too, to be measured on; training leaves them out.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from model.pipeline import SIZE, FacePipeline
 from model.sampler import SAMPLERS, last_step, noise_of, time_grid
 from model.settings import DEFAULTS
 from model.unet import condition_of
+from training.core.state import check_writable
 from training.srresnet.data import image_files, read_image, shrink
 
 PLACES = {
@@ -35,7 +36,7 @@ TIMES = (0.06, 0.12, 0.18, 0.24)  # to noise to: beyond, features move, and the 
 
 
 @torch.inference_mode()
-def touch(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int]) -> Tensor:
+def round_trip(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int]) -> Tensor:
     """Noise faces to a time and denoise them with the app's sampler: (N, 3, 64, 64) uint8 -> the same.
 
     Each under its own CLIP image embedding, unguided: guidance would change what the face is.
@@ -53,37 +54,44 @@ def touch(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int]) -> T
 
 
 def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] = TIMES, batch: int = 32) -> int:
-    """Write a touched version of every face of PLACES for each of `times`; returns how many there are. Raises FacetError
-    without faces."""
+    """Send every face of PLACES through the U-Net, once for each of `times`; returns how many faces are written.
+
+    Raises FacetError without faces, InputError if `out` cannot be written.
+    """
+    check_writable(out.parent, out)
     files = [path for folder in PLACES for path in image_files(data / folder)]
     if not files:
         raise FacetError(f"{data} holds none of the folders {', '.join(PLACES)}; see --data.")
     faces = torch.cat(
         [shrink(read_image(path, SIZE * scale)[None], scale) for path in files for scale in [PLACES[path.parent.name]]]
     )  # (N, 3, 64, 64)
-    touched = []
+    results = []
     for version, time in enumerate(times):
         for start in tqdm(range(0, len(faces), batch), desc=f"noised to t = {time:g}", unit=f" x {batch} faces"):
             part = faces[start : start + batch]
-            touched.append(touch(pipe, part, time, [version * len(faces) + start + i for i in range(len(part))]))
+            results.append(round_trip(pipe, part, time, [version * len(faces) + start + i for i in range(len(part))]))
     names = [f"{path.parent.name}/{path.name}" for path in files] * len(times)
     checkpoint.write(
-        out, {"small": torch.cat(touched)}, {"files": json.dumps(names), "unet": str(pipe.unet.info.get("hash"))}
+        out, {"small": torch.cat(results)}, {"files": json.dumps(names), "unet": str(pipe.unet.info.get("hash"))}
     )
     return len(names)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.srresnet.round_trip",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with faces_hq/ and faces_256/")
     parser.add_argument("--weights", default="weights", help="the CLIP and U-Net to use")
-    parser.add_argument("--out", type=Path, default=Path("runs/srresnet/touched.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("runs/srresnet/round_trip.safetensors"))
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
         count = prepare(args.data, FacePipeline.from_pretrained(args.weights, args.device), args.out)
     except FacetError as error:
-        raise SystemExit(f"sr_touched: {error}") from error
+        raise SystemExit(f"training.srresnet.round_trip: {error}") from error
     print(f"{count} faces in {args.out}")
 
 

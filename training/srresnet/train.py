@@ -5,10 +5,10 @@
     python -m training.srresnet.train --data data --evaluate weights/srresnet.safetensors
     torchrun --nproc-per-node 2 -m training.srresnet.train ...        several GPUs or machines
 
-The faces recipe needs the file of training/srresnet/round_trip.py; training/srresnet/gan.py goes on from its result. A run that ends for
-whatever reason goes on where it stopped when the same command is given again. All randomness of a step follows from (seed,
-process, step), so a resumed run repeats an unbroken one exactly (as long as the budget in images, not the clock, sets the
-learning rate).
+The faces recipe needs the file of training/srresnet/round_trip.py; training/srresnet/gan.py goes on from its result. A
+run that ends for whatever reason goes on where it stopped when the same command is given again. All randomness of a
+step follows from (seed, process, step), so a resumed run repeats an unbroken one exactly (as long as the budget in
+images, not the clock, sets the learning rate).
 """
 
 import argparse
@@ -26,23 +26,17 @@ from model.device import pick_device
 from model.errors import FacetError, InputError
 from model.images import scaled
 from model.srresnet import SRResNet, SRResNetConfig, upscale
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    descend,
-    keep,
-    rank_and_world,
-    resume,
-    run_steps,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.optimizer import descend
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.state import check_writable, keep, resume
+from training.core.stop import Stop
 from training.evaluation.judge import Judge
-from training.srresnet.data import GENERAL, DataConfig, draw_batch, generator_of, load_training_images, shrink
+from training.srresnet.data import GENERAL, DataConfig, generator_of, load_training_images, sample_batch, shrink
 from training.srresnet.perceptual import Perceptual
 from training.srresnet.quality import FIDELITY, load_held_out, people_table, score_people, score_set
 
@@ -67,7 +61,7 @@ class TrainConfig:
 
 TINY = TrainConfig(
     SRResNetConfig(channels=8, blocks=2),
-    DataConfig(patch=8, touched=0.0),
+    DataConfig(patch=8, round_trip=0.0),
     batch=2,
     images=12,
     max_minutes=1e6,
@@ -77,14 +71,14 @@ TINY = TrainConfig(
 RECIPES = {
     "default": TrainConfig(),
     "x4": TrainConfig(
-        SRResNetConfig(stages=2), DataConfig(GENERAL, touched=0.0, degraded=0.0), batch=8, test_set="sr/Set5"
+        SRResNetConfig(stages=2), DataConfig(GENERAL, round_trip=0.0, degraded=0.0), batch=8, test_set="sr/Set5"
     ),
     "tiny": TINY,
     "tiny-x4": replace(
         TINY,
         network=SRResNetConfig(channels=8, blocks=2, stages=2),
         test_set="sr/Set5",
-        data=DataConfig(GENERAL, patch=8, touched=0.0, degraded=0.0),
+        data=DataConfig(GENERAL, patch=8, round_trip=0.0, degraded=0.0),
     ),
 }
 
@@ -119,15 +113,17 @@ def train(
     device: torch.device,
     stop: Stop | None = None,
     start_from: Path | None = None,
-    touched: Path | None = None,
+    round_trip: Path | None = None,
 ) -> None:
     """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
 
     Resumes from `run/state.pt` if it is there, else starts from the weights `start_from` (of any scale), if given.
-    touched: the file of training/srresnet/round_trip.py, which a config with a share for it needs.
+    round_trip: the file of training/srresnet/round_trip.py, which a config with a share for it needs.
     """
+    budget = budget_of(config)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
-    photos, data_hash = load_training_images(data, config.data, touched)
+    photos, data_hash = load_training_images(data, config.data, round_trip)
     torch.manual_seed(config.seed)
     network = SRResNet(config.network).to(device, memory_format=torch.channels_last)
     done = Progress()
@@ -146,7 +142,7 @@ def train(
         keep(run / "state.pt", identity, parts, done)
         images = done.step * config.batch
         most = None if finished else config.validation_images
-        scores = validate(ema.network, data, config, touched, run / f"grid-{images:08d}.png", most)
+        scores = validate(ema.network, data, config, round_trip, run / f"grid-{images:08d}.png", most)
         info = story(network.config.scale, device, data_hash, done, config.batch)
         info |= {"psnr": scores, "recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
         checkpoint.save(out, ema.network.state_dict(), asdict(config.network), info)
@@ -158,13 +154,13 @@ def train(
 
     def learn(step: int) -> dict[str, float]:
         network.train()
-        small, true = draw_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
+        small, true = sample_batch(photos, config.data, config.batch // world, generator_of(config.seed, rank, step))
         loss = train_step(network, optimizer, small.to(device), true.to(device))
         ema.update(network, config.batch)
         return {"loss": loss}
 
     log = Log(run / "log.jsonl")
-    run_steps(done, budget_of(config), [optimizer], learn, save, log, device, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
 
 
 def budget_of(config) -> Budget:
@@ -180,7 +176,7 @@ def budget_of(config) -> Budget:
 
 
 def validate(
-    network: SRResNet, data: Path, config: TrainConfig, touched: Path | None, grid: Path, most: int | None
+    network: SRResNet, data: Path, config: TrainConfig, round_trip: Path | None, grid: Path, most: int | None
 ) -> dict:
     """PSNR in dB: {"srresnet": {"clean": .., "degraded": ..}, "bicubic": .., ..}, or of the config's test set, in Y."""
     if config.test_set:
@@ -189,7 +185,7 @@ def validate(
         return {
             name: {folder.name: round(score_set(folder, scale, method)["psnr"], 3)} for name, method in methods.items()
         }
-    used = touched if config.data.touched else None
+    used = round_trip if config.data.round_trip else None
     scores = score_people({"srresnet": network}, *load_held_out(data, used, most), {"PSNR": FIDELITY["PSNR"]}, grid)
     return {name: {kind: round(value["PSNR"], 3) for kind, value in row.items()} for name, row in scores.items()}
 
@@ -211,17 +207,18 @@ def story(scale: int, device: torch.device, data_hash: str, done: Progress, batc
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {str(amp_dtype(device) or torch.float32).removeprefix('torch.')}"
+    number_format = str(amp_dtype(device) or torch.float32).removeprefix("torch.")
+    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {number_format}"
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
 def evaluate(
-    paths: list[Path], data: Path, judge: Path, touched: Path | None, device: torch.device, out: Path | None
+    paths: list[Path], data: Path, judge: Path, round_trip: Path | None, device: torch.device, out: Path | None
 ) -> None:
-    """Print the table of held-out people for weights files, each under its name; write it as JSON and a grid to `out`."""
-    true, inputs = load_held_out(data, touched)
+    """Print the table of held-out people for weights files, each under its name; write JSON and a grid to `out`."""
+    true, inputs = load_held_out(data, round_trip)
     networks = {str(path.with_suffix("")): SRResNet.from_file(path, device) for path in paths}
     if wrong := [name for name, network in networks.items() if network.config.scale != 8]:
         raise InputError(f"{wrong[0]} does not enlarge by 8: the faces are 64 px and 512 px.")
@@ -248,16 +245,15 @@ def main(arguments: list[str] | None = None) -> None:
         "--out", type=Path, help="the weights file to write; srresnet.safetensors in --state-dir if left out"
     )
     parser.add_argument("--recipe", choices=RECIPES, default="default")
-    parser.add_argument("--norm", choices=("none", "batch", "instance"), help="instead of the recipe's")
     parser.add_argument("--patch", type=int, help="side of an input patch in px, instead of the recipe's")
     parser.add_argument("--batch", type=int, help="patches per step, instead of the recipe's")
     parser.add_argument(
         "--start-from", type=Path, help="weights of any scale to start from, where there is no state to resume"
     )
     parser.add_argument(
-        "--touched",
+        "--round-trip",
         type=Path,
-        default=Path("runs/srresnet/touched.safetensors"),
+        default=Path("runs/srresnet/round_trip.safetensors"),
         help="faces that went through the U-Net, made by training.srresnet.round_trip",
     )
     parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
@@ -276,15 +272,14 @@ def main(arguments: list[str] | None = None) -> None:
     config = RECIPES[args.recipe]
     config = replace(
         config,
-        network=replace(config.network, norm=args.norm or config.network.norm),
         batch=args.batch or config.batch,
         data=replace(config.data, patch=args.patch or config.data.patch),
         max_minutes=config.max_minutes if args.max_minutes is None else args.max_minutes,
     )
     try:
         if args.evaluate:
-            touched = args.touched if args.touched.is_file() else None
-            evaluate(args.evaluate, args.data, args.judge, touched, pick_device(args.device), args.state_dir)
+            round_trip = args.round_trip if args.round_trip.is_file() else None
+            evaluate(args.evaluate, args.data, args.judge, round_trip, pick_device(args.device), args.state_dir)
             return
         with several_processes(), Stop() as stop:
             train(
@@ -295,10 +290,10 @@ def main(arguments: list[str] | None = None) -> None:
                 pick_device(args.device),
                 stop,
                 args.start_from,
-                args.touched,
+                args.round_trip,
             )
     except FacetError as error:
-        raise SystemExit(f"train_srresnet: {error}") from error
+        raise SystemExit(f"training.srresnet.train: {error}") from error
 
 
 if __name__ == "__main__":

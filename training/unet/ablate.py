@@ -2,11 +2,12 @@
 
     python -m training.unet.ablate --minutes 5 batch=16 batch=32 learning_rate=1e-3 batch=32,learning_rate=1e-3
 
-    python -m training.unet.ablate --minutes 15 --faces 500 --start-from weights/unet.safetensors default learning_rate=1e-3
+    python -m training.unet.ablate --minutes 15 --faces 500 --start-from weights/unet.safetensors default batch=32
 
-Each word changes fields of train_unet.TrainConfig ("default" changes none). Prints a row for each: images a second and the loss on
-validation faces, the same faces, times and noise for all; with --faces also what the frozen judge says of as many faces drawn at the
-defaults from the same captions and seeds (see training/evaluation/evaluate.py): a loss does not tell how good a face looks.
+Each word changes fields of TrainConfig in training/unet/recipes.py ("default" changes none). Prints a row for each:
+images a second and the loss on validation faces, the same faces, times and noise for all; with --faces also what the
+frozen judge says of as many faces drawn at the defaults from the same captions and seeds (see
+training/evaluation/evaluate.py): a loss does not tell how good a face looks.
 """
 
 import argparse
@@ -21,15 +22,20 @@ from model.pipeline import FacePipeline
 from model.unet import UNet
 from training.data.prepare import load_prepared
 from training.data.prompts import CAPTIONS
+from training.evaluation import markdown
 from training.evaluation.adherence import adherence
 from training.evaluation.evaluate import known_accuracy, prompts_of
 from training.evaluation.fidelity import Photographs, beside_validation, draw, face_set, to_training
 from training.evaluation.judge import Judge
-from training.unet.train import RECIPES, TrainConfig, train
+from training.unet.recipes import RECIPES, TrainConfig
+from training.unet.train import train
 
 
 def changed(config: TrainConfig, word: str) -> TrainConfig:
-    """`"batch=32,learning_rate=1e-3"` applied to a recipe. Raises InputError for what is no number or no field of numbers."""
+    """`"batch=32,learning_rate=1e-3"` applied to a recipe.
+
+    Raises InputError for what is no number or no field of numbers.
+    """
     numbers = {field.name: type(getattr(config, field.name)) for field in fields(config)}
     for change in word.split(",") if word != "default" else []:
         name, _, value = change.partition("=")
@@ -42,13 +48,14 @@ def changed(config: TrainConfig, word: str) -> TrainConfig:
     return config
 
 
-def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> str:
-    """Cells of the table: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
+def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> list[str]:
+    """Cells: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
     captions, stated = prompts_of(CAPTIONS, count)
     look = judge.look(draw(pipe, face_set(captions, 1), cache))
     distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
     share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
-    return f"{distances['pooled']['mean']:.2f} | {distances['spatial']['mean']:.1f} | {beside['recall']['mean']:.2f} | {share:.2f} |"
+    pooled, spatial, recall = distances["pooled"]["mean"], distances["spatial"]["mean"], beside["recall"]["mean"]
+    return [f"{pooled:.2f}", f"{spatial:.1f}", f"{recall:.2f}", f"{share:.2f}"]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,13 +69,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--weights", type=Path, default=Path("weights"), help="folder with CLIP, and for --faces all other networks"
     )
-    parser.add_argument("--state-dir", type=Path, default=Path("runs/compare"), help="a folder for each is made in it")
+    parser.add_argument("--state-dir", type=Path, default=Path("runs/ablate"), help="a folder for each is made in it")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     try:
-        recipes = {
-            word: changed(RECIPES[options.recipe], word) for word in options.changes
-        }  # told before hours are spent
+        # wrong words show before hours are spent
+        recipes = {word: changed(RECIPES[options.recipe], word) for word in options.changes}
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
         if options.faces:
             prompts_of(CAPTIONS, options.faces)
@@ -77,11 +83,9 @@ def main(arguments: list[str] | None = None) -> None:
                 Judge.from_file(options.weights / "judge.safetensors"),
             )
             photographs = Photographs.of(judge, prepared, options.state_dir)
-        rows = [
-            "| recipe | images | images/s | validation loss |"
-            + " Fréchet, pooled | spatial | recall | adherence |" * bool(options.faces)
-        ]
-        rows.append("| --- " * (rows[0].count("|") - 1) + "|")
+        heading, rows = ["recipe", "images", "images/s", "validation loss"], []
+        if options.faces:
+            heading += ["Fréchet, pooled", "spatial", "recall", "adherence"]
         for word, config in recipes.items():
             run = options.state_dir / word
             if (run / "state.pt").exists():  # it may have begun from other weights
@@ -97,16 +101,15 @@ def main(arguments: list[str] | None = None) -> None:
                 options.start_from,
             )
             last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-            rows.append(
-                f"| {word} | {last['images']:,} | {last['images'] / last['seconds']:.1f} | {last['validation_loss']:.5f} |"
-            )
+            speed = f"{last['images'] / last['seconds']:.1f}"
+            rows.append([word, f"{last['images']:,}", speed, f"{last['validation_loss']:.5f}"])
             if options.faces:
                 pipe.unet = UNet.from_file(run / "unet.safetensors", pipe.device)
-                rows[-1] += f" {judged(pipe, judge, photographs, options.faces, options.state_dir)}"
-            print(rows[-1], flush=True)
-        print("\n".join(rows))
+                rows[-1] += judged(pipe, judge, photographs, options.faces, options.state_dir)
+            print(" | ".join(rows[-1]), flush=True)
+        print(markdown.table(heading, rows))
     except FacetError as error:
-        raise SystemExit(f"compare: {error}") from error
+        raise SystemExit(f"training.unet.ablate: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Train the student: a U-Net that draws in four network calls what the U-Net, its teacher, draws in many, guidance included.
+"""Train the student: a U-Net that draws in four network calls what the U-Net, its teacher, draws in many, guidance
+included.
 
     python -m training.unet.student --prepared runs/prepared --weights weights --max-minutes 60
 
-Progressive distillation (Salimans & Ho 2022) in one go. The teacher goes from noise to a face in TEACHER_STEPS guided steps of
-UniPC. Every few of them the student shall cover by one step of DDIM: from what the teacher had before them to what it had after
-them leads exactly one x_0 (`aim`), and that the student learns to predict. It starts as a copy of its teacher. Photographs play
-no part but through the captions and CLIP's embeddings of their faces.
+Progressive distillation (Salimans & Ho 2022) in one go. The teacher goes from noise to a face in TEACHER_STEPS guided
+steps of UniPC. Every few of them the student shall cover by one step of DDIM: from what the teacher had before them to
+what it had after them leads exactly one x_0 (`distillation_target`), and that the student learns to predict. It starts
+as a copy of its teacher. Photographs play no part but through the captions and CLIP's embeddings of their faces.
 
 All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
 """
@@ -29,33 +30,34 @@ from model.guidance import Predictor, guided
 from model.sampler import ddim, face_noise, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import UNet, UNetConfig, condition_of
-from training.core.loop import (
-    EMA,
-    Budget,
-    Log,
-    Progress,
-    Stop,
-    amp_dtype,
-    commit,
-    keep,
-    mixed_seed,
-    rank_and_world,
-    resume,
-    run_steps,
-    several_processes,
-)
+from training.core.budget import Budget, Progress
+from training.core.ema import EMA
+from training.core.log import Log, commit
+from training.core.loop import Steps, run_steps
+from training.core.precision import amp_dtype
+from training.core.processes import rank_and_world, several_processes
+from training.core.seeds import mixed_seed
+from training.core.state import check_writable, keep, resume
+from training.core.stop import Stop
+from training.data.checks import check_embeddings
 from training.data.prepare import Prepared, load_prepared
-from training.unet.train import RECIPES, Data, TrainConfig, draw_condition, optimizers_of, train_step
+from training.unet.batches import Data, sample_conditions
+from training.unet.recipes import RECIPES, TrainConfig
+from training.unet.train import optimizers_of, train_step
 
-TEACHER_STEPS = 12  # a multiple of the student's
-STUDENTS = {  # an image is here one move of the student; a batch is that many, from batch / (2 * STUDENT_STEPS) faces of the teacher
+# a multiple of the student's
+TEACHER_STEPS = 12
+# An image here is one distillation pair; a batch is that many, from batch / (2 * STUDENT_STEPS) faces of the teacher.
+STUDENTS = {
     "default": TrainConfig(images=4_000_000, batch=64, learning_rate=3e-4, muon=0.95, half_life=20_000),
     "tiny": replace(RECIPES["tiny"], images=128, batch=16),
 }
 
 
-def aim(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """The x_0 (N, 3, H, W) along which one step of DDIM leads from x_t at times t (N,) to x_s at the earlier times s (N,)."""
+def distillation_target(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """The x_0 (N, 3, H, W) along which one step of DDIM leads from x_t at times t (N,) to x_s at the earlier times s
+    (N,).
+    """
     (signal_t, noise_t), (signal_s, noise_s) = (
         (alpha_bar(time).sqrt().to(x_t).view(-1, 1, 1, 1), (1 - alpha_bar(time)).sqrt().to(x_t).view(-1, 1, 1, 1))
         for time in (t, s)
@@ -65,7 +67,7 @@ def aim(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
 
 @torch.no_grad()
 def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """What the teacher has at the student's times: (STUDENT_STEPS + 1, N, 3, H, W), from noise to face, and these times."""
+    """The teacher's states at the student's times, (STUDENT_STEPS + 1, N, 3, H, W), noise first; and these times."""
     predictor, dtype = Predictor(teacher, teacher.config.target, teacher.config.steps), amp_dtype(noise.device)
     denoise = guided(predictor, condition, empty, DEFAULTS.as_guidance())
     times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
@@ -74,24 +76,30 @@ def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -
     return torch.stack(states[::stride]), times[::stride]
 
 
-def moves(
+def distillation_pairs(
     states: Tensor, times: Tensor, condition: Tensor, config: UNetConfig
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(x_t, t, condition, wanted prediction) for every step of the student on every trajectory, and on its mirror image."""
+    """(x_t, t, condition, wanted prediction) for every step of the student on every trajectory, and on its mirror
+    image.
+    """
     states = torch.cat([states, states.flip(-1)], dim=1)
     count = states.shape[1]
     t, s = (each.repeat_interleave(count) for each in (times[:-1], times[1:]))
     x_t, x_s = states[:-1].flatten(0, 1), states[1:].flatten(0, 1)
-    wanted = from_original(aim(x_t, x_s, t, s), x_t, t, config.target, config.steps)
+    wanted = from_original(distillation_target(x_t, x_s, t, s), x_t, t, config.target, config.steps)
     return x_t, t.to(x_t), condition.repeat(2 * (len(times) - 1), 1), wanted
 
 
-def draw_faces(step: int, count: int, data: Data, clip: Clip, config: TrainConfig, rank: int) -> tuple[Tensor, Tensor]:
-    """Conditions (count, 514) as the app gives them, of random captions, no caption, or faces; and noise (count, 3, 64, 64)."""
+def sample_inputs(
+    step: int, count: int, data: Data, clip: Clip, config: TrainConfig, rank: int
+) -> tuple[Tensor, Tensor]:
+    """Conditions (count, 514) as the app gives them, of random captions, no caption, or faces; and noise (count, 3,
+    64, 64).
+    """
     seed = mixed_seed(config.seed, rank, step)
     generator = torch.Generator().manual_seed(seed)
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
-    condition = draw_condition(data, picks.to(data.images.device), clip, config, Random(seed))
+    condition = sample_conditions(data, picks.to(data.images.device), clip, config, Random(seed))
     condition[:, -1] = 0  # the app never asks for the look of small JPEGs
     return condition, face_noise([generator] * count, (3, *data.images.shape[1:3]), data.images.device)
 
@@ -100,8 +108,10 @@ def draw_faces(step: int, count: int, data: Data, clip: Clip, config: TrainConfi
 def validation_loss(
     student: UNet, teacher: UNet, data: Data, clip: Clip, config: TrainConfig, count: int = 32
 ) -> float:
-    """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every time."""
-    condition, noise = draw_faces(0, count, data, clip, replace(config, seed=-1), 0)
+    """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every
+    time.
+    """
+    condition, noise = sample_inputs(0, count, data, clip, replace(config, seed=-1), 0)
     states, times = trajectory(teacher, condition, _empty(clip, noise.device), noise)
     denoise = guided(Predictor(student, student.config.target, student.config.steps), condition, condition)
     return F.mse_loss(last_step(ddim(denoise, noise, times)).denoised, states[-1]).item()
@@ -122,21 +132,25 @@ def train(
     start_from: Path | None = None,
     stop: Stop | None = None,
 ) -> UNet:
-    """Train on the teacher's device until the images or the minutes are spent or `stop` is requested. Returns the averaged student.
+    """Train on the teacher's device until the images or the minutes are spent or `stop` is requested.
 
-    Resumes exactly from `run/state.pt` if it is there; else starts as a copy of the teacher, or of the U-Net `start_from`. Writes
-    the averaged student to `out` at every save. Raises InputError for faces embedded by another CLIP or a batch that does not divide.
+    Returns the averaged student.
+
+    Resumes exactly from `run/state.pt` if it is there; else starts as a copy of the teacher, or of the U-Net
+    `start_from`. Writes the averaged student to `out` at every save. Raises InputError for faces embedded by another
+    CLIP or a batch that does not divide.
     """
+    budget = Budget(
+        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+    )
+    check_embeddings(prepared, clip)
+    check_writable(run, out)
     rank, world = rank_and_world(config.batch)
     device, log = teacher.mean.device, Log(run / "log.jsonl")
     config = replace(config, network=teacher.config)
     faces, rest = divmod(config.batch, 2 * STUDENT_STEPS * world)
     if rest:
-        raise InputError(f"the batch of {config.batch} moves is no multiple of {2 * STUDENT_STEPS * world}.")
-    if prepared.image_embeddings is None or prepared.clip != clip.hash:
-        raise InputError(
-            "the prepared faces have no embeddings of this CLIP: run `python -m training.data.prepare embed`."
-        )
+        raise InputError(f"the batch of {config.batch} pairs is no multiple of {2 * STUDENT_STEPS * world}.")
     identity = {"recipe": asdict(config), "teacher": teacher.info["hash"], "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
@@ -152,13 +166,16 @@ def train(
     resume(run / "state.pt", identity, parts, done)
 
     def learn(step: int) -> dict[str, float]:
-        condition, noise = draw_faces(step, faces, data, clip, config, rank)
-        found = train_step(
-            student, optimizers, moves(*trajectory(teacher, condition, empty, noise), condition, config.network), config
+        condition, noise = sample_inputs(step, faces, data, clip, config, rank)
+        losses = train_step(
+            student,
+            optimizers,
+            distillation_pairs(*trajectory(teacher, condition, empty, noise), condition, config.network),
+            config,
         )
         if (step + 1) % config.average_every == 0:
             ema.update(student, config.batch * config.average_every)
-        return found
+        return losses
 
     def save(finished: bool) -> None:
         keep(run / "state.pt", identity, parts, done)
@@ -189,10 +206,7 @@ def train(
                 },
             )
 
-    budget = Budget(
-        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
-    )
-    run_steps(done, budget, optimizers, learn, save, log, device, stop)
+    run_steps(Steps(optimizers, learn, save), done, budget, log, stop)
     return ema.network
 
 
@@ -238,7 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
                 stop,
             )
     except FacetError as error:
-        raise SystemExit(f"train_student: {error}") from error
+        raise SystemExit(f"training.unet.student: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A new CLIP under an old U-Net: carry over what the U-Net knows of its conditions, so that training need not start anew.
+"""Transfer a U-Net to another CLIP: it keeps what it knows of its conditions, so that training need not start anew.
 
-    python -m training.unet.transfer --unet old/unet.safetensors --old-clip old/clip.safetensors --out runs/refit/unet.safetensors
-    python -m training.unet.train --start-from runs/refit/unet.safetensors
+    python -m training.unet.transfer --unet old/unet.safetensors --old-clip old/clip.safetensors
+    python -m training.unet.train --start-from runs/transfer/unet.safetensors
 
-Embeddings of the same captions and faces under both CLIPs give, by least squares, the linear map from the new space to the
-old one. The U-Net's first layer on the condition is linear too, so the map is multiplied into its weights.
+Embeddings of the same captions and faces under both CLIPs give, by least squares, the linear map from the new space to
+the old one. The U-Net's first layer on the condition is linear too, so the map is multiplied into its weights.
 """
 
 import argparse
@@ -28,12 +28,12 @@ RIDGE = 1e-3  # keeps directions that hardly occur from growing
 
 def embeddings(clip: Clip, texts: list[str], faces: Tensor) -> Tensor:
     """(M texts + N faces, 513): unit vectors, and 1 for those of faces."""
-    found = [torch.nn.functional.pad(clip.encode_texts(texts[i : i + 256]), (0, 1)) for i in range(0, len(texts), 256)]
-    found += [torch.nn.functional.pad(clip.encode_images(part), (0, 1), value=1.0) for part in faces.split(256)]
-    return torch.cat(found).clone()
+    parts = [torch.nn.functional.pad(clip.encode_texts(texts[i : i + 256]), (0, 1)) for i in range(0, len(texts), 256)]
+    parts += [torch.nn.functional.pad(clip.encode_images(part), (0, 1), value=1.0) for part in faces.split(256)]
+    return torch.cat(parts).clone()
 
 
-def refit(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = PAIRS) -> float:
+def transfer(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = PAIRS) -> float:
     """Change `unet`, trained under `old`, so that conditions from `new` mean the same to it.
 
     Returns the share of the old embeddings' variance that the map explains, on captions and faces it was not fitted to.
@@ -50,9 +50,8 @@ def refit(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = PAI
     used = torch.arange(len(known)) % 10 != 0
     gram = known[used].T @ known[used] / used.sum()
     scale = RIDGE * torch.eye(len(gram), dtype=torch.float64)
-    solved = torch.linalg.solve(
-        gram + scale, known[used].T @ wanted[used] / used.sum()
-    )  # (514, 512): embedding, flag, constant
+    # (514, 512): embedding, flag, constant
+    solved = torch.linalg.solve(gram + scale, known[used].T @ wanted[used] / used.sum())
     left = wanted[~used] - known[~used] @ solved
     first = unet.condition[0]
     weight = first.weight.data[:, : wanted.shape[1]].double()
@@ -69,22 +68,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--old-clip", type=Path, required=True, help="the CLIP it was trained with")
     parser.add_argument("--clip", type=Path, default=Path("weights/clip.safetensors"), help="the new CLIP")
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
-    parser.add_argument("--out", type=Path, default=Path("runs/refit/unet.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("runs/transfer/unet.safetensors"))
     options = parser.parse_args(arguments)
     try:
         unet, old, new = UNet.from_file(options.unet), Clip.from_file(options.old_clip), Clip.from_file(options.clip)
         if unet.info.get("clip") != old.hash:
             raise FacetError(f"{options.unet} was trained with another CLIP than {options.old_clip}.")
-        explained = refit(unet, old, new, load_prepared(options.prepared))
+        explained = transfer(unet, old, new, load_prepared(options.prepared))
         info = {name: value for name, value in unet.info.items() if name != "hash"}
         checkpoint.save(
             options.out,
             unet.state_dict(),
             asdict(unet.config),
-            info | {"clip": new.hash, "refitted_from": unet.info["hash"]},
+            info | {"clip": new.hash, "transferred_from": unet.info["hash"]},
         )
     except FacetError as error:
-        raise SystemExit(f"refit: {error}") from error
+        raise SystemExit(f"training.unet.transfer: {error}") from error
     print(f"{explained:.1%} of the old embeddings' variance is explained by the new ones.")
 
 

@@ -1,4 +1,5 @@
-"""The app as the Dockerfile would run it: the files it copies in a clean folder, its environment and command, on small weights.
+"""The app as the Dockerfile would run it: the files it copies in a clean folder, its environment and command, on small
+weights.
 
 One process for all tests that ask the app from outside. It believes in a proxy that only counts, so that any attempt to
 reach another machine is seen.
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.server import ROOT, Server, running
+from benchmarks.harness.server import ROOT, Server, running
 
 
 def dockerfile() -> list[tuple[str, str]]:
@@ -59,7 +60,7 @@ class Proxy(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.socket, self.asked = socket.create_server(("127.0.0.1", 0)), []
-        self.address = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.start()
 
     def run(self):

@@ -22,7 +22,10 @@ FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser without a window: $CHROMIUM, or the first of NAMES that is there. Raises FileNotFoundError if none is."""
+    """A browser without a window: $CHROMIUM, or the first of NAMES that is there.
+
+    Raises FileNotFoundError if none is.
+    """
     path = next(filter(None, map(shutil.which, (os.environ.get("CHROMIUM") or "", *NAMES))), None)
     if path is None:
         raise FileNotFoundError("no Chromium: run tests/install_chromium.sh")

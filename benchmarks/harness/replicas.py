@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.server import ROOT, Server, answers, running
+from benchmarks.harness.server import ROOT, Server, answers, running
 
 CONFIG = ROOT / "deploy" / "nginx.conf"
 

@@ -1,0 +1,109 @@
+"""The rooms: who may import whom, how large a file and a folder may be, and the commands that lie in them."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ROOMS = ("model", "training", "ui", "benchmarks", "deploy", "tests")
+# what a room may not import, besides the rooms above it
+FORBIDDEN = {
+    "model": ("training", "ui", "benchmarks", "deploy", "tests", "app", "gradio"),
+    "training": ("ui", "benchmarks", "deploy", "tests", "app", "gradio"),
+    "ui": ("training", "benchmarks", "deploy", "tests", "app"),
+    "benchmarks": ("ui", "tests", "app"),
+    "deploy": ("ui", "tests", "app"),
+}
+MOST_LINES, MOST_FILES = 400, 16
+SMALL = (
+    *("ui", "benchmarks", "deploy"),
+    *(f"training/{room}" for room in ("core", "clip", "unet", "srresnet", "evaluation")),
+    *(f"tests/{room}" for room in ("browser", "model", "training", "srresnet", "evaluation")),
+)
+
+
+def sources(room: str) -> list[Path]:
+    return [path for path in sorted((ROOT / room).rglob("*.py")) if "__pycache__" not in path.parts]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file names in its imports, wherever they stand."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_arrows_run_one_way(room):
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(room)
+        for name in imports(path)
+        if name.split(".")[0] in FORBIDDEN[room]
+    ]
+    assert wrong == []
+
+
+def test_evaluation_imports_no_trainer():
+    trainers = (
+        "training.core.loop",
+        "training.unet",
+        "training.srresnet",
+        "training.clip.train",
+        "training.clip.words",
+    )
+    wrong = [
+        f"{path.name} imports {name}"
+        for path in sources("training/evaluation")
+        for name in imports(path)
+        if not path.name.startswith("train_") and name.startswith(tuple(f"training.{trainer}" for trainer in trainers))
+    ]
+    assert wrong == []
+
+
+def test_nobody_reaches_into_anothers_private_names():
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for room in ROOMS
+        for path in sources(room)
+        for name in imports(path)
+        if name.split(".")[0] in ROOMS and name.rpartition(".")[2].startswith("_")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", SMALL)
+def test_files_and_folders_are_small(room):
+    counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources(room)}
+    assert {str(path.relative_to(ROOT)): lines for path, lines in counts.items() if lines > MOST_LINES} == {}
+    folders = [path.parent for path in counts if path.name != "__init__.py"]
+    assert {str(folder): folders.count(folder) for folder in folders if folders.count(folder) > MOST_FILES} == {}
+
+
+COMMANDS = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for room in ("training", "benchmarks")
+    for path in sources(room)
+    if "ArgumentParser(" in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_calls_itself_by_its_name(command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["somewhere/else.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(command).main()
+    assert ended.value.code == 0 and f"usage: python -m {command} " in capsys.readouterr().out
+
+
+def test_a_command_runs_from_the_repository():
+    done = subprocess.run([sys.executable, "-m", COMMANDS[0], "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and COMMANDS[0] in done.stdout

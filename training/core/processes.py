@@ -1,0 +1,62 @@
+"""Training in several processes, started by torchrun: one batch shared, one gradient."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from model.errors import InputError
+
+
+@contextmanager
+def several_processes() -> Iterator[None]:
+    """Inside, the processes that torchrun started know of each other; without torchrun, nothing."""
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        yield
+        if dist.is_initialized():
+            # process 0 still writes files when the others are done: leaving early has aborted one of them
+            dist.barrier()
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def rank_and_world(batch: int) -> tuple[int, int]:
+    """This process's number and how many there are, (0, 1) for one alone.
+
+    Raises InputError if a batch cannot be shared evenly.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    if batch % world:
+        raise InputError(f"the batch of {batch} does not divide by {world} processes.")
+    return rank, world
+
+
+def is_first() -> bool:
+    """Whether this is the process that logs and saves."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def agree(seconds: float, stopping: bool, device: torch.device) -> tuple[float, bool]:
+    """What process 0 says of the time spent and of stopping: else learning rates drift apart, or one waits for ever."""
+    if not dist.is_initialized():
+        return seconds, stopping
+    word = torch.tensor([seconds, float(stopping)], dtype=torch.float64, device=device)
+    dist.broadcast(word, 0)
+    return word[0].item(), bool(word[1])
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes; a single process keeps its own."""
+    if dist.is_initialized():
+        for parameter in parameters:
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= dist.get_world_size()
