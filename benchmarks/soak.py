@@ -170,23 +170,27 @@ async def attacker(soak: Soak, client: httpx.AsyncClient, chance: random.Random)
 # --- the app's life ---------------------------------------------------------------------------------------------------
 
 
-async def life(soak: Soak, folder: Path, kills: int, environment: dict[str, str], code: Path) -> None:
-    """Start the app `kills` + 1 times in the same folder; end it by SIGKILL and by SIGTERM in turn."""
-    start, span = time.monotonic(), soak.until - time.monotonic()
+async def life(soak: Soak, folder: Path, seconds: float, kills: int, environment: dict[str, str], code: Path) -> None:
+    """Start the app `kills` + 1 times in the same folder; end it by SIGKILL and by SIGTERM in turn.
+
+    The seconds begin when it has drawn each face once with nothing else to do.
+    """
     for turn in range(kills + 1):
-        end = start + span * (turn + 1) / (kills + 1)
-        place = folder / f"run{turn}"
+        place, last = folder / f"run{turn}", turn == kills
         with running(place, environment, code, temp=folder / "pictures") as soak.server:
             if not soak.alone:
                 async with httpx.AsyncClient(timeout=180, trust_env=False) as client:
                     for key in FACES:
                         soak.alone[key] = (await face(client, soak.server, *key, STEPS)).astype(int)
+                soak.until = time.monotonic() + seconds
+            end = soak.until - seconds * (kills - turn) / (kills + 1)
             soak.up.set()
             while time.monotonic() < end:
                 soak.memory_mb = max(soak.memory_mb, soak.server.figures()["memory_mb"])
                 await asyncio.sleep(0.2)
+            if last:  # whoever waits still gets an answer
+                await asyncio.sleep(min(20.0, seconds))
             soak.up.clear()
-            last = turn == kills
             soak.server.process.send_signal(signal.SIGTERM if last or turn % 2 else signal.SIGKILL)
             await asyncio.to_thread(soak.server.process.wait, 30)
         soak.logs += (place / "log").read_text(errors="replace")
@@ -203,12 +207,12 @@ async def soak(
 ) -> dict:
     """`users` visitors and two attackers for so many seconds. Returns what is printed."""
     (folder / "pictures").mkdir()
-    found = Soak(server=None, until=time.monotonic() + seconds)  # type: ignore[arg-type]
+    found = Soak(server=None, until=float("inf"))  # type: ignore[arg-type]
     limits = httpx.Limits(max_connections=2 * users + 20)
     async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
         tasks = [asyncio.create_task(visitor(found, client, number)) for number in range(users)]
         tasks += [asyncio.create_task(attacker(found, client, random.Random(number))) for number in range(2)]
-        await life(found, folder, kills, environment or {}, code)
+        await life(found, folder, seconds, kills, environment or {}, code)
         await asyncio.wait(tasks, timeout=60)
     return {
         "users": users,

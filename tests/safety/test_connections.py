@@ -136,6 +136,6 @@ def test_silent_connections_beyond_the_systems_limit(deployed, tiny_weights, tmp
         while not answers(f"{server.address}/config"):
             assert time.monotonic() < deadline, "nobody gets in"
             time.sleep(0.1)
-        assert len(server.log) < 2000 and "Traceback" not in server.log
+        assert len(server.log.splitlines()) < 20 and "Traceback" not in server.log
         for connection in silent:
             connection.close()
