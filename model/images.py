@@ -18,7 +18,8 @@ def levels(scaled: Tensor) -> Tensor:
 
 def to_tensor(pixels: np.ndarray | Tensor) -> Tensor:
     """(..., H, W, 3) uint8 -> (..., 3, H, W) float32 in [-1, 1], a copy."""
-    return scaled(torch.as_tensor(pixels).movedim(-1, -3))
+    tensor = pixels if isinstance(pixels, Tensor) else torch.tensor(pixels)  # a copy: some arrays are read-only
+    return scaled(tensor.movedim(-1, -3))
 
 
 def to_pixels(images: Tensor) -> np.ndarray:

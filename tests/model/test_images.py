@@ -1,5 +1,7 @@
 """Pictures as arrays and as tensors."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,9 @@ def test_tensors_have_the_channels_first():
     assert images[1, 2, 3, 4].item() == pytest.approx(pixels[1, 3, 4, 2] / 127.5 - 1)
     assert np.array_equal(to_pixels(images), pixels) and to_tensor(pixels[0]).equal(images[0])
     assert to_tensor(torch.from_numpy(pixels)).equal(images)
+    pixels.flags.writeable = False  # as Pillow's own arrays are
+    with warnings.catch_warnings(action="error"):
+        assert to_tensor(pixels).equal(images)
 
 
 def test_the_middle_square():
