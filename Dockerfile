@@ -20,10 +20,10 @@ ENV HOME=/tmp GRADIO_TEMP_DIR=/tmp/gradio HF_HOME=/tmp/huggingface
 WORKDIR /app
 
 # PyTorch first and from that index alone, so that the rest finds it there and brings no other.
-COPY requirements.txt ./
+COPY requirements.txt deploy/constraints.txt ./
 RUN grep '^torch' requirements.txt > /tmp/torch.txt \
-    && pip install --no-cache-dir --index-url ${TORCH_INDEX} --requirement /tmp/torch.txt \
-    && pip install --no-cache-dir --requirement requirements.txt \
+    && pip install --no-cache-dir --index-url ${TORCH_INDEX} --constraint constraints.txt --requirement /tmp/torch.txt \
+    && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt \
     && rm /tmp/torch.txt
 
 COPY LICENSE README.md app.py ./
@@ -34,6 +34,6 @@ COPY weights/ weights/
 
 USER 1000
 EXPOSE 7860
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"GRADIO_SERVER_PORT\"]}/gradio_api/startup-events', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "ui.server.health"]
 CMD ["python", "app.py"]

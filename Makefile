@@ -20,6 +20,7 @@ app: .venv/app  ## open the page on the bundled weights and print its address
 
 test: lint  ## run the lint and every test
 	bash tests/install_chromium.sh
+	bash tests/install_nginx.sh
 	$(PY) -m pytest $(ARGS)
 
 lint: .venv/dev  ## check style (ruff) and types (pyright)
@@ -104,11 +105,18 @@ pictures: .venv/dev  ## photograph the page and draw the animation for the READM
 	$(PY) -m deploy.pictures
 
 load: .venv/dev  ## many visitors at once: right answers, no growth; some six minutes
-	$(PY) -m benchmarks.load $(ARGS)
+	$(if $(REPLICAS),bash tests/install_nginx.sh)
+	$(PY) -m benchmarks.load $(if $(REPLICAS),--replicas $(REPLICAS)) $(ARGS)
+
+soak: .venv/dev  ## an hour of visitors, attacks, kills and restarts
+	$(PY) -m benchmarks.soak $(ARGS)
 
 audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: needs the network)
 	$(PY) -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv/installed.txt
 	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement .venv/installed.txt
+
+lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt (needs the network)
+	$(PY) -m deploy.lock
 
 # The line Hugging Face Spaces installs, for its Python; pip finds versions that agree and downloads little (needs the network).
 spaces-check: .venv/app  ## do the versions agree that Spaces will install?
@@ -132,7 +140,7 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
 	@touch $@
 
-.PHONY: load audit spaces-check publish-weights publish-space test-oldest
+.PHONY: load soak audit lock spaces-check publish-weights publish-space test-oldest
 
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis

@@ -11,10 +11,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio 
 
 from ui.server import start  # isort: skip, since it must come before gradio
 
-STARTED = start.prepare()
+ADDRESS = start.prepare()
 
+from ui.server import folder  # noqa: F401, isort: skip, before gradio builds anything
 import gradio as gr
-from starlette.middleware import Middleware
 
 from ui.server.gpu import lend  # isort: skip, since it must come before torch
 from model import attributes
@@ -29,13 +29,13 @@ from ui.picker import picker
 from ui.runs import COUNTS, animate, enlarge, redraw, schedule
 from ui.sees import describe
 from ui.server import queue as waiting
-from ui.server.engine import HIDDEN, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
-from ui.server.guard import Guard, bound_memory
+from ui.server import serve, store
+from ui.server.engine import HIDDEN, LIGHT, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
 from ui.status import status
 from ui.words import read
 
 HERE = Path(__file__).parent
-QUEUE = {"max_size": 32, "api_open": False}  # how many may wait, the next one is told to come back; nobody passes it by
+QUEUE = {"api_open": False}  # nobody passes it by; how many may wait is in ui/server/line.py
 SAMPLERS = [
     ("UniPC (best in few steps)", "unipc"),
     ("DPM-Solver++ (nearly as good)", "dpmpp"),
@@ -79,10 +79,10 @@ LAUNCH: dict[str, Any] = {
     "max_file_size": "5mb",
     "ssr_mode": False,
     "state_session_capacity": 500,
-    "app_kwargs": {"middleware": [Middleware(Guard)]},
+    "app_kwargs": serve.APP,
 }
 
-with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo:
     gr.HTML("<h1>Facet</h1><p>Say what a face should look like and watch it emerge from noise.</p>", elem_id="title")
     current = gr.JSON(None, visible=False)  # the record of the face on screen
     with gr.Tabs(elem_id="pages"):
@@ -188,7 +188,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
                         sees = component("sees")
         with gr.Tab("How it works"):
             how.build(current)
-    file = gr.File(visible=False)
+    file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength]
@@ -261,7 +261,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
         event(
             None, None, None, js="() => { window.facet.changed(); return []; }"
         )  # a textbox's `input` misses what is pasted
-    understood.ask(read, [words, picks], understood, queue=False, trigger_mode="always_last", **HIDDEN)
+    understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **HIDDEN)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
     # data of their own are never "always_last": gradio would repeat the data of the one before.
@@ -277,7 +277,10 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     )
     saved = keep.export(export, None, [file, line], **NETWORKS, **HIDDEN)
     saved.success(
-        None, file, file, js="file => { if (file) window.facet.download(file.url, file.orig_name); return null; }"
+        None,
+        file,
+        file,
+        js="file => { if (file) window.facet.download(window.facet.file(file.data), file.name); return null; }",
     )
     saved.failure(
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
@@ -297,7 +300,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False, delete_
     api.build()
 
 demo.queue(**QUEUE)
-bound_memory(demo)
+serve.prepare(demo)
 lend(demo, NETWORKS["concurrency_id"])
 threading.Thread(target=warm_up, daemon=True).start()
 
@@ -305,15 +308,16 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
     try:
         # Gradio's own waiting does not end the streams of open pages.
-        demo.launch(**LAUNCH, server_name=STARTED.server_name, prevent_thread_lock=True)
+        demo.launch(**LAUNCH, server_name=ADDRESS, prevent_thread_lock=True)
+        serve.bound_connections(demo)
         demo.server.config.timeout_graceful_shutdown = 2  # seconds; then what still comes in is cut off
         while not demo.server.should_exit:
             time.sleep(0.1)
     except OSError as error:  # no port is free, or none may be listened on
         print(f"facet: {error}", flush=True)
-        start.leave(STARTED)
+        store.empty()
         os._exit(1)
     except KeyboardInterrupt:
-        demo.close()  # empties the cache
-        start.leave(STARTED)
+        demo.close()
+        store.empty()
         os._exit(0)  # the interpreter's own end aborts where a thread is still drawing

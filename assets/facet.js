@@ -36,10 +36,11 @@ window.facet = Object.assign(new EventTarget(), {
     return canvas.toDataURL("image/png");
   },
 
-  // A file's address on this server, from where this page itself is: a proxy may not have told the server its own name.
-  here(address) {
-    const inside = new URL(address, location.href).href.split("/gradio_api/").slice(1).join("/gradio_api/");
-    return inside ? location.origin + location.pathname.replace(/\/?$/, "/") + "gradio_api/" + inside : address;
+  // The address of a file that a message holds as base64; good for a minute.
+  file(data) {
+    const address = URL.createObjectURL(new Blob([Uint8Array.from(atob(data), letter => letter.charCodeAt(0))]));
+    setTimeout(() => URL.revokeObjectURL(address), 60000);
+    return address;
   },
 
   download(address, name) {

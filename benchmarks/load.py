@@ -1,21 +1,24 @@
 """Many visitors at once: is every answer right, how long do they wait, and does the app grow?
 
-    make load                                            32 users for two minutes, then 2,000 requests; some six minutes
+    make load                                            64 users for a minute, then 2,000 requests; some six minutes
+    make load REPLICAS=2                                 the same, of two replicas behind nginx
     python -m benchmarks.load --limits 1 2 3 4           faces a second at each number of runs side by side
 
-The real app runs as a process of its own on this machine's loopback address; nothing else is ever asked. Every answer is
-compared with the one the app gave to the same prompt and seed when it had nothing else to do. Prints JSON; ends with 1 if
-an answer was wrong, something failed, or the app grew. Nothing else should be running.
+The real app runs as a process of its own on this machine's loopback address; nothing else is ever asked. Every answer
+is compared with the one the app gave to the same prompt and seed when it had nothing else to do. Prints JSON; ends with
+1 if an answer was wrong, something failed, or the app grew. Nothing else should be running.
 """
 
 import argparse
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +26,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from benchmarks.harness.replicas import Replicas, replicated
 from benchmarks.harness.server import Server, running
 from model.settings import DEFAULTS
 
@@ -37,13 +41,17 @@ class Tally:
     """What happened to the requests."""
 
     waits: list[float] = field(default_factory=list)  # seconds from asking to the last frame, of right answers
+    longest: dict[int, float] = field(default_factory=dict)  # user -> the longest of them
+    understood: list[float] = field(default_factory=list)  # seconds that /understand took meanwhile
     full: int = 0  # refused, since the queue was full
     wrong: list[str] = field(default_factory=list)  # another face than the one this prompt and seed make
     failed: list[str] = field(default_factory=list)  # anything else
 
 
 def last_face(stream: str) -> np.ndarray:
-    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run did not end well."""
+    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run did not end
+    well.
+    """
     events = stream.strip().split("\n\n")
     if not events[-1].startswith("event: complete"):
         raise ValueError(f"the answer ends with {events[-1][:200]!r}")
@@ -55,7 +63,9 @@ def last_face(stream: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
-async def face(client: httpx.AsyncClient, server: Server, prompt: str, seed: int, steps: int) -> np.ndarray | None:
+async def face(
+    client: httpx.AsyncClient, server: Server | Replicas, prompt: str, seed: int, steps: int
+) -> np.ndarray | None:
     """One request over HTTP; None if the queue is full. Raises ValueError or httpx.HTTPError."""
     asked = await client.post(
         f"{server.api}/call/generate", json={"data": [prompt, "", seed, steps, DEFAULTS.guidance, DEFAULTS.sampler]}
@@ -66,9 +76,24 @@ async def face(client: httpx.AsyncClient, server: Server, prompt: str, seed: int
     return last_face((await client.get(f"{server.api}/call/generate/{asked.json()['event_id']}")).text)
 
 
+async def understand(client: httpx.AsyncClient, server: Server | Replicas, tally: Tally) -> None:
+    """Ask the light endpoint twice a second, until cancelled."""
+    while True:
+        start = time.monotonic()
+        try:
+            asked = await client.post(f"{server.api}/call/understand", json={"data": ["a smiling man"]})
+            told = await client.get(f"{server.api}/call/understand/{asked.json()['event_id']}")
+            if "event: complete" not in told.text:
+                raise ValueError(told.text[-200:])
+            tally.understood.append(time.monotonic() - start)
+        except (ValueError, KeyError, httpx.HTTPError) as error:
+            tally.failed.append(f"/understand: {type(error).__name__}: {error}"[:200])
+        await asyncio.sleep(0.5)
+
+
 async def user(
     client: httpx.AsyncClient,
-    server: Server,
+    server: Server | Replicas,
     alone: dict,
     tally: Tally,
     number: int,
@@ -94,12 +119,15 @@ async def user(
             tally.wrong.append(f"{prompt!r}, seed {seed}")
         else:
             tally.waits.append(time.monotonic() - start)
+            tally.longest[number] = max(tally.longest.get(number, 0.0), tally.waits[-1])
 
 
 async def load(
-    server: Server, users: int, steps: int, seconds: float = 3600, requests: int = 10**9, every: int = 100
+    server: Server | Replicas, users: int, steps: int, seconds: float = 3600, requests: int = 10**9, every: int = 100
 ) -> tuple[Tally, list[dict[str, int]], float]:
-    """`users` ask at once, for `seconds` or `requests`. Returns the tally, figures after every so many answers, and seconds."""
+    """`users` ask at once, for `seconds` or `requests`. Returns the tally, figures after every so many answers, and
+    seconds.
+    """
     limits = httpx.Limits(max_connections=2 * users + 2)
     async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
         alone = {key: (await face(client, server, *key, steps)).astype(int) for key in FACES}
@@ -112,11 +140,13 @@ async def load(
                     figures.append(server.figures())
 
         start = time.monotonic()
-        watching = asyncio.create_task(watch())
+        watching = asyncio.gather(watch(), understand(client, server, tally))
         await asyncio.gather(
             *(user(client, server, alone, tally, n, start + seconds, left, steps) for n in range(users))
         )
         watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
         took = time.monotonic() - start
     figures.append(server.figures())
     return tally, figures, took
@@ -133,6 +163,9 @@ def summary(tally: Tally, figures: list[dict[str, int]], took: float) -> dict:
         "faces_per_second": round(len(tally.waits) / took, 2),
         "wait_median_s": round(statistics.median(waits), 2),
         "wait_95_percent_s": round(waits[int(0.95 * (len(waits) - 1))], 2),
+        "wait_longest_s": round(waits[-1], 2),
+        "users_with_a_face": len(tally.longest),
+        "understand_median_s": round(statistics.median(tally.understood or [0.0]), 3),
         "first": figures[0],
         "middle": figures[len(figures) // 2],
         "last": figures[-1],
@@ -140,7 +173,9 @@ def summary(tally: Tally, figures: list[dict[str, int]], took: float) -> dict:
 
 
 def grown(figures: list[dict[str, int]]) -> list[str]:
-    """What grew in a long run: memory from its middle on (gradio first fills its bounded stores), the rest from the start."""
+    """What grew in a long run: memory from its middle on (gradio first fills its bounded stores), the rest from the
+    start.
+    """
     first, middle, last = figures[0], figures[len(figures) // 2], figures[-1]
     more = [name for name in ("threads", "descriptors") if last[name] > first[name] + MORE]
     found = [f"{name} from {first[name]} to {last[name]}" for name in more]
@@ -169,15 +204,19 @@ def measure_limits(limits: list[int], users: int, seconds: float) -> dict[int, d
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n")[0])
-    parser.add_argument("--users", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=120.0, help="of the first part, at the default steps a face")
+    parser.add_argument("--users", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the first part, at the default steps a face")
     parser.add_argument("--requests", type=int, default=2000, help="of the second part, at one step a face")
     parser.add_argument("--limits", type=int, nargs="+", help="only compare these numbers of runs side by side")
+    parser.add_argument("--replicas", type=int, default=1, help="more than one: behind nginx, as deploy/ runs them")
     options = parser.parse_args()
     if options.limits:
         print(json.dumps(measure_limits(options.limits, options.users, options.seconds), indent=1))
         return
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "app") as server:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        many = options.replicas > 1
+        server = stack.enter_context(replicated(folder, options.replicas) if many else running(folder / "app"))
         crowd = asyncio.run(load(server, options.users, DEFAULTS.steps, seconds=options.seconds))
         print(json.dumps({"users": options.users, "steps": DEFAULTS.steps, **summary(*crowd)}, indent=1), flush=True)
         long = asyncio.run(load(server, 8, 1, requests=options.requests))
@@ -194,7 +233,8 @@ def main() -> None:
             )
         )
         log = server.log
-    if crowd[0].wrong + crowd[0].failed + long[0].wrong + long[0].failed + grown(long[1]):
+    alone = [user for user in range(options.users) if user not in crowd[0].longest]
+    if alone or crowd[0].wrong + crowd[0].failed + long[0].wrong + long[0].failed + grown(long[1]):
         raise SystemExit(f"load: see above, and what the app printed:\n{log[-5000:]}")
 
 

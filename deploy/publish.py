@@ -10,14 +10,16 @@ account is huggingface_hub's own: `hf auth login`, or a token in HF_TOKEN.
 """
 
 import argparse
+import os
 import re
+import subprocess
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from model.checkpoint import release_hash
+from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
 
@@ -38,15 +40,40 @@ NOT_SHOWN = (
 )  # but these weights, which only measure or begin a training
 
 
+SECRET_NAME = re.compile(
+    r"(?i)(^|[._-])(tokens?|secrets?|passwords?|passwd|credentials?|htpasswd|id_(rsa|dsa|ecdsa|ed25519))([._-]|$)"
+    r"|^\.?env(\.|$)|\.(pem|key|p12|pfx|jks|kdbx|bak|orig|swp)$|~$"
+)
+TEXTS = (".py", ".json", ".toml", ".txt", ".md", ".html", ".css", ".js", ".cfg", ".ini", ".yaml", ".yml", ".sh", "")
+SECRET_TEXT = re.compile(
+    r"\b(hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}"
+    r"|xox[baprs]-[A-Za-z0-9-]{20,}|sk-[A-Za-z0-9_-]{32,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+
+
 def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
-    """The files of these files and folders under `root`, sorted; no caches and nothing hidden."""
-    found = [
-        path for name in names for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))
-    ]
-    hidden = {
-        path for path in found if any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
-    }
-    return sorted(path for path in set(found) - hidden if path.is_file())
+    """The files of these files and folders under `root` that git tracks, sorted. Raises InputError (see `refuse`)."""
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", "--", *names], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        raise InputError(f"{root} is no git checkout: only what git tracks is published.")
+    found = [root / name for name in listed.stdout.split("\0") if name]
+    found = [path for path in found if not path.relative_to(root).parts[-1].startswith(".") and os.path.lexists(path)]
+    refuse(found, root)
+    return sorted(found)
+
+
+def refuse(files: list[Path], root: Path) -> None:
+    """Raises InputError for a link that leads out of `root`, and for what looks like a secret, naming the file."""
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise InputError(f"{name} is a link that leads out of the project: nothing is published.")
+        if SECRET_NAME.search(path.name):
+            raise InputError(f"{name} is named like a secret: nothing is published.")
+        if path.suffix in TEXTS and SECRET_TEXT.search(path.read_text(encoding="utf-8", errors="replace")):
+            raise InputError(f"{name} holds what looks like a secret: nothing is published.")
 
 
 def named(files: list[Path], root: Path) -> dict[str, Path | bytes]:
@@ -55,21 +82,26 @@ def named(files: list[Path], root: Path) -> dict[str, Path | bytes]:
 
 
 def weights_files(folder: Path) -> dict[str, Path | bytes]:
-    """What `weights` publishes: every weights file, the figures and the model card with its pictures. Raises WeightsError if
-    they do not fit."""
+    """What `weights` publishes: every weights file, the figures and the model card with its pictures.
+
+    Raises WeightsError if they do not fit.
+    """
     FacePipeline.from_pretrained(folder, device="cpu")
-    found = named(
-        files_of(
-            ("evaluation.json", *(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))),
-            folder,
-        ),
-        folder,
-    )
+    if folder == ROOT / "weights":
+        files = [
+            path for path in files_of(("weights",), ROOT) if path.name.endswith((".safetensors", "evaluation.json"))
+        ]
+    else:  # somebody's own, which git need not know: the files that the page reads
+        names = [f"{name}.safetensors" for name in FILES + OPTIONAL] + ["evaluation.json"]
+        files = [folder / name for name in names] + [*folder.glob("targets/*.safetensors")]
+        files = [path for path in files if path.is_file()]
+        refuse(files, folder)
+    found = named(files, folder)
     if (folder / "README.md").is_file():
         card = (folder / "README.md").read_text(encoding="utf-8")
-        found |= named(
-            [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)], folder.parent
-        )
+        shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)]
+        refuse([folder / "README.md", *shown], folder.parent)
+        found |= named(shown, folder.parent)
         found["README.md"] = card.replace("](../assets/", "](assets/").encode()
     return found
 

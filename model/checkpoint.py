@@ -16,7 +16,8 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -25,11 +26,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from model.errors import WeightsError
 
 N = TypeVar("N", bound=nn.Module)
-MOST_PARAMETERS = 2 * 10**9
+DEEPEST = 8  # lists and objects inside one another, of a config
+# What is made on the way to a network that fits a file's tensors, beside four modules for each and each number twice.
+SPARE_MODULES, SPARE_NUMBERS = 2000, 10**8
 CURE = "Restore it with `git checkout weights`, or train it again (see docs/training.md)."
 
 
@@ -100,7 +107,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
             metadata = file.metadata() or {}
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
         config, info = dict(json.loads(metadata["config"])), dict(json.loads(metadata["info"]))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{path} is damaged or is not a safetensors file ({type(error).__name__}). {CURE}"
         ) from error
@@ -117,28 +124,55 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
     return tensors, config, {**info, "hash": metadata["hash"]}
 
 
-def _bounded(value) -> bool:
-    """No number beyond 65,536: such a config would keep a constructor busy, or fill the memory, before it failed."""
+def _bounded(value, depth: int = 0) -> bool:
+    """Not too deep, and no number beyond 65,536: such a config would keep a constructor busy before it failed."""
     if isinstance(value, dict | list):
-        return len(value) <= 64 and all(map(_bounded, value.values() if isinstance(value, dict) else value))
+        inner = value.values() if isinstance(value, dict) else value
+        return depth < DEEPEST and len(value) <= 64 and all(_bounded(each, depth + 1) for each in inner)
     return not isinstance(value, int | float) or abs(value) <= 2**16
 
 
-def build(make: Callable[[], N], path: str | Path) -> N:
-    """Build a network from a file's config; one that does not suit the code becomes a WeightsError.
+def build(make: Callable[[], N], path: str | Path, tensors: dict[str, Tensor]) -> N:
+    """Build a network from a file's config; one that does not suit the code, or the file's tensors, becomes a
+    WeightsError.
 
-    It is first built without memory: a config that asks for more than MOST_PARAMETERS is refused.
+    It is first built without memory, and no further than the tensors can fill it.
     """
     try:
-        with torch.device("meta"):
-            size = sum(parameter.numel() for parameter in make().parameters())
-        if size > MOST_PARAMETERS:
-            raise ValueError(f"{size:,} parameters")
-        return make()
+        with torch.device("meta"), _no_larger_than(tensors):
+            network = make()
     except Exception as error:  # whatever a strange config makes a constructor do
         raise WeightsError(
             f"{path} has a config this version cannot build ({' '.join(str(error).split())[:200]}). {CURE}"
         ) from error
+    check(network, tensors, path)
+    return make()
+
+
+@contextmanager
+def _no_larger_than(tensors: dict[str, Tensor]) -> Iterator[None]:
+    """Within, in this thread, no more modules and parameters are made than a network of these tensors has. Raises
+    ValueError.
+    """
+    thread, modules = threading.get_ident(), 4 * len(tensors) + SPARE_MODULES
+    numbers, made = 2 * sum(tensor.numel() for tensor in tensors.values()) + SPARE_NUMBERS, [0, 0]
+
+    def count(at: int, more: int, most: int) -> None:
+        made[at] += more if threading.get_ident() == thread else 0
+        if made[at] > most:
+            raise ValueError(f"a network far larger than the file's {len(tensors)} tensors")
+
+    hooks = (
+        register_module_module_registration_hook(lambda *_: count(0, 1, modules)),
+        register_module_parameter_registration_hook(
+            lambda _, __, parameter: count(1, parameter.numel() if parameter is not None else 0, numbers)
+        ),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def restore(path: str | Path, make: Callable[[dict], N]) -> N:
@@ -149,13 +183,13 @@ def restore(path: str | Path, make: Callable[[dict], N]) -> N:
     """
     tensors, config, info = load(path)
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    network = fill(build(lambda: make(config), path), tensors, path)
+    network = fill(build(lambda: make(config), path, tensors), tensors, path)
     vars(network)["info"] = info  # a plain attribute, which torch's types do not foresee
     return network.eval()
 
 
-def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
-    """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
+def check(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Compare names and shapes. Raises WeightsError naming the first tensor that does not fit."""
     wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors:
@@ -167,6 +201,11 @@ def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
                 f"{path}: {name} has shape {tuple(tensors[name].shape)}, "
                 f"the network needs {tuple(wanted[name].shape)}. {CURE}"
             )
+
+
+def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
+    """Copy tensors into the network, strictly. Raises WeightsError naming the first tensor that does not fit."""
+    check(network, tensors, path)
     network.load_state_dict(tensors)
     return network
 

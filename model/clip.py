@@ -24,6 +24,7 @@ from model.errors import InputError
 from model.words.text import LONGEST, for_clip
 
 CONTEXT = 77  # tokens, start and end included
+MOST_WORDS, LONGEST_WORD = 10_000, 40  # of the tokenizer's cache, some 4 MB
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's pixel statistics, RGB in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
 PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2  # rows of the folded token table
@@ -187,7 +188,24 @@ def tokenizer():
     """CLIP's byte-pair encoding of 49,408 tokens."""
     from open_clip.tokenizer import SimpleTokenizer
 
-    return SimpleTokenizer(context_length=CONTEXT)
+    found = SimpleTokenizer(context_length=CONTEXT)
+    found.cache = _Bounded(found.cache)  # it keeps every word that anybody ever typed
+    return found
+
+
+class _Bounded(dict):
+    """A cache that begins anew when it holds MOST_WORDS, and keeps no long ones."""
+
+    def __init__(self, always: dict[str, str]):
+        super().__init__(always)
+        self.always = always
+
+    def __setitem__(self, word: str, tokens: str) -> None:
+        if len(self) >= MOST_WORDS:
+            self.clear()
+            self.update(self.always)
+        if len(word) <= LONGEST_WORD:
+            super().__setitem__(word, tokens)
 
 
 def is_cut(text: str) -> bool:

@@ -319,11 +319,11 @@ class FacePipeline:
             return function(*inputs, **options)
         inference = torch.is_inference_mode_enabled()
 
-        def there() -> T:
+        def there(*inputs: Any, **options: Any) -> T:
             with torch.inference_mode(inference):
                 return function(*inputs, **options)
 
-        return self.executor.submit(there).result()
+        return self.executor.submit(there, *inputs, **options).result()
 
     def condition(self, texts: Sequence[str]) -> Tensor:
         """N texts -> (N, 514) conditions of the U-Net by what is read in them, on its device. Equal ones are read once."""

@@ -100,6 +100,7 @@ def deployed(tiny_weights, tmp_path_factory) -> Iterator[Deployed]:
         "no_proxy": "127.0.0.1,localhost",
         "FACET_WEIGHTS": str(tiny_weights),
         "HOME": str(folder / "nowhere"),
+        "MPLCONFIGDIR": str(folder / "matplotlib"),  # which the image does not have
         "HF_HUB_OFFLINE": "0",
     }
     with running(folder / "run", settings, code, command) as server:

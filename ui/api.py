@@ -17,8 +17,17 @@ from ui import words
 from ui.frames import messages, read_face
 from ui.runs import note
 from ui.server import engine
-from ui.server.engine import NETWORKS
+from ui.server.engine import LIGHT, NETWORKS
 from ui.status import refusing_callers
+
+
+class Picture(gr.File):
+    """A file by its path. Gradio's own leaves an empty file behind at every call."""
+
+    is_template = True  # for the browser it is a gr.File
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload.path if payload else None
 
 
 @refusing_callers
@@ -92,12 +101,18 @@ def attributes(image: str | None) -> dict[str, float]:
     return {name: round(float(score), 4) for name, score in zip(ATTRIBUTES, scores, strict=True)}
 
 
+def health() -> str:
+    """Say "ok": the queue takes events and answers them."""
+    return "ok"
+
+
 def build() -> None:
     """Add the endpoints to the page that is being laid out."""
     gr.api(generate, api_name="generate", **NETWORKS)
-    gr.api(understand, api_name="understand", **NETWORKS)
+    gr.api(understand, api_name="understand", **LIGHT)
+    gr.api(health, api_name="health", api_visibility="undocumented", **LIGHT)
     with gr.Column(visible=False):  # the typed ends of endpoints that the page itself does not use
         gr.on(
-            [], upscale, gr.File(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS
+            [], upscale, Picture(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS
         )
-        gr.on([], attributes, gr.File(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)
+        gr.on([], attributes, Picture(label="image"), gr.JSON(label="scores"), api_name="attributes", **NETWORKS)

@@ -21,7 +21,7 @@ def badge() -> str:
 
 def line(info: dict[str, Any], report: dict[str, Any]) -> str:
     """`info`: the U-Net's metadata. `report`: weights/evaluation.json. What they do not say is left out."""
-    parts = []
+    parts, info = [], _readable(info)
     if info.get("images"):
         images = f"{info['images']:,} images"
         parts.append(
@@ -29,11 +29,9 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
             + (f" in {spent(info['seconds'])}" if info.get("seconds") else "")
             + (f" on {_device(info['device'])}" if info.get("device") else "")
         )
-    near, measured = (
-        report.get("memorisation", {}).get("pixels", {}),
-        report.get("weights", {}).get("unet", {}).get("hash"),
-    )
-    if "generated_median" in near and measured == info.get("hash"):  # not what was measured of other weights
+    near, measured = _inside(report, "memorisation", "pixels"), _inside(report, "weights", "unet").get("hash")
+    medians = [near.get("generated_median"), near.get("validation_median")]
+    if all(map(_is_number, medians)) and measured == info.get("hash"):  # not what was measured of other weights
         parts.append(
             f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels "
             f"on the median (new photographs: {near['validation_median']:.0f})"
@@ -41,6 +39,24 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
     if not parts:
         return ""
     return f"<p>{html.escape('; '.join(parts))}. No face here is a photograph.</p>"
+
+
+def _readable(info: Any) -> dict[str, Any]:
+    """What of the metadata is what it should be; anybody may have written a file's."""
+    info = info if isinstance(info, dict) else {}
+    numbers = {name: info[name] for name in ("images", "seconds") if _is_number(info.get(name))}
+    return numbers | {name: info[name] for name in ("device", "hash") if isinstance(info.get(name), str)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+
+
+def _inside(report: Any, *names: str) -> dict[str, Any]:
+    """The object at these names inside one another, or an empty one."""
+    for name in names:
+        report = report.get(name) if isinstance(report, dict) else None
+    return report if isinstance(report, dict) else {}
 
 
 def evaluation() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on
 screen."""
 
+import base64
 import io
 import json
 import math
@@ -11,14 +12,12 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image, PngImagePlugin
 
 from model.errors import InputError
 from model.images import from_contact_sheet
 from model.settings import PNG_KEY, Settings
-from ui.frames import file_of, read_face, read_picture, thinned
+from ui.frames import own_file, read_face, read_picture, thinned
 from ui.runs import COUNTS
 from ui.server import engine
 from ui.status import refusing, status
@@ -31,10 +30,13 @@ MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
 
 @refusing(outputs=2)
 def export(event: gr.EventData) -> tuple[Any, dict[str, str]]:
-    """What the browser wants to keep, see `make` -> (file or nothing, status)."""
+    """What the browser wants to keep, see `make` -> ({name, data} or nothing, status).
+
+    It goes in the message: a file in gradio's cache would hold the prompt.
+    """
     sent = event._data if isinstance(event._data, dict) else {}
     name, data = make(sent)
-    return save_bytes_to_cache(data, name, get_upload_folder()), status(f"Saved as {name}.")
+    return {"name": name, "data": base64.b64encode(data).decode()}, status(f"Saved as {name}.")
 
 
 def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
@@ -78,14 +80,14 @@ def with_settings(pixels: np.ndarray, settings: Settings | None) -> bytes:
 def _png(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """The face at 512 x 512 pixels; a batch as the sheet it is."""
     if _count(sent) > 1:
-        return with_settings(_sized(read_picture(file_of(sent.get("image")))), settings)
-    face = read_face(file_of(sent.get("image")))
+        return with_settings(_sized(read_picture(own_file(sent.get("image")))), settings)
+    face = read_face(own_file(sent.get("image")))
     return with_settings(engine.pipeline().upscale(face[None], crisp=sent.get("by") == "crisp")[0], settings)
 
 
 def _frame(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """The picture of one step, as small as it is."""
-    return with_settings(read_picture(file_of(sent.get("image"))), settings)
+    return with_settings(read_picture(own_file(sent.get("image"))), settings)
 
 
 def _animation(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
@@ -108,7 +110,7 @@ def _film_strip(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
 def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the
     settings."""
-    small, files = read_picture(file_of(sent.get("image"))), {}
+    small, files = read_picture(own_file(sent.get("image"))), {}
     if settings:
         files["settings.json"] = json.dumps(settings.as_record(), indent=1, ensure_ascii=False).encode()
     if _count(sent) > 1:
@@ -134,7 +136,7 @@ def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
     frames = sent.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError("There are no steps to save: this face came without them.")
-    return [_sized(read_picture(file_of(frame))) for frame in thinned(frames, most)]  # one by one: each may be large
+    return [_sized(read_picture(own_file(frame))) for frame in thinned(frames, most)]
 
 
 def _sized(pixels: np.ndarray) -> np.ndarray:

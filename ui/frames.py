@@ -15,6 +15,8 @@ from model.decode import read_image
 from model.errors import InputError
 from model.images import contact_sheet, middle_square
 from model.pipeline import SIZE, Frame
+from ui import bounds
+from ui.server import budget
 
 MESSAGES_PER_SECOND = 15  # the server never drops a message, so it must not send more than a browser can take
 DEADLINE = 120.0  # seconds one run may take
@@ -108,6 +110,7 @@ def _data_uri(pixels: np.ndarray, kind: str, **options: Any) -> str:
 
 def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
     """An image as it is seen: (H, W, 3) uint8. file, errors: as in `model.decode.read_image`."""
+    bounds.check_file(file)
     return np.array(read_image(file))  # a copy, since Pillow's own cannot be written to
 
 
@@ -125,3 +128,9 @@ def file_of(uri: Any) -> io.BytesIO:
         return io.BytesIO(base64.b64decode(uri.partition(",")[2], validate=True))
     except ValueError:
         raise InputError("This is not an image that can be read: send a PNG, JPEG or WebP file.") from None
+
+
+def own_file(uri: Any) -> io.BytesIO:
+    """`file_of` a picture that this page made: no larger than those are. For where many come at once. Raises InputError."""
+    budget.check()
+    return bounds.own(file_of(uri))

@@ -11,7 +11,7 @@ from model import attributes
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
 from model.pipeline import FacePipeline
-from ui.frames import file_of, read_face
+from ui.frames import file_of, own_file, read_face
 from ui.onsets import wanted
 from ui.server import engine
 from ui.status import refusing
@@ -26,7 +26,7 @@ def describe(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str
     """{image, labels, others} from the browser, the prompt's words and boxes -> bars, status."""
     sent = event._data if isinstance(event._data, dict) else {}
     pipe, face = engine.pipeline(), read_face(file_of(sent.get("image")))
-    others = [read_face(file_of(image)) for image in _listed(sent.get("others"))[:OTHERS]]
+    others = [read_face(own_file(image)) for image in _listed(sent.get("others"))[:OTHERS]]
     return {
         "bars": bars(pipe, face, wanted(pipe, words, picks)),
         "labels": labels(pipe, face, _listed(sent.get("labels"))),

@@ -56,8 +56,10 @@ def running(
     environment: dict[str, str] | None = None,
     code: Path = ROOT,
     command: Sequence[str] = (sys.executable, "app.py"),
+    temp: Path | None = None,
 ) -> Iterator[Server]:
-    """Start `command` in `code` and wait until it answers; end it afterwards. Its cache and log go into `folder`."""
+    """Start `command` in `code` and wait until it answers; end it afterwards. Its log goes into `folder`, and so do its
+    pictures unless `temp` is another folder for them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,7 +69,7 @@ def running(
         **(environment or {}),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder / "temp"),
+        "GRADIO_TEMP_DIR": str(temp or folder / "temp"),
     }
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=code, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -178,20 +178,3 @@ def test_escape_that_closes_an_input_methods_list_stops_nothing(page):
     assert page.evaluate(pressed, {"isComposing": True}) == 0
     assert page.evaluate(pressed, {"keyCode": 229}) == 0
     assert page.evaluate(pressed, {}) == 1
-
-
-def test_a_file_is_fetched_from_where_the_page_is(page):
-    """A proxy that does not hand on its own name makes the server name an address that only itself can reach."""
-    for at, wanted in (
-        ("https://faces.example/", "https://faces.example/gradio_api/file=/tmp/a.png"),
-        ("https://faces.example/facet?seed=1", "https://faces.example/facet/gradio_api/file=/tmp/a.png"),
-    ):
-        found = page.evaluate(
-            """([script, at]) => {
-            const Window = {}, location = new URL(at);
-            new Function("window", "location", "EventTarget", script)(Window, location, EventTarget);
-            return Window.facet.here("http://127.0.0.1:7872/gradio_api/file=/tmp/a.png");
-        }""",
-            [(ROOT / "assets" / "facet.js").read_text(encoding="utf-8"), at],
-        )
-        assert found == wanted

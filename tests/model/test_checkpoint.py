@@ -121,7 +121,46 @@ def test_weights_that_do_not_fit_name_the_tensor(change, words):
 
 def test_an_unbuildable_config_is_one_line():
     with pytest.raises(WeightsError, match="cannot build"):
-        checkpoint.build(lambda: nn.Linear(wrong=1), "net.safetensors")
+        checkpoint.build(lambda: nn.Linear(wrong=1), "net.safetensors", {})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.ModuleList(nn.ModuleList(nn.ReLU() for _ in range(200)) for _ in range(65_536)),
+        lambda: nn.Linear(30_000, 30_000),
+        lambda: nn.Linear(3, 4),
+    ],
+)
+def test_a_network_larger_than_its_file_is_never_built(make, monkeypatch):
+    """Not for longer than it takes to see that, and not in memory."""
+    made = []
+    monkeypatch.setattr(nn.ReLU, "__init__", lambda self, init=nn.ReLU.__init__: (made.append(1), init(self))[1])
+
+    def in_memory():
+        network = make()
+        assert next(network.parameters()).is_meta, "it takes memory"
+        return network
+
+    with pytest.raises(WeightsError):
+        checkpoint.build(in_memory, "net.safetensors", nn.Linear(3, 2).state_dict())
+    assert len(made) < 3_000
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 20_000 + "]" * 20_000, '{"a":' * 20_000 + "1" + "}" * 20_000, "[" * 20 + "]" * 20]
+)
+@pytest.mark.parametrize("key", ["config", "info"])
+def test_deep_json_is_refused_in_one_line(tmp_path, key, deep):
+    tensors = nn.Linear(3, 2).state_dict()
+    stories = {"config": '{"inputs": 3}', "info": "{}", key: f'{{"a": {deep}}}'}
+    save_file(tensors, tmp_path / "a", {**stories, "hash": checkpoint.tensor_hash(tensors)})
+    if key == "info" and len(deep) == 40:
+        checkpoint.load(tmp_path / "a")
+        return
+    with pytest.raises(WeightsError) as error:
+        checkpoint.load(tmp_path / "a")
+    assert "\n" not in str(error.value)
 
 
 def test_weights_that_are_not_numbers_are_not_written(file):

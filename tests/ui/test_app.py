@@ -24,6 +24,7 @@ from tests.conftest import ROOT, save_crisp
 from ui import opening, runs
 from ui.frames import file_of, png, read_picture
 from ui.server import engine
+from ui.server.line import PLACES
 
 
 @pytest.fixture(scope="module")
@@ -473,8 +474,8 @@ def test_without_weights_the_page_opens_and_says_so(app, client, tiny_weights, t
 
 
 def test_limits(app):
-    assert app.demo._queue.max_size == app.QUEUE["max_size"] <= 100
-    assert app.demo.delete_cache and not app.demo.allowed_paths and not app.demo.analytics_enabled
+    assert set(PLACES) == {"networks", "light"} and max(PLACES.values()) <= 100
+    assert not app.demo.allowed_paths and not app.demo.analytics_enabled
     shared = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.concurrency_id == "networks"}
     assert shared >= {
         "animate",

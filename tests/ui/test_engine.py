@@ -110,9 +110,12 @@ def test_all_cores_are_the_computing_thread_s():
 def test_a_gpu_is_for_every_thread(monkeypatch, tmp_path):
     loaded = SimpleNamespace()  # has no networks to move
     monkeypatch.setattr(engine, "pick_device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(engine.FacePipeline, "from_pretrained", lambda source, executor: None if executor else loaded)
+    given = []
+    load = lambda source, executor: given.append(executor) or loaded  # noqa: E731
+    monkeypatch.setattr(engine.FacePipeline, "from_pretrained", load)
     monkeypatch.setenv("FACET_WEIGHTS", str(tmp_path))
     assert engine.pipeline() is loaded
+    assert given[0].submit(here).result() == here()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU every thread computes itself")

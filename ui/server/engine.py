@@ -3,7 +3,9 @@
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from model.checkpoint import SOURCE, plain
 from model.device import pick_device
 from model.errors import WeightsError
 from model.pipeline import FacePipeline
+from ui.server import budget
 from ui.server.start import whole_number
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
@@ -22,10 +25,39 @@ NETWORKS: dict[str, Any] = {
     "concurrency_id": "networks",
     "concurrency_limit": whole_number("FACET_CONCURRENCY", 2, 1, 64),
 }
+# For those that answer in milliseconds: they do not wait behind faces.
+LIGHT: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 2}
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # for the page's own events
 
 notice = ""  # one line for the visitor, if the bundled weights stand in for those that were asked for
 _loading = threading.Lock()
+
+
+class Budgeted(Executor):
+    """Runs the networks for all visitors, in the one thread of `threads`, or in the caller's without; asks each
+    run's budget first.
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor | None):
+        self.threads = threads
+
+    def submit(self, function: Callable, /, *inputs: Any, **options: Any) -> Future:
+        rows = next((len(each) for each in inputs if isinstance(each, torch.Tensor) and each.ndim), 0)
+        budget.check(rows)
+        spend = budget.spender()
+
+        def timed() -> Any:
+            start = time.monotonic()
+            try:
+                return function(*inputs, **options)
+            finally:
+                spend(time.monotonic() - start)
+
+        if self.threads is not None:
+            return self.threads.submit(timed)
+        done: Future = Future()
+        done.set_result(timed())
+        return done
 
 
 # PyTorch keeps a team of OpenMP helpers for each thread that has computed. When all teams together are more than the
@@ -35,7 +67,7 @@ _loading = threading.Lock()
 computing = ThreadPoolExecutor(1, "computing")
 
 
-def _load(source: str, executor: ThreadPoolExecutor | None) -> FacePipeline:
+def _load(source: str, executor: Executor) -> FacePipeline:
     """Where `source` is on the Hub and the Hub fails, the bundled weights until the next start, and a notice that says
     so."""
     global notice
@@ -53,9 +85,9 @@ def _load(source: str, executor: ThreadPoolExecutor | None) -> FacePipeline:
 @functools.cache
 def _ready(source: str) -> FacePipeline:
     if pick_device().type != "cpu":
-        return _load(source, None)
+        return _load(source, Budgeted(None))
     one_core_each()
-    return _load(source, computing)
+    return _load(source, Budgeted(computing))
 
 
 def pipeline() -> FacePipeline:

@@ -1,27 +1,25 @@
-"""What stands before gradio: closed doors, bounded request bodies, and headers that tell a browser what the page may do.
+"""What stands before gradio: closed doors, bounded and timed request bodies, no other site's scripts, and headers that
+tell a browser what the page may do.
 
-ASGI middleware, since gradio has no setting for these. `app.LAUNCH` hands it to the server. And bounds on what
-gradio fetches and keeps.
+ASGI middleware, since gradio has no setting for these. `serve.lifespan` puts it before gradio's own.
 """
 
-import re
-from pathlib import Path
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs
 
-import gradio as gr
-from gradio import processing_utils, route_utils
-from gradio.utils import LRUCache
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_BODY = 8 * 2**20  # bytes of one request; a file itself may be as large as launch's max_file_size
+from ui.server import doors, store
+from ui.server.doors import Door
+from ui.server.quiet import fault, say
 
-# Gradio's routes that Facet does not use and that would fetch addresses, run ffmpeg, or write a visitor's state to disk.
-CLOSED = re.compile(
-    r"(/gradio_api)?/(proxy=|file[=/]\s*\w+:|stream/|process_recording|deep_link|custom_component/|monitoring"
-    r"|run-history|vibe-|dev/|profiling/|undo-vibe)",
-    re.IGNORECASE,
-)
+BODY_SECONDS = 60.0  # in which a body must have come
 
 # Gradio builds its page with inline scripts and `new Function`. Spaces shows the page in a frame.
 HEADERS = {
@@ -36,68 +34,98 @@ HEADERS = {
 }
 
 
-async def _refuse(address: str) -> None:
-    raise gr.Error("Send the picture itself, not its address.", print_exception=False)
-
-
-processing_utils.async_ssrf_protected_get = (
-    _refuse  # or gradio fetches any public address a visitor names, however large
-)
-
-
-class _Tidy(route_utils.GradioMultiPartParser):
-    """Gradio leaves what it has written of an upload that was refused or broken off, and forgets it."""
-
-    async def parse(self):
-        try:
-            return await super().parse()
-        except BaseException:
-            for file in self._files_to_close_on_error:
-                Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-route_utils.GradioMultiPartParser = _Tidy
-
-
 class Guard:
-    """Answers 404 at a closed door and 413 for a body that is too large; adds HEADERS to every answer."""
+    """Answers 404 where no door is, 413 and 408 for a body too large or too slow, 500 for a fault; adds HEADERS to
+    every answer.
+    """
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        read = 0
-
-        async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > LARGEST_BODY:
-                raise HTTPException(413, f"A request may hold {LARGEST_BODY // 2**20} MB at most.")
-            return message
+        if scope["type"] != "http":  # no event of the page uses a WebSocket
+            return await send({"type": "websocket.close", "code": 1008})
+        started = ended = False
 
         async def with_headers(message: Message) -> None:
+            nonlocal started, ended
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    *((name.encode(), value.encode()) for name, value in HEADERS.items()),
-                ]
+                started = True
+                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *added]}
+            elif message["type"] == "http.response.body":
+                ended = not message.get("more_body", False)
             await send(message)
 
-        app = PlainTextResponse("Not found.", 404) if CLOSED.match(scope["path"]) else self.app
-        await app(scope, bounded, with_headers)
+        door = doors.find(scope)
+        try:
+            if door is None:
+                return await PlainTextResponse("Not found.", 404)(scope, receive, with_headers)
+            scope = _without_origin(scope)
+            with _counted(scope), store.tidied(scope):
+                await self.app(scope, _bounded(receive, scope, door), with_headers)
+        except HTTPException as error:
+            if not started:
+                await PlainTextResponse(error.detail, error.status_code)(scope, receive, with_headers)
+            elif not ended:
+                await with_headers({"type": "http.response.body", "body": b"", "more_body": False})
+        except Exception as error:  # of gradio or ours: one line for the log, nothing for the visitor
+            say(f"request: {fault(error)}")
+            if not started:
+                await PlainTextResponse("Something went wrong here.", 500)(scope, receive, with_headers)
+            elif not ended:
+                await with_headers({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def bound_memory(demo: gr.Blocks, sessions: int = 300) -> None:
-    """Keep unread messages and lists of runs of the last `sessions` sessions only, and no statistics of past runs.
+def _bounded(receive: Receive, scope: Scope, door: Door) -> Receive:
+    """`receive`, with HTTPException for a body that is larger than the door takes, or has not come in time."""
+    read, complete, until = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
+    length = Headers(scope=scope).get("content-length", "0")
+    if not length.isdigit() or int(length) > door.most:
+        raise HTTPException(413, f"This request may hold {door.most:,} bytes at most.")
 
-    Gradio keeps the first for 2,000 sessions (a run that nobody fetches can leave 10 MB there), the second for ever, and
-    sums up the third anew after every run. At most QUEUE's max_size and a few sessions run at once. Call it after queue().
-    """
-    queue = demo._queue
-    queue.pending_messages_per_session = LRUCache(sessions)
-    queue.pending_event_ids_session = LRUCache(sessions)
-    queue.ANALYTICS_MAX_EVENTS = 1
+    async def bounded() -> Message:
+        nonlocal read, complete
+        if complete:  # then gradio only waits for the visitor to leave
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"A request must have come within {BODY_SECONDS:.0f} seconds.") from None
+        read += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if read > door.most:
+            raise HTTPException(413, f"This request may hold {door.most:,} bytes at most.")
+        return message
+
+    return bounded
+
+
+def _without_origin(scope: Scope) -> Scope:
+    """The request without what would make gradio let other sites read the answer. The page asks its own site alone."""
+    headers = [pair for pair in scope["headers"] if pair[0] != b"origin"]
+    query = scope["query_string"]
+    if get_route_path(scope).endswith("/upload"):  # gradio keeps the progress of each upload_id for ever
+        query = b""
+    return {**scope, "headers": headers, "query_string": query}
+
+
+@contextmanager
+def _counted(scope: Scope) -> Iterator[None]:
+    """Tells the queue who reads whose answers, while the stream lasts."""
+    path, line = get_route_path(scope), scope["app"].get_blocks()._queue
+    if path == f"{doors.API}/queue/data":
+        session = (parse_qs(scope["query_string"].decode("latin-1")).get("session_hash") or [""])[0]
+    elif scope["method"] == "GET" and path.startswith(f"{doors.API}/call/"):
+        session = line.session_of(path.rstrip("/").rsplit("/", 1)[1])
+    else:
+        yield
+        return
+    line.begin_reading(session)
+    try:
+        yield
+    finally:
+        line.end_reading(session)

@@ -5,18 +5,22 @@ from typing import Any
 
 import gradio as gr
 
+from ui.server.line import SHARE
+
+DRAWING = "networks"  # the lane in which one may wait long
+
 
 def place(demo: gr.Blocks, session: str | None) -> tuple[int, float | None] | None:
     """How many runs are before this session's own in the queue, and the seconds until it begins.
 
-    None if none of its runs waits; seconds are None before the first run has ended. Every run before it is taken to last
+    None if none of its runs waits; seconds are None before the first run has ended. Every run before it is taken to
+    last
     as long as the mean of all so far, and the running ones to be half done.
     """
     queue = demo._queue
-    for waiting in queue.event_queue_per_concurrency_id.values():
-        for before, event in enumerate(waiting.queue):
-            if event.session_hash == session:
-                return before, _seconds(queue, waiting, before)
+    for before, event in enumerate(queue.order(DRAWING)):
+        if event.session_hash == session:
+            return before, _seconds(queue, queue.event_queue_per_concurrency_id[DRAWING], before)
     return None
 
 
@@ -39,8 +43,8 @@ def told(demo: gr.Blocks, session: str | None) -> str:
 
 
 def full(demo: gr.Blocks) -> bool:
-    """Whether the queue takes nobody more."""
-    return demo._queue.max_size is not None and len(demo._queue) >= demo._queue.max_size
+    """Whether the queue takes no more runs of one client."""
+    return len(demo._queue.waiting(DRAWING)) >= SHARE * demo._queue.places(DRAWING)
 
 
 def teller(demo: gr.Blocks) -> Callable[[gr.Request], Any]:
@@ -57,7 +61,7 @@ def refuser(demo: gr.Blocks) -> Callable[[], Any]:
     """The event that says, after a run has failed, that there was no room, if that may have been the reason."""
 
     def refuse() -> Any:
-        words = f"{demo._queue.max_size} runs are waiting already: try again in a minute."
+        words = f"{len(demo._queue.waiting(DRAWING))} runs are waiting already: try again in a minute."
         return {"text": words, "kind": "error"} if full(demo) else gr.skip()
 
     return refuse

@@ -5,15 +5,12 @@ Gradio asks its own page whether it is up, through whatever the environment name
 is imported. So `prepare` comes before gradio, and ends the process with one line where it must.
 """
 
-import atexit
 import ipaddress
 import os
-import shutil
 import socket
 import ssl
 import tempfile
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import InputError
@@ -25,17 +22,11 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 LARGEST_PORT = 65535
 
 
-@dataclass(frozen=True)
-class Start:
-    """What the app is launched with: an address for launch() (None: gradio's own), and a folder to remove at the
-    end."""
+def prepare(environment: Environment = os.environ) -> str | None:
+    """Mend what can be mended, with a line for the log; else end with one line (SystemExit).
 
-    server_name: str | None = None
-    own_folder: str | None = None
-
-
-def prepare(environment: Environment = os.environ) -> Start:
-    """Mend what can be mended, with a line for the log; else end with one line (SystemExit)."""
+    Returns the address for launch(), None for gradio's own.
+    """
     try:
         for line in [*mend_proxies(environment), *mend_certificates(environment)]:
             print(f"facet: {line}", flush=True)
@@ -46,17 +37,10 @@ def prepare(environment: Environment = os.environ) -> Start:
         ):
             if name in environment:
                 environment[name] = str(whole_number(name, default, least, most, environment))
-        began = Start(own_address(environment), own_folder(environment))
+        check_folder(environment)
+        return own_address(environment)
     except InputError as error:
         raise SystemExit(f"facet: {error}") from None
-    atexit.register(leave, began)
-    return began
-
-
-def leave(began: Start) -> None:
-    """Remove the folder that `own_folder` made."""
-    if began.own_folder:
-        shutil.rmtree(began.own_folder, ignore_errors=True)
 
 
 def mend_proxies(environment: Environment) -> list[str]:
@@ -172,27 +156,23 @@ def own_address(environment: Environment) -> str | None:
     return f"[{name}]"
 
 
-def own_folder(environment: Environment) -> str | None:
-    """Set GRADIO_TEMP_DIR to a new folder of this process alone, and return it; or check the one that is named.
+def check_folder(environment: Environment) -> None:
+    """Raise InputError where no temporary file can be written: in GRADIO_TEMP_DIR, or else where Python puts them.
 
-    (Gradio's own, /tmp/gradio, is shared by all that run gradio on a machine, and belongs to who came first.) Raises
-    InputError where nothing can be written.
+    The folder of this process is made in it (see ui/server/folder.py).
     """
     named = written(environment.get("GRADIO_TEMP_DIR", ""))
     try:
-        if not named:
-            environment["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="facet-")
-            return environment["GRADIO_TEMP_DIR"]
-        os.makedirs(named, exist_ok=True)
-        with tempfile.TemporaryFile(dir=named) as file:
+        if named:
+            os.makedirs(named, exist_ok=True)
+            environment["GRADIO_TEMP_DIR"] = named
+        with tempfile.TemporaryFile(dir=named or None) as file:
             file.write(bytes(4096))
     except OSError as error:
         raise InputError(
             f"No temporary files can be written ({error.strerror or error}): free some space, or name another folder "
             f"in {'GRADIO_TEMP_DIR' if named else 'TMPDIR'}."
         ) from error
-    environment["GRADIO_TEMP_DIR"] = named
-    return None
 
 
 def _listening(environment: Environment) -> str:

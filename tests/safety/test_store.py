@@ -1,0 +1,82 @@
+"""The folder of pictures on their way: one owner, an age, a quota, and nothing left of a process that is gone."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from tests.conftest import ROOT
+from ui.server import store
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def put(folder, name: str, size: int, age: float):
+    path = folder / name / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(bytes(size))
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_old_files_go_and_then_the_oldest_until_there_is_room(kept, monkeypatch):
+    monkeypatch.setattr(store, "QUOTA", 1000)
+    old, older, middle, young = (
+        put(kept, *each)
+        for each in (("old", 10, store.AGE + 1), ("older", 400, 60), ("middle", 400, 40), ("young", 400, 0))
+    )
+    assert store.sweep(300) == 400
+    assert not old.exists() and not older.exists() and not middle.exists() and young.exists()
+    assert store.sweep() == 400
+
+
+def test_an_upload_that_finds_no_room_is_refused(kept, monkeypatch):
+    monkeypatch.setattr(store, "QUOTA", 1000)
+    young = put(kept, "young", 900, 0)
+    scope = {"path": "/gradio_api/upload", "headers": [(b"content-length", b"200")]}
+    with pytest.raises(HTTPException), store.tidied(scope):
+        pass
+    assert young.exists()
+    with store.tidied({**scope, "headers": [(b"content-length", b"50")]}):
+        pass
+
+
+def test_a_file_that_goes_during_a_sweep_does_not_end_it(kept, monkeypatch):
+    paths = [put(kept, str(number), 10, store.AGE + 1) for number in range(3)]
+    unlink = os.unlink
+
+    def gone(path):
+        unlink(path)
+        if str(paths[0]) in path:
+            raise FileNotFoundError
+
+    monkeypatch.setattr(os, "unlink", gone)
+    store.sweep()
+    assert not any(path.exists() for path in paths)
+
+
+def test_folders_of_processes_that_are_gone_are_emptied_at_the_start(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in (f"facet-{gone.pid}", f"facet-{os.getpid()}", "facet-notes", "others"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(b"x")
+    code = "from ui.server.folder import FOLDER; print(FOLDER)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    left = sorted(path.name for path in tmp_path.iterdir())
+    own = done.stdout.strip().rsplit("/", 1)[1]
+    assert left == sorted([f"facet-{os.getpid()}", "facet-notes", "others", own])

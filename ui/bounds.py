@@ -1,0 +1,55 @@
+"""Pictures that a visitor sends, looked at before anything is decoded: a small file can keep a decoder busy for
+minutes.
+"""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from model.errors import InputError
+
+MOST_SCANS = 64  # of a progressive JPEG; encoders write about ten, and each goes over the whole picture again
+MOST_PROGRESSIVE = 4096 * 4096  # pixels of one: its coefficients are all kept in memory, 6 bytes a pixel
+OWN_SIDE = 512  # pixels a side of a picture that the page itself made
+SCAN, PROGRESSIVE = b"\xff\xda", (0xC2, 0xC6, 0xCA, 0xCE)  # markers of ITU-T T.81, table B.1
+TOO_MUCH = "This JPEG takes too long to decode: save it again, or send a PNG."
+
+
+def check_jpeg(data: bytes) -> None:
+    """Raises InputError for a JPEG that costs more than its size explains. Other files pass."""
+    if not data.startswith(b"\xff\xd8"):
+        return
+    if data.count(SCAN) > MOST_SCANS:
+        raise InputError(TOO_MUCH)
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] != SCAN[1]:
+        if data[at + 1] in PROGRESSIVE:
+            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+            if height * width > MOST_PROGRESSIVE:
+                raise InputError(TOO_MUCH)
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+
+
+def check_file(file: str | Path | io.BytesIO | None) -> None:
+    """`check_jpeg` of a file's contents; what cannot be read is for the decoder to refuse."""
+    if isinstance(file, io.BytesIO):
+        check_jpeg(file.getvalue())
+    elif file:
+        try:
+            check_jpeg(Path(file).read_bytes())
+        except OSError:
+            return
+
+
+def own(file: io.BytesIO) -> io.BytesIO:
+    """The same file, which must be a picture no larger than those the page makes. Raises InputError."""
+    try:
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            large = max(image.size) > OWN_SIDE
+    except Exception:  # the decoder says it better
+        large = False
+    if large:
+        raise InputError(f"A picture of this page has at most {OWN_SIDE} pixels a side.")
+    file.seek(0)
+    return file

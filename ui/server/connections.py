@@ -1,0 +1,76 @@
+"""Connections: how many, how many of one client, and how long one may say nothing. Uvicorn bounds none of them by
+itself.
+"""
+
+import resource
+from collections import Counter
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from ui.server.quiet import say
+
+SILENCE = 15.0  # seconds in which the head of a request must have come
+RESERVE = 128  # descriptors for files, threads and the libraries
+MOST = 2000  # connections at once, where the system's limit of descriptors allows it
+SHARE = 0.5  # of them that one client may hold; a proxy that is trusted may hold all
+
+
+def limit() -> int:
+    """Connections at once. Raises the process's own limit of descriptors as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < MOST + RESERVE:
+        soft = min(hard if hard != resource.RLIM_INFINITY else MOST + RESERVE, MOST + RESERVE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(16, min(MOST, soft - RESERVE))
+
+
+def bounded(trusted: str = "127.0.0.1", most: int | None = None) -> type:
+    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies whose connections are many
+    visitors'.
+    """
+    most, proxies, held = most or limit(), set(trusted.replace(" ", "").split(",")), Counter()
+
+    class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        counted, silence = False, None
+
+        def connection_made(self, transport) -> None:
+            super().connection_made(transport)
+            self.host = self.client[0] if self.client else ""
+            own = most if self.host in proxies or "*" in proxies else SHARE * most
+            if held.total() >= most or held[self.host] >= own:
+                say("connections: there are too many, so new ones are closed")
+                transport.abort()
+                return
+            self.counted = True
+            held[self.host] += 1
+            self.silence = self.loop.call_later(SILENCE, self.end_silence)
+
+        def data_received(self, data) -> None:
+            super().data_received(data)
+            if self.silence is None and self.idle():  # the beginning of a later request
+                self.silence = self.loop.call_later(SILENCE, self.end_silence)
+
+        def idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def end_silence(self) -> None:
+            """Close if there is still no request."""
+            self.silence = None
+            if self.idle() and not self.transport.is_closing():
+                self.transport.abort()
+
+        def connection_lost(self, exc) -> None:
+            if self.silence is not None:
+                self.silence.cancel()
+            if self.counted:
+                self.counted = False
+                held[self.host] -= 1
+                if held[self.host] <= 0:
+                    del held[self.host]
+            super().connection_lost(exc)
+
+        def _should_upgrade(self) -> bool:
+            """No: the page uses no WebSocket."""
+            return False
+
+    return Bounded

@@ -1,0 +1,41 @@
+"""The folder for pictures on their way: this process's own. Import it before gradio builds a component, which keeps the
+name.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+PREFIX = "facet-"
+
+
+def own_folder() -> Path:
+    """Name this process's folder to gradio, by GRADIO_TEMP_DIR, and empty it, with those of processes that are gone."""
+    inside = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()).resolve()
+    if re.fullmatch(rf"{PREFIX}\d+", inside.name):  # the folder of the process that started this one
+        inside = inside.parent
+    for folder in inside.glob(f"{PREFIX}*"):
+        if not folder.is_symlink() and not _alive(folder.name.removeprefix(PREFIX)):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = inside / f"{PREFIX}{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    return folder
+
+
+def _alive(process: str) -> bool:
+    if not process.isdigit():
+        return True  # not one of ours
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return int(process) != os.getpid()
+
+
+FOLDER = own_folder()

@@ -1,0 +1,30 @@
+"""Is the app well? Sends a tiny event through the queue: a page that loads says nothing about whether anything is still
+drawn.
+
+    python -m ui.server.health        ends with 0 if the event comes back, with 1 and one line if not
+"""
+
+import json
+import os
+import urllib.request
+
+SECONDS = 8.0
+
+
+def main() -> None:
+    address = f"http://127.0.0.1:{os.environ.get('GRADIO_SERVER_PORT', 7860)}/gradio_api/call/health"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # itself, whatever proxy there is
+    request = urllib.request.Request(address, b'{"data": []}', {"Content-Type": "application/json"})
+    try:
+        with opener.open(request, timeout=SECONDS) as answer:
+            event = json.load(answer)["event_id"]
+        with opener.open(f"{address}/{event}", timeout=SECONDS) as answer:
+            said = answer.read(1000).decode(errors="replace")
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemExit(f"health: {error}") from None
+    if "event: complete" not in said:
+        raise SystemExit("health: the event did not come back")
+
+
+if __name__ == "__main__":
+    main()
