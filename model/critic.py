@@ -1,8 +1,8 @@
 """The critic: how whole a face is, by how far each part of it lies from the same part of photographs.
 
-PaDiM (Defard et al. 2021) on the feature maps of CLIP's image tower: at every place of a map, the photographs' features are
-one Gaussian, and the Mahalanobis distance to it is large where an eye is missing or a mouth has melted. It works since all
-faces are aligned alike. It has seen photographs only, so it cannot learn one network's texture instead.
+PaDiM (Defard et al. 2021) on the feature maps of CLIP's image tower: at every place of a map, the photographs' features
+are one Gaussian, and the Mahalanobis distance to it is large where an eye is missing or a mouth has melted. It works
+since all faces are aligned alike. It has seen photographs only, so it cannot learn one network's texture instead.
 """
 
 from dataclasses import dataclass
@@ -35,6 +35,10 @@ class Places(nn.Module):
 
     def __init__(self, channels: int, directions: int, size: int):
         super().__init__()
+        self.middle: Tensor
+        self.projection: Tensor
+        self.mean: Tensor
+        self.whitening: Tensor
         self.register_buffer("middle", torch.zeros(channels))
         self.register_buffer("projection", torch.zeros(directions, channels))
         self.register_buffer("mean", torch.zeros(size, size, directions))
@@ -68,7 +72,7 @@ class Places(nn.Module):
 
 
 class Critic(nn.Module):
-    """Faces -> one number each, the higher the more whole; photographs have mean 0 and standard deviation 1."""
+    """Faces -> one number each, the higher the more whole. Photographs have mean 0 and standard deviation 1."""
 
     def __init__(self, config: CriticConfig = CriticConfig()):
         super().__init__()
@@ -77,13 +81,18 @@ class Critic(nn.Module):
         second, third = config.channels
         self.second = Places(second, config.directions, config.size)
         self.third = Places(third, config.directions, config.size // 2)
+        self.scale_mean: Tensor
+        self.scale_std: Tensor
         # of the two distances on photographs, then of their sum
         self.register_buffer("scale_mean", torch.zeros(3))
         self.register_buffer("scale_std", torch.ones(3))
 
     @classmethod
     def from_file(cls, path: str | Path, clip: Clip) -> "Critic":
-        """Read a checkpoint. Raises WeightsError, one line, for a damaged one and one that was fitted to another CLIP."""
+        """Read a checkpoint.
+
+        Raises WeightsError, one line, for a damaged one and for one that was fitted to another CLIP.
+        """
         critic = checkpoint.restore(path, lambda config: cls(CriticConfig(**config)))
         if critic.info.get("clip") != clip.hash:
             raise WeightsError(
@@ -95,7 +104,8 @@ class Critic(nn.Module):
     def distances(self, maps: tuple[Tensor, Tensor]) -> Tensor:
         """Feature maps of N faces (see `feature_maps`) -> (N, 2), the larger the farther from photographs.
 
-        Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the worst place.
+        Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the
+        worst place.
         """
         size = self.config.size
         inner = self.second(maps[0])[:, size // 3 : size - size // 6, size // 4 : size - size // 4]
@@ -129,7 +139,10 @@ def can_see(clip: Clip) -> bool:
 
 @torch.inference_mode()
 def feature_maps(clip: Clip, faces: np.ndarray) -> tuple[Tensor, Tensor]:
-    """(N, H, W, 3) uint8 -> what the tower's second and third stage make of them, (N, C, S, S) and (N, 2C, S/2, S/2)."""
+    """(N, H, W, 3) uint8 -> what the tower's second and third stage make of them.
+
+    (N, C, S, S) and (N, 2C, S/2, S/2) float32.
+    """
     tower = clip.towers.visual
     images = torch.as_tensor(faces).to(clip.head.weight.device).permute(0, 3, 1, 2).float() / 255
     size = (clip.image_size, clip.image_size)

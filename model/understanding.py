@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+import torch
+
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING
 from model.clip import LONGEST, Clip, is_cut
 
@@ -194,3 +197,16 @@ def known_words() -> frozenset[str]:
     return frozenset(SILENT).union(
         *(words_of(phrase) for phrase in phrases), *(name.lower().split("_") for name in ATTRIBUTES)
     )
+
+
+@torch.inference_mode()
+def fit_of(clip: Clip, faces: np.ndarray, prompt: str) -> np.ndarray:
+    """How much of what the prompt states or denies CLIP sees: (N, H, W, 3) uint8 -> (N,) in [0, 1].
+
+    1 for a prompt that says nothing.
+    """
+    said = clip.stated([prompt])[0].argmax(-1).cpu().numpy() - UNMENTIONED
+    if not said.any():
+        return np.ones(len(faces), np.float32)
+    seen = clip.attribute_logits(clip.encode_images(faces)).sigmoid().cpu().numpy()
+    return np.where(said > 0, seen, 1 - seen)[:, said != 0].mean(1)
