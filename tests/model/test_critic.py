@@ -18,7 +18,7 @@ def test_distances_are_mahalanobis():
     maps = torch.randn(4000, 6, 2, 2) @ torch.diag(torch.tensor([1.0, 3.0])) + 5
     places = Places(6, 6, 2)
     places.fit(maps)
-    assert places(maps).mean((0)) == pytest.approx(torch.full((2, 2), 6.0), rel=0.05)
+    assert places(maps).mean(0) == pytest.approx(torch.full((2, 2), 6.0), rel=0.05)
     far = maps[:1].clone()
     far[0, :, 1, 0] += 40
     assert (places(far)[0] > 100).tolist() == [[False, False], [True, False]]

@@ -77,7 +77,9 @@ def beside_the_eye(critic: Critic, clip: Clip, folder: Path = SORTED) -> dict[st
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.evaluation.fit_critic", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.fit_critic", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
     parser.add_argument("--out", type=Path, default=Path("runs/critic/critic.safetensors"))
