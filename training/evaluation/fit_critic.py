@@ -19,7 +19,7 @@ from model import checkpoint
 from model.clip import Clip
 from model.critic import Critic, can_see
 from model.errors import FacetError, InputError
-from training.core.loop import commit
+from training.core.log import commit
 from training.data.prepare import Prepared, load_prepared
 
 SORTED = Path("benchmarks/whole")
