@@ -76,6 +76,9 @@ train-srgan: runs/srresnet/round_trip.safetensors  ## sharpen it by adversarial 
 
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
 PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
+critic: .venv/dev  ## fit the critic of whole faces to the photographs of runs/prepared (after embed)
+	$(FAST_PY) -m training.evaluation.fit_critic --out weights/critic.safetensors
+
 evaluate: .venv/dev $(PHOTOGRAPHS)  ## measure the committed weights; with DATA=... what needs photographs too
 	$(FAST_PY) -m training.evaluation.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
 
@@ -140,7 +143,7 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
 	@touch $@
 
-.PHONY: load soak audit lock spaces-check publish-weights publish-space test-oldest
+.PHONY: critic load soak audit lock spaces-check publish-weights publish-space test-oldest
 
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis

@@ -213,7 +213,7 @@ def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
 # --- the Hub: owner/repo@revision -------------------------------------------------------------------------------------
 
 FILES = ("clip", "unet", "srresnet")
-OPTIONAL = ("srresnet_crisp", "student")  # fetched and hashed where a release has it
+OPTIONAL = ("srresnet_crisp", "student", "critic")  # fetched and hashed where a release has it
 FETCH_SECONDS = 180.0  # that fetching may take in all; the Hub's client has only limits for each answer
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")
 

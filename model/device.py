@@ -37,6 +37,13 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """bfloat16 where the hardware multiplies it faster than float32 (GPUs, CPUs with AVX512-BF16), else None."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+
+
 def call(function: Callable[..., Any], *inputs: Any) -> Any:
     """function(*inputs) in this thread: what computes where nobody says otherwise (see FacePipeline.compute)."""
     return function(*inputs)

@@ -1,9 +1,15 @@
 """Pictures as people and files hold them, uint8 and channels last, and as networks do, floats and channels first."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+
+from model.diffusion import alpha_bar
+from model.sampler import Step
 
 
 def scaled(levels: Tensor) -> Tensor:
@@ -48,3 +54,29 @@ def from_contact_sheet(sheet: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     (height, width), channels = size, sheet.shape[-1]
     rows = sheet.reshape(sheet.shape[0] // height, height, sheet.shape[1] // width, width, channels).swapaxes(1, 2)
     return rows.reshape(-1, height, width, channels)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The picture after one step."""
+
+    index: int  # steps done, from 1
+    total: int  # steps in all
+    noise_level: float  # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
+    noisy: np.ndarray  # x_t, which the next step starts from: (64, 64, 3) uint8
+    denoised: np.ndarray  # predicted x_0: (64, 64, 3) uint8
+    # Where the prompt acts: (64, 64) uint8, by how much the predicted x_0 with and without it differ (the mean over the
+    # colours), 255 the most at this step. None where guidance is not used.
+    influence: np.ndarray | None = None
+
+
+def frames_of(step: Step, apart: Tensor | None) -> list[Frame]:
+    """A Frame for each face of a step; apart: (N, 64, 64), by how much the two branches differ."""
+    influence = [None] * len(step.noisy)
+    if apart is not None:
+        # Less than 0.001, an eighth of a grey level, is rounding: a prompt like what is avoided acts nowhere.
+        most = apart.amax((1, 2), keepdim=True).clamp(min=1e-3)
+        influence = (255 * apart / most).round().byte().cpu().numpy()
+    level = math.sqrt(1 - alpha_bar(step.t).item())
+    faces = zip(to_pixels(step.noisy), to_pixels(step.denoised), influence, strict=True)
+    return [Frame(step.index, step.total, level, *face) for face in faces]

@@ -7,7 +7,7 @@
 Prompt -> CLIP -> sampler and U-Net -> 64 px frames -> SRResNet -> 512 px.
 """
 
-import math
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -21,11 +21,12 @@ from torch import Tensor
 
 from model.checkpoint import FILES, fetch, plain
 from model.clip import CONTEXT, Clip
-from model.device import pick_device, run_split_if_full
-from model.diffusion import add_noise, alpha_bar
+from model.critic import Critic
+from model.device import half_precision, pick_device, run_split_if_full
+from model.diffusion import add_noise
 from model.errors import InputError, WeightsError
 from model.guidance import Guidance, Predictor, along, guided, slerp, stated_and_denied
-from model.images import middle_square, to_pixels, to_tensor
+from model.images import Frame, frames_of, middle_square, to_pixels, to_tensor
 from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
 from model.settings import (
     DEFAULTS,
@@ -41,25 +42,11 @@ from model.settings import (
     whole,
 )
 from model.srresnet import SRResNet, upscale
-from model.understanding import Understood, understand
+from model.understanding import Understood, fit_of, understand
 from model.unet import UNet, condition_of
 
 SIZE = 64  # pixels per side of a frame
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The picture after one step."""
-
-    index: int  # steps done, from 1
-    total: int  # steps in all
-    noise_level: float  # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
-    noisy: np.ndarray  # x_t, which the next step starts from: (64, 64, 3) uint8
-    denoised: np.ndarray  # predicted x_0: (64, 64, 3) uint8
-    # Where the prompt acts: (64, 64) uint8, by how much the predicted x_0 with and without it differ (the mean over the
-    # colours), 255 the most at this step. None where guidance is not used.
-    influence: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +80,7 @@ class FacePipeline:
         :param student: draws in four network calls nearly what the U-Net draws in many, where there is one.
         """
         self.clip, self.unet, self.upscaler, self.crisp, self.student = clip, unet, upscaler, crisp, student
+        self.critic: Critic | None = None  # scores how whole a face is, where there is one (see best_seed)
         self.device = unet.mean.device
 
     @classmethod
@@ -124,6 +112,8 @@ class FacePipeline:
             )
         pipe = cls(clip, unet, upscaler, crisp, student)
         pipe.executor = executor
+        if (folder / "critic.safetensors").is_file():
+            pipe.critic = Critic.from_file(folder / "critic.safetensors", clip)
         return pipe
 
     def with_unet(self, unet: UNet) -> "FacePipeline":
@@ -201,7 +191,7 @@ class FacePipeline:
             batch = replace(batch, start_from=to_tensor(square)[None], start=strength)
         seen: list[Tensor | None] = []
         sampling = self._sample(batch, seen.append)
-        return (_frames(step, seen.pop()) for step in sampling)
+        return (frames_of(step, seen.pop()) for step in sampling)
 
     def generate_faces(self, faces: Sequence[Settings], batch_size: int = 32) -> np.ndarray:
         """Draw faces, `batch_size` at a time: (N, 64, 64, 3) uint8.
@@ -264,6 +254,29 @@ class FacePipeline:
             fresh_noise=fresh_noise,
         )
         return to_pixels(last_step(self._sample(batch)).denoised)
+
+    def best_seed(self, settings: Settings, seeds: Sequence[int]) -> int:
+        """Of 1 to 16 seeds, the one whose face is the most whole and fits the prompt best.
+
+        The student draws all in one batch. From the same noise its face is nearly the one that the U-Net draws, but for
+        the noise that DDPM adds on the way and for a negative prompt, which it does not know. Raises InputError where
+        there is no student or no critic.
+        """
+        seeds = listed("The seeds", seeds, 1, MAX_AT_ONCE)
+        if self.student is None or self.critic is None:
+            raise InputError("Choosing among seeds needs student.safetensors and critic.safetensors.")
+        shown = replace(settings, sampler=STUDENT, negative_prompt="")
+        here, dtype = copy.copy(self), half_precision(self.device)
+        here.executor = None
+
+        def preview() -> np.ndarray:
+            # in half precision, since nobody sees these faces
+            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+                return here.generate_faces([replace(shown, seed=seed) for seed in seeds])
+
+        drawn = self.compute(preview)
+        scores = self.compute(self.critic.scores, self.clip, drawn)
+        return seeds[int((scores + 2 * self.compute(fit_of, self.clip, drawn, settings.prompt)).argmax())]
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
         """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size up to 2**20 pixels: eight times as large).
@@ -384,15 +397,3 @@ class FacePipeline:
         if batch.start_from is not None:
             x = add_noise(batch.start_from.to(x).expand_as(x), x, times[:1].expand(len(x)))
         return SAMPLERS[sampler](denoise, x, times, batch.fresh_noise)
-
-
-def _frames(step: Step, apart: Tensor | None) -> list[Frame]:
-    """A Frame for each face of a step; apart: (N, 64, 64), by how much the two branches differ."""
-    influence = [None] * len(step.noisy)
-    if apart is not None:
-        # Less than 0.001, an eighth of a grey level, is rounding: a prompt like what is avoided acts nowhere.
-        most = apart.amax((1, 2), keepdim=True).clamp(min=1e-3)
-        influence = (255 * apart / most).round().byte().cpu().numpy()
-    level = math.sqrt(1 - alpha_bar(step.t).item())
-    faces = zip(to_pixels(step.noisy), to_pixels(step.denoised), influence, strict=True)
-    return [Frame(step.index, step.total, level, *face) for face in faces]

@@ -6,6 +6,7 @@ text head reads the same out of the prompt, CLIP gets the prompt as it is; else 
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from model.attributes import ATTRIBUTES, lacking
@@ -79,3 +80,16 @@ def _said(clip: Clip, prompt: str, states: dict[str, bool], plain: bool) -> tupl
     wrong = (probabilities.argmax(-1) != aim).sum(1).tolist()
     best = int(wrong[1] < wrong[0] or not plain and wrong[1] == wrong[0])
     return texts[best], probabilities[best]
+
+
+@torch.inference_mode()
+def fit_of(clip: Clip, faces: np.ndarray, prompt: str) -> np.ndarray:
+    """How much of what the prompt states or denies CLIP sees: (N, H, W, 3) uint8 -> (N,) in [0, 1].
+
+    1 for a prompt that says nothing.
+    """
+    said = clip.stated([prompt])[0].argmax(-1).cpu().numpy() - UNMENTIONED
+    if not said.any():
+        return np.ones(len(faces), np.float32)
+    seen = clip.attribute_logits(clip.encode_images(faces)).sigmoid().cpu().numpy()
+    return np.where(said > 0, seen, 1 - seen)[:, said != 0].mean(1)

@@ -76,9 +76,10 @@ def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
     def acts(times):
         return [times[0] <= t <= times[1] for t in time_grid(12, sampler)[:-1].tolist()]
 
-    plain = [1 + perturbed for perturbed in acts(DEFAULTS.pag_interval)]
-    guided = [calls + prompted for calls, prompted in zip(plain, acts(DEFAULTS.guidance_interval))]
-    assert 12 < sum(plain) < sum(guided) < 36
+    plain, prompted, perturbed = [1] * 12, acts(DEFAULTS.guidance_interval), acts(DEFAULTS.pag_interval)
+    guided = [1 + more for more in prompted]
+    both = [calls + more for calls, more in zip(guided, perturbed)]
+    assert 12 < sum(guided) < sum(both) < 36
 
     def counted(draw):
         images.clear()
@@ -91,10 +92,12 @@ def test_network_calls_are_no_more_than_needed(pipe, sampler, monkeypatch):
     one = Settings("a man", seed=1, steps=12, sampler=sampler)
     three = [replace(one, seed=seed) for seed in (1, 2, 3)]
     assert counted(lambda: pipe.stream_faces(three)) == [3 * calls for calls in guided]
-    assert counted(lambda: pipe.generate_faces([replace(one, guidance_interval=(0, 1), pag_scale=0)])) == [2] * 12
-    assert counted(lambda: pipe.generate_faces([replace(one, guidance=1, pag_interval=(0, 1))])) == [2] * 12
+    assert counted(lambda: pipe.generate_faces([replace(one, guidance_interval=(0, 1))])) == [2] * 12
+    with_pag = replace(one, pag_scale=0.5)
+    assert counted(lambda: pipe.generate_faces([with_pag])) == both
+    assert counted(lambda: pipe.generate_faces([replace(with_pag, guidance=1, pag_interval=(0, 1))])) == [2] * 12
     assert counted(lambda: pipe.generate_faces([replace(one, guidance=scale) for scale in (0, 1, 5)])) == [
-        2 * once + both for once, both in zip(plain, guided)
+        2 * once + more for once, more in zip(plain, guided)
     ]
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from model.checkpoint import FILES
 from model.errors import FacetError, InputError, WeightsError
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
-from model.settings import DEFAULTS, Settings
+from model.settings import DEFAULTS, STUDENT, Settings
+from model.understanding import fit_of
 from model.unet import UNet
 from tests.conftest import ROOT, save_crisp, save_unet
 
@@ -285,3 +287,21 @@ def test_bundled_weights_draw_what_the_prompt_says():
     assert faces.std(axis=(1, 2, 3)).min() > 15  # no flat pictures
     with pytest.raises(FacetError):
         pipe.generate(["a man"], [-1])
+
+
+def test_the_best_of_several_seeds_is_whole_and_fits_the_prompt():
+    """The seed that is chosen scores at least as high as each of the others."""
+    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+    settings, seeds = Settings("a woman wearing glasses"), [700014, 700045, 5]
+    chosen = pipe.best_seed(settings, seeds)
+    assert chosen in seeds and pipe.best_seed(settings, [chosen]) == chosen
+    faces = pipe.generate_faces([replace(settings, sampler=STUDENT, seed=seed) for seed in seeds])
+    scores = pipe.critic.scores(pipe.clip, faces) + 2 * fit_of(pipe.clip, faces, settings.prompt)
+    # half precision moves a score a little
+    assert scores[seeds.index(chosen)] >= scores.max() - 0.2
+
+
+def test_without_a_critic_there_is_no_choice(tiny_weights):
+    with pytest.raises(InputError, match="critic.safetensors") as error:
+        FacePipeline.from_pretrained(tiny_weights, device="cpu").best_seed(Settings(), [1, 2])
+    assert "\n" not in str(error.value)

@@ -25,7 +25,7 @@ def test_orthogonal_keeps_the_directions_and_levels_their_lengths(shape):
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has its own from 2.9 on")
 def test_steps_are_those_of_torch(monkeypatch):
     """Which takes matrices alone and always computes in bfloat16."""
-    monkeypatch.setattr(muon, "amp_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(muon, "half_precision", lambda device: torch.bfloat16)
     generator = torch.Generator().manual_seed(0)
     start, gradients = torch.randn(12, 20, generator=generator), torch.randn(5, 12, 20, generator=generator)
     weights = [nn.Parameter(start.clone()) for _ in range(2)]

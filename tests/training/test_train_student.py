@@ -71,7 +71,7 @@ def test_a_step_along_the_distillation_target_ends_where_the_teacher_did():
 
 
 def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights, monkeypatch):
-    monkeypatch.setattr(train_student, "amp_dtype", lambda device: None)
+    monkeypatch.setattr(train_student, "half_precision", lambda device: None)
     pipe, seeds = FacePipeline.from_pretrained(tiny_weights, "cpu"), [4, 5]
     condition, empty = pipe.condition(["a man", "smiling"]), pipe.condition([""])
     states, times = trajectory(teacher, condition, empty, noise_of(seeds, (3, 64, 64), pipe.device)())

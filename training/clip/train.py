@@ -20,7 +20,7 @@ from torch import Tensor
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig, tokenizer
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.errors import FacetError
 from training.clip.original import fit
 from training.clip.quality import satisfies, validate
@@ -29,7 +29,6 @@ from training.core.ema import EMA
 from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import decay_groups, descend
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.seeds import seeded
 from training.core.state import check_writable, keep, load_state, resume
@@ -138,7 +137,7 @@ def train(
     state = load_state(run / "state.pt", identity)
     vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy(), config.vocabulary)
     clip = Clip(replace(clip_config, tokens=len(vocabulary)), vocabulary).to(device)
-    ema, done, dtype = EMA(clip, config.half_life), Progress(), amp_dtype(device)
+    ema, done, dtype = EMA(clip, config.half_life), Progress(), half_precision(device)
     optimizer = torch.optim.AdamW(decay_groups(clip.parameters(), config.weight_decay), betas=(0.9, 0.98))
     parts = {"clip": clip, "ema": ema, "optimizer": optimizer}
     resume(run / "state.pt", identity, parts, done)

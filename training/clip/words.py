@@ -19,7 +19,7 @@ from torch import Tensor
 
 from model.attributes import ATTRIBUTES
 from model.clip import FIRST_KNOWN, UNKNOWN, Clip
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.errors import FacetError
 from training.clip.quality import satisfies, validate
 from training.clip.train import known_tokens
@@ -28,7 +28,6 @@ from training.core.ema import EMA
 from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import decay_groups, descend
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.seeds import seeded
 from training.core.state import check_writable
@@ -96,7 +95,7 @@ def train(
     clip.towers.visual.requires_grad_(False).eval()
     learning = [p for p in clip.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(decay_groups(learning, config.weight_decay), betas=(0.9, 0.98))
-    ema, done, dtype = EMA(clip, config.half_life), Progress(), amp_dtype(device)
+    ema, done, dtype = EMA(clip, config.half_life), Progress(), half_precision(device)
 
     def learn(step: int) -> dict[str, float]:
         rng = seeded(config.seed, rank, step)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from training.core.precision import amp_dtype
+from model.device import half_precision
 
 
 class Muon(torch.optim.Optimizer):
@@ -42,7 +42,7 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     By Newton-Schulz iterations, in bfloat16 where that is fast; what is nearly 0 stays small, zeros stay zeros.
     """
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).to(amp_dtype(matrix.device) or torch.float32)
+    x = (matrix.T if tall else matrix).to(half_precision(matrix.device) or torch.float32)
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         square = x @ x.T

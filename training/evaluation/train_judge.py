@@ -16,14 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.attributes import ATTRIBUTES
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.errors import FacetError
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
 from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.seeds import seeded
 from training.core.state import check_writable
@@ -88,7 +87,7 @@ def train(
     rows = (~prepared.validation).nonzero().squeeze(1)
     torch.manual_seed(config.seed)
     judge = Judge(config.network).to(device, memory_format=torch.channels_last)
-    ema, done, dtype = EMA(judge, config.half_life), Progress(), amp_dtype(device)
+    ema, done, dtype = EMA(judge, config.half_life), Progress(), half_precision(device)
     optimizer = torch.optim.AdamW(
         judge.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )

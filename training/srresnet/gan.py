@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import checkpoint
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.errors import FacetError, InputError
 from model.images import scaled
 from model.srresnet import SRResNet
@@ -28,7 +28,6 @@ from training.core.ema import EMA
 from training.core.log import Log
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.state import check_writable, keep, resume
 from training.core.stop import Stop
@@ -148,7 +147,7 @@ def train_step(
     one of the same scene? Pairs of one scene differ in their detail alone, and no side can win by saturating, which
     keeps it stable in small batches.
     """
-    device, dtype = small.device, amp_dtype(small.device)
+    device, dtype = small.device, half_precision(small.device)
     small, true = (scaled(x.to(memory_format=torch.channels_last)) for x in (small, true))
     amp = torch.autocast(device.type, dtype, enabled=dtype is not None)
     of_generator, of_discriminator = players.optimizers

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model import checkpoint
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.errors import FacetError, InputError
 from model.images import scaled
 from model.srresnet import SRResNet, SRResNetConfig, upscale
@@ -31,7 +31,6 @@ from training.core.ema import EMA
 from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.state import check_writable, keep, resume
 from training.core.stop import Stop
@@ -98,7 +97,7 @@ def loss_function(network: SRResNet, small: Tensor, true: Tensor) -> Tensor:
 def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tensor, true: Tensor) -> float:
     """One optimizer step; returns the loss. Raises FacetError if it is not a number."""
     device = small.device
-    dtype = amp_dtype(device)
+    dtype = half_precision(device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
         loss = loss_function(network, small.to(memory_format=torch.channels_last), true)
     descend(optimizer, network.parameters(), loss)
@@ -207,7 +206,7 @@ def story(scale: int, device: torch.device, data_hash: str, done: Progress, batc
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    number_format = str(amp_dtype(device) or torch.float32).removeprefix("torch.")
+    number_format = str(half_precision(device) or torch.float32).removeprefix("torch.")
     return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {number_format}"
 
 

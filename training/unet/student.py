@@ -23,7 +23,7 @@ from torch import Tensor
 
 from model import checkpoint
 from model.clip import Clip
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.diffusion import alpha_bar, from_original
 from model.errors import FacetError, InputError
 from model.guidance import Predictor, guided
@@ -34,7 +34,6 @@ from training.core.budget import Budget, Progress
 from training.core.ema import EMA
 from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
@@ -68,7 +67,7 @@ def distillation_target(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tenso
 @torch.no_grad()
 def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """The teacher's states at the student's times, (STUDENT_STEPS + 1, N, 3, H, W), noise first; and these times."""
-    predictor, dtype = Predictor(teacher, teacher.config.target, teacher.config.steps), amp_dtype(noise.device)
+    predictor, dtype = Predictor(teacher, teacher.config.target, teacher.config.steps), half_precision(noise.device)
     denoise = guided(predictor, condition, empty, DEFAULTS.as_guidance())
     times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
     with torch.autocast(noise.device.type, dtype, enabled=dtype is not None):

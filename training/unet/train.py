@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.diffusion import TARGETS
 from model.errors import FacetError, InputError
 from model.guidance import Guidance, Predictor, guided
@@ -37,7 +37,6 @@ from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.muon import Muon
 from training.core.optimizer import finite, follow_gradients
-from training.core.precision import amp_dtype
 from training.core.processes import rank_and_world, several_processes
 from training.core.state import check_writable, keep, resume
 from training.core.stop import Stop
@@ -122,7 +121,7 @@ def train_step(
 
     Raises FacetError if it is not a number.
     """
-    device, dtype, total = batch[0].device, amp_dtype(batch[0].device), 0.0
+    device, dtype, total = batch[0].device, half_precision(batch[0].device), 0.0
     network.train()
     network.zero_grad(set_to_none=True)
     for x_t, t, condition, wanted in zip(*(each.split(config.micro_batch) for each in batch)):

@@ -1,0 +1,153 @@
+"""The critic: how whole a face is, by how far each part of it lies from the same part of photographs.
+
+PaDiM (Defard et al. 2021) on the feature maps of CLIP's image tower: at every place of a map, the photographs' features
+are one Gaussian, and the Mahalanobis distance to it is large where an eye is missing or a mouth has melted. It works
+since all faces are aligned alike. It has seen photographs only, so it cannot learn one network's texture instead.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.clip import MEAN, STD, Clip
+from model.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """What is needed to build it again."""
+
+    # directions of the features that are kept, those in which photographs vary most
+    directions: int = 64
+    # channels of the tower's second and third stage
+    channels: tuple[int, int] = (256, 512)
+    # pixels per side of the second stage's map, twice as many as of the third's
+    size: int = 12
+
+
+class Places(nn.Module):
+    """A Gaussian of features for every place of a map."""
+
+    def __init__(self, channels: int, directions: int, size: int):
+        super().__init__()
+        self.middle: Tensor
+        self.projection: Tensor
+        self.mean: Tensor
+        self.whitening: Tensor
+        self.register_buffer("middle", torch.zeros(channels))
+        self.register_buffer("projection", torch.zeros(directions, channels))
+        self.register_buffer("mean", torch.zeros(size, size, directions))
+        # the inverse of the covariance's Cholesky factor: what it makes of a photograph's features has unit variance
+        self.register_buffer("whitening", torch.zeros(size, size, directions, directions))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) features -> (N, H, W) squared Mahalanobis distances."""
+        features = self.project(maps) - self.mean
+        return torch.einsum("hwij,nhwj->nhwi", self.whitening, features).square().sum(-1)
+
+    def project(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, H, W, directions)."""
+        return (maps.permute(0, 2, 3, 1) - self.middle) @ self.projection.T
+
+    def fit(self, maps: Tensor) -> None:
+        """Set everything from the maps (N, C, H, W) of photographs."""
+        pixels = maps.permute(0, 2, 3, 1).flatten(0, 2)
+        self.middle.copy_(pixels.mean(0))
+        covariance = (pixels - self.middle).T @ (pixels - self.middle) / len(pixels)
+        # eigenvalues come in rising order
+        self.projection.copy_(torch.linalg.eigh(covariance).eigenvectors[:, -len(self.projection) :].T)
+        features = self.project(maps)
+        self.mean.copy_(features.mean(0))
+        features = features - self.mean
+        covariance = torch.einsum("nhwi,nhwj->hwij", features, features) / len(features)
+        # a hundredth of the mean variance keeps directions that hardly vary from counting too much
+        ridge = 0.01 * covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+        factor = torch.linalg.cholesky(covariance + ridge * torch.eye(covariance.shape[-1]))
+        self.whitening.copy_(torch.linalg.inv(factor))
+
+
+class Critic(nn.Module):
+    """Faces -> one number each, the higher the more whole. Photographs have mean 0 and standard deviation 1."""
+
+    def __init__(self, config: CriticConfig = CriticConfig()):
+        super().__init__()
+        self.config = config
+        self.info = {}
+        second, third = config.channels
+        self.second = Places(second, config.directions, config.size)
+        self.third = Places(third, config.directions, config.size // 2)
+        self.scale_mean: Tensor
+        self.scale_std: Tensor
+        # of the two distances on photographs, then of their sum
+        self.register_buffer("scale_mean", torch.zeros(3))
+        self.register_buffer("scale_std", torch.ones(3))
+
+    @classmethod
+    def from_file(cls, path: str | Path, clip: Clip) -> "Critic":
+        """Read a checkpoint.
+
+        Raises WeightsError, one line, for a damaged one and for one that was fitted to another CLIP.
+        """
+        critic = checkpoint.restore(path, lambda config: cls(CriticConfig(**config)))
+        if critic.info.get("clip") != clip.hash:
+            raise WeightsError(
+                f"{path} was fitted to another CLIP ({critic.info.get('clip', 'unnamed')}) than the one beside it "
+                f"({clip.hash}): delete it, or fit it again by `make critic`."
+            )
+        return critic.to(clip.head.weight.device)
+
+    def distances(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """Feature maps of N faces (see `feature_maps`) -> (N, 2), the larger the farther from photographs.
+
+        Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the
+        worst place.
+        """
+        size = self.config.size
+        inner = self.second(maps[0])[:, size // 3 : size - size // 6, size // 4 : size - size // 4]
+        return torch.stack([inner.mean((1, 2)), self.third(maps[1]).amax((1, 2))], dim=1)
+
+    @torch.inference_mode()
+    def scores(self, clip: Clip, faces: np.ndarray) -> np.ndarray:
+        """(N, 64, 64, 3) uint8 -> (N,) float32."""
+        if not len(faces):
+            return np.zeros(0, np.float32)
+        distances = self.distances(feature_maps(clip, faces))
+        total = ((distances - self.scale_mean[:2]) / self.scale_std[:2]).sum(1)
+        return -((total - self.scale_mean[2]) / self.scale_std[2]).float().cpu().numpy()
+
+    def fit(self, clip: Clip, photographs: np.ndarray, batch: int = 256) -> None:
+        """Set everything from photographs (N, 64, 64, 3) uint8; thousands are wanted."""
+        parts = [feature_maps(clip, photographs[i : i + batch]) for i in range(0, len(photographs), batch)]
+        maps = tuple(torch.cat(each) for each in zip(*parts))
+        for places, found in zip((self.second, self.third), maps):
+            places.fit(found)
+        distances = self.distances(maps)
+        self.scale_mean[:2], self.scale_std[:2] = distances.mean(0), distances.std(0)
+        total = ((distances - self.scale_mean[:2]) / self.scale_std[:2]).sum(1)
+        self.scale_mean[2], self.scale_std[2] = total.mean(), total.std()
+
+
+def can_see(clip: Clip) -> bool:
+    """Whether this CLIP's image tower is a ResNet, whose stages the critic looks at."""
+    return hasattr(clip.towers.visual, "layer3")
+
+
+@torch.inference_mode()
+def feature_maps(clip: Clip, faces: np.ndarray) -> tuple[Tensor, Tensor]:
+    """(N, H, W, 3) uint8 -> what the tower's second and third stage make of them.
+
+    (N, C, S, S) and (N, 2C, S/2, S/2) float32.
+    """
+    tower = clip.towers.visual
+    images = torch.as_tensor(faces).to(clip.head.weight.device).permute(0, 3, 1, 2).float() / 255
+    size = (clip.image_size, clip.image_size)
+    images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
+    x = tower.stem(((images - mean) / std).contiguous(memory_format=torch.channels_last))
+    second = tower.layer2(tower.layer1(x))
+    return second, tower.layer3(second)

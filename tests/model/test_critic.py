@@ -1,0 +1,68 @@
+"""The critic: its Gaussians, its scale, faces it has sorted beside an eye, refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from model import checkpoint
+from model.clip import Clip
+from model.critic import Critic, CriticConfig, Places, can_see, feature_maps
+from model.errors import WeightsError
+from tests.conftest import ROOT
+from training.evaluation.fit_critic import area_under_curve, beside_the_eye
+
+
+def test_distances_are_mahalanobis():
+    """At every place: of the features that were fitted, the mean squared distance is their number of directions."""
+    torch.manual_seed(0)
+    maps = torch.randn(4000, 6, 2, 2) @ torch.diag(torch.tensor([1.0, 3.0])) + 5
+    places = Places(6, 6, 2)
+    places.fit(maps)
+    assert places(maps).mean(0) == pytest.approx(torch.full((2, 2), 6.0), rel=0.05)
+    far = maps[:1].clone()
+    far[0, :, 1, 0] += 40
+    assert (places(far)[0] > 100).tolist() == [[False, False], [True, False]]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> tuple[Critic, Clip]:
+    clip = Clip.from_file(ROOT / "weights" / "clip.safetensors")
+    return Critic.from_file(ROOT / "weights" / "critic.safetensors", clip), clip
+
+
+def test_the_bundled_critic_agrees_with_the_eye(bundled):
+    for name, area in beside_the_eye(*bundled).items():
+        assert area >= 0.8, name
+
+
+def test_a_torn_face_scores_lower_than_the_whole_one(bundled):
+    from training.evaluation.fit_critic import SORTED, sorted_by_eye
+
+    critic, clip = bundled
+    faces, broken = sorted_by_eye(ROOT / SORTED, "first")
+    whole = faces[~broken][:20]
+    torn = whole.copy()
+    torn[:, 24:44] = np.roll(whole[:, 24:44], 14, axis=2)
+    assert (critic.scores(clip, torn) < critic.scores(clip, whole)).mean() >= 0.9
+    assert critic.scores(clip, whole[:1]) == pytest.approx(critic.scores(clip, whole)[:1], abs=1e-3)
+    assert critic.scores(clip, whole[:0]).shape == (0,)
+
+
+def test_one_fitted_to_another_clip_is_refused(tmp_path, tiny_weights):
+    clip = Clip.from_file(tiny_weights / "clip.safetensors")
+    assert can_see(clip)
+    second, third = feature_maps(clip, np.zeros((1, 64, 64, 3), np.uint8))
+    config = CriticConfig(directions=4, channels=(second.shape[1], third.shape[1]), size=second.shape[-1])
+    critic = Critic(config)
+    path = tmp_path / "critic.safetensors"
+    checkpoint.save(path, critic.state_dict(), vars(config), {"kind": "critic", "clip": "another"}, torch.float32)
+    with pytest.raises(WeightsError, match="another CLIP") as error:
+        Critic.from_file(path, clip)
+    assert "\n" not in str(error.value)
+    checkpoint.save(path, critic.state_dict(), vars(config), {"kind": "critic", "clip": clip.hash}, torch.float32)
+    assert Critic.from_file(path, clip).scores(clip, np.zeros((2, 64, 64, 3), np.uint8)).shape == (2,)
+
+
+def test_the_area_under_the_curve():
+    assert area_under_curve(np.array([3.0, 2.0]), np.array([1.0, 0.0])) == 1
+    assert area_under_curve(np.array([1.0]), np.array([1.0])) == 0.5
