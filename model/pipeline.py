@@ -93,7 +93,7 @@ class FacePipeline:
         InputError for a device that is not there.
         """
         source = plain(source)
-        folder, place = Path(source) if Path(source).is_dir() else fetch(source), pick_device(device)
+        folder, place = Path(source) if source and Path(source).is_dir() else fetch(source), pick_device(device)
         paths = {name: folder / f"{name}.safetensors" for name in FILES}
         clip, unet = Clip.from_file(paths["clip"], place), UNet.from_file(paths["unet"], place)
         if unet.info.get("clip") != clip.hash:

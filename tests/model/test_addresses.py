@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model import __main__ as command
+from model.__main__ import main, writable
 from model.checkpoint import plain
 from model.device import pick_device
 from model.errors import InputError, WeightsError
@@ -93,14 +93,14 @@ def test_an_out_that_cannot_be_is_told_before_anything_is_drawn(tmp_path, monkey
     (tmp_path / "face.png").mkdir()
     monkeypatch.setattr(FacePipeline, "from_pretrained", lambda *_: pytest.fail("it began to draw"))
     with pytest.raises(SystemExit, match=words) as error:
-        command.main(["a man", "--out", f"{tmp_path}/{name}"])
+        main(["a man", "--out", f"{tmp_path}/{name}"])
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["face.png", "file.txt"]
 
 
 def test_a_device_file_is_never_replaced():
     with pytest.raises(InputError, match="no file that can be replaced"):
-        command.writable(command.Path("/dev/null"))
+        writable(Path("/dev/null"))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,6 @@ def test_a_device_file_is_never_replaced():
 )
 def test_odd_names_that_are_names(tmp_path, tiny_weights, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    command.main(["", "--steps", "1", "--small", "--weights", str(tiny_weights), f"--out={name}", "--device", "cpu"])
+    main(["", "--steps", "1", "--small", "--weights", str(tiny_weights), f"--out={name}", "--device", "cpu"])
     assert np.asarray(Image.open(tmp_path / name)).shape == (64, 64, 3)
     assert [path.name for path in tmp_path.iterdir()] == [name]

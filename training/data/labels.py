@@ -46,7 +46,7 @@ def read_labels(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} has the column {twice[0]} twice: remove one.")
     found: dict[str, list[float]] = {}
     for line, cells in body:
-        shown = f"{path}, line {line} ({', '.join(cells)[:80]})"
+        shown = f"{path}, line {line} ({' '.join(', '.join(cells).split())[:80]})"
         if len(cells) != len(columns):
             cure = "put numbers with a decimal comma in quotes, and leave what is unknown empty between commas"
             raise InputError(f"{shown}: {len(cells)} values under {len(columns)} columns; {cure}.")
