@@ -103,7 +103,8 @@ def denied(item: Item, denial: Mark | None = None) -> Item:
     if len(item.states) == 1 and (item.kind == FOLLOWED or item.states[0][0] in WHOLE):
         item = replace(item, states=((item.states[0][0], not item.states[0][1]),))
     else:
-        item = replace(item, kind=UNKNOWN, states=(), instead=item.instead or tuple(name for name, _ in item.states))
+        kind = NEAR if item.kind == NEAR else UNKNOWN
+        item = replace(item, kind=kind, states=(), instead=item.instead or tuple(name for name, _ in item.states))
     return item if denial is None else replace(item, start=min(item.start, denial.start))
 
 
