@@ -45,7 +45,9 @@ class Mark:
 
     def alike(self, thing: "Mark") -> bool:
         """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
-        return thing.noun and not self.noun and bool(thing.item.states) and self.end + 1 >= thing.start and self.single
+        person = any(name in ("Male", "Young") for name, _ in thing.item.states)
+        near = self.end + 1 >= thing.start and self.single
+        return thing.noun and not self.noun and bool(thing.item.states) and not person and near
 
     @property
     def single(self) -> bool:
