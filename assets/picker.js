@@ -89,8 +89,9 @@ search.addEventListener("input", () => {
   const named = [...items.values()].filter(item => item.dataset.words.includes(query));
   const words = query.split(/[^\p{L}\p{M}\p{N}]+/u).filter(word => word.length > 2);
   const close = item => words.some(word => item.dataset.near.includes(word));
-  const whole = named.length ? named : [...items.values()].filter(item => item.dataset.near.includes(query));
-  const shown = whole.length ? whole : [...items.values()].filter(close);
+  const all = [...items.values()], exact = item => item.dataset.near.split(" | ").includes(query);
+  const ways = [() => named, () => all.filter(exact), () => all.filter(item => item.dataset.near.includes(query)), () => all.filter(close)];
+  const shown = ways.reduce((found, way) => found.length ? found : way(), []);
   for (const item of items.values()) item.hidden = Boolean(query) && !shown.includes(item);
   const found = shown.length;
   picker.querySelectorAll("fieldset").forEach(group => { group.hidden = !group.querySelector(".attribute:not([hidden])"); });

@@ -339,7 +339,7 @@ class FacePipeline:
         return self.executor.submit(there, *inputs, **options).result()
 
     def condition(self, texts: Sequence[str]) -> Tensor:
-        """N texts -> (N, 514) conditions of the U-Net by what is read in them, on its device. Equal ones are read once."""
+        """N texts -> (N, 514) conditions of the U-Net by what is read in them. Equal ones are read once."""
         rows = {one: row for row, one in enumerate(dict.fromkeys(texts))}
         read = [self.understood(one).text if one else one for one in rows]
         return condition_of(self.compute(self.clip.encode_texts, read).to(self.device))[[rows[one] for one in texts]]

@@ -85,7 +85,8 @@ def near(prompt: str, found: Understood) -> list[str]:
 def instead(found: Understood) -> list[str]:
     """The attributes nearest to what cannot be drawn, none of those that the prompt says anyway."""
     names = dict.fromkeys(name for item in found.items if item.kind == UNKNOWN for name in item.instead)
-    return [name for name in names if name not in found.present and name not in found.absent][:4]
+    said = {name for item in found.items for name, _ in item.states}
+    return [name for name in names if name not in said][:4]
 
 
 def disagreement(said: dict[str, Any], present: list[str], absent: list[str]) -> str:

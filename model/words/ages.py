@@ -13,13 +13,16 @@ DECADE = rf"(?:\d0[' ]?s|{'|'.join(f'{ten}ies' for ten in TENS[1:])})"
 PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
+        r"(?<![\w-])(?:aged\s+)?\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
         rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
+        r"\b(?:about|around|approx\.?|approximately|circa)\s+(?P<years>\d\d)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
+        r"(?<=[,(] )(?P<years>[1-9]\d)(?=\s*(?:[,.;)]|$))",
+        r"(?<=[,(] )(?P<decade>[1-9]0s)(?=\s*(?:[,.;)]|$))",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
         rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"
         rf"(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
         rf"\b(?:early|mid|late)[ -]+(?P<decade>{DECADE})(?!\w)",
-        r"(?<![\w-])\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"\b(?P<years>{NUMBER})[ -]?(?:something|ish)\b",
         rf"\b(?:over|past|under|well over|above|nearly|almost)\s+(?P<years>(?:\d{{2}}|{_TENS}))\b(?!\s*(?:%|k|mm))",
         r"\b(?P<months>\d+|a few|some|six|three|nine)[ -]*(?:months?|weeks?|days?)[ -]+old\b",

@@ -364,6 +364,7 @@ def _set(phrases: str) -> Phrases:
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING: dict[str, Phrases] = {
     "no": _set(
+        "shave off|wipe off|wash off|"
         "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|"
         "haven't|wasn't|isnt|doesnt|dont|take off|takes off|taking off|remove|removes|lacks|lacking|minus|"
         "free of|devoid of|lose|avoid|lost|zero|none of|hardly any|barely any|nothing like|took off|ditch|"
@@ -376,7 +377,7 @@ STEERING: dict[str, Phrases] = {
     "verb": _set(
         "with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"
     ),
-    "no behind": _set("off|removed|gone"),
+    "no behind": _set("off|removed|gone|away|none"),
 }
 DEGREES = _set(
     "very|really|quite|so|too|slightly|rather|a bit|somewhat|extremely|super|kind of|kinda|a little|fairly|pretty|"

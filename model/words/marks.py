@@ -45,7 +45,9 @@ class Mark:
 
     def alike(self, thing: "Mark") -> bool:
         """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
-        return thing.noun and not self.noun and bool(thing.item.states) and self.end + 1 >= thing.start and self.single
+        person = any(name in ("Male", "Young") for name, _ in thing.item.states)
+        near = self.end + 1 >= thing.start and self.single
+        return thing.noun and not self.noun and bool(thing.item.states) and not person and near
 
     @property
     def single(self) -> bool:
@@ -103,7 +105,8 @@ def denied(item: Item, denial: Mark | None = None) -> Item:
     if len(item.states) == 1 and (item.kind == FOLLOWED or item.states[0][0] in WHOLE):
         item = replace(item, states=((item.states[0][0], not item.states[0][1]),))
     else:
-        item = replace(item, kind=UNKNOWN, states=(), instead=item.instead or tuple(name for name, _ in item.states))
+        kind = NEAR if item.kind == NEAR else UNKNOWN
+        item = replace(item, kind=kind, states=(), instead=item.instead or tuple(name for name, _ in item.states))
     return item if denial is None else replace(item, start=min(item.start, denial.start))
 
 

@@ -71,6 +71,8 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     most, language = max(shares, key=lambda pair: pair[0], default=(0, None))
     if language is None or most <= read_share(said, text):
         return None, said
+    if not read_share(said, text):  # no English at all
+        return language, languages.marks(text, language)
     found: list[Mark] = []
     for part in PART.finditer(text):
         here = languages.marks(part[0], language)

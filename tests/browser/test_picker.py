@@ -63,7 +63,7 @@ def test_search_as_you_type(size, request):
     expect(page.locator(".nothing")).to_contain_text('No attribute is called "unicorn"')
     search.fill("blue eyes")
     expect(page.locator(".nothing")).to_contain_text("Nearest")
-    expect(box(page, "Narrow_Eyes")).to_be_visible()
+    expect(box(page, "Narrow eyes")).to_be_visible()
     search.press("Escape")
     assert page.locator(".attribute:visible").count() == len(ATTRIBUTES)
     expect(box(page, "Eyeglasses")).to_be_checked()

@@ -28,7 +28,7 @@ def test_what_cannot_be_drawn_is_underlined_with_what_comes_near(page: Page):
     words(page).fill("a woman with blue eyes")
     expect(page.locator("#understood .reads .unknown")).to_have_text("blue eyes")
     page.locator("#understood .unknown button", has_text="Narrow eyes").click()
-    expect(box(page, "Narrow_Eyes")).to_be_checked()
+    expect(box(page, "Narrow eyes")).to_be_checked()
 
 
 def test_words_and_boxes_never_fight(page: Page):

@@ -236,11 +236,11 @@ def test_clean_text_keeps_the_places_of_its_characters():
     assert text == "éab " and places == [0, 2, 4, 5, 6]
 
 
-def test_prompts_written_blind_are_read(clip):
+def test_prompts_written_blind_are_read():
     """Precision and recall of all three kinds over both sets; the figures are in docs/training.md."""
     asked = [one for path in SETS for one in read_set(path)]
     assert len(asked) == 300
-    for kind, found in things(clip, asked).items():
+    for kind, found in things(asked).items():
         assert min(found.values()) > 0.8, (kind, found)
 
 

@@ -8,9 +8,8 @@ Each line of a set is JSON: {"prompt", "followed", "near", "unknown"}, the last 
 import json
 from pathlib import Path
 
-from model.clip import Clip
-from model.understanding import understand
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
+from model.words.reading import read
 
 DATA = Path(__file__).parents[1] / "data"
 SETS = (DATA / "asked.jsonl", DATA / "asked_second.jsonl")
@@ -22,21 +21,21 @@ def read_set(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def things(clip: Clip, asked: list[dict]) -> dict[str, dict[str, float]]:
+def things(asked: list[dict]) -> dict[str, dict[str, float]]:
     """{kind: {"precision", "recall"}}. A thing is right if such things on the other side cover half of it."""
     counts = {kind: [0, 0, 0, 0] for kind in (FOLLOWED, NEAR, UNKNOWN)}
     for one in asked:
-        prompt, found = one["prompt"], understand(clip, one["prompt"]).items
+        prompt, found = one["prompt"], read(one["prompt"]).items
         for kind, count in counts.items():
             right = spans(prompt, one[kind])
-            read = [(item.start, item.end) for item in found if item.kind == kind]
-            count[0] += sum(covered(prompt, span, right) for span in read)
-            count[1] += len(read)
-            count[2] += sum(covered(prompt, span, read) for span in right)
+            said = [(item.start, item.end) for item in found if item.kind == kind]
+            count[0] += sum(covered(prompt, span, right) for span in said)
+            count[1] += len(said)
+            count[2] += sum(covered(prompt, span, said) for span in right)
             count[3] += len(right)
     return {
-        kind: {"precision": round(hit / max(read, 1), 3), "recall": round(met / max(right, 1), 3)}
-        for kind, (hit, read, met, right) in counts.items()
+        kind: {"precision": round(hit / max(said, 1), 3), "recall": round(met / max(right, 1), 3)}
+        for kind, (hit, said, met, right) in counts.items()
     }
 
 
@@ -57,6 +56,5 @@ def covered(prompt: str, span: tuple[int, int], others: Spans) -> bool:
 
 
 if __name__ == "__main__":
-    weights = Clip.from_file(Path(__file__).parents[2] / "weights" / "clip.safetensors")
     for path in SETS:
-        print(path.name, json.dumps(things(weights, read_set(path))))
+        print(path.name, json.dumps(things(read_set(path))))
