@@ -55,7 +55,7 @@ window.facet = Object.assign(new EventTarget(), {
 
   download(address, name) {
     const link = document.createElement("a");
-    [link.href, link.download] = [this.here(address), name];
+    [link.href, link.download] = [address, name];
     document.body.append(link);
     link.click();
     link.remove();
