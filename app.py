@@ -36,6 +36,23 @@ from ui.words import read
 
 HERE = Path(__file__).parent
 QUEUE = {"api_open": False}  # nobody passes it by; how many may wait is in ui/server/line.py
+SCRIPTS = (
+    "facet.js",
+    "compare.js",
+    "connection.js",
+    "draft.js",
+    "explore.js",
+    "files.js",
+    "how-open.js",
+    "store.js",
+    "zip.js",
+    "keys.js",
+)  # what the components share, before any of them
+GO = """line => {
+    if (line?.go) document.querySelector('#generate').click();
+    if (line?.redraw) window.facet.redraw();
+    return [];
+}"""  # what a link or an opened face asks for beside its settings
 SAMPLERS = [
     ("UniPC (best in few steps)", "unipc"),
     ("DPM-Solver++ (nearly as good)", "dpmpp"),
@@ -70,8 +87,7 @@ THEME = gr.themes.Base(
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": asset("page.css"),
-    "js": asset("page.js"),
-    "head": f"<script>{asset('facet.js')}{asset('files.js')}{asset('how-open.js')}</script>",
+    "head": f"<script>{''.join(map(asset, SCRIPTS))}</script>",
     "favicon_path": HERE / "assets" / "favicon.svg",
     "footer_links": ["api"],
     "run_history": False,
@@ -83,14 +99,14 @@ LAUNCH: dict[str, Any] = {
 }
 
 with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo:
-    gr.HTML("<h1>Facet</h1><p>Say what a face should look like and watch it emerge from noise.</p>", elem_id="title")
+    component("title")
     current = gr.JSON(None, visible=False)  # the record of the face on screen
     with gr.Tabs(elem_id="pages"):
         with gr.Tab("Make a face"), gr.Row(elem_id="columns"):
             with gr.Column(elem_id="left", min_width=0):
                 player = component("player", schedule=schedule())
                 keep = component("keep")
-                honest = gr.HTML("", elem_id="badge")
+                component("gallery")
             with gr.Column(elem_id="right", min_width=0):
                 words = gr.Textbox(
                     "",
@@ -105,7 +121,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                     with gr.Row(elem_id="buttons"):
                         generate_button = gr.Button("Generate", variant="primary", elem_id="generate")
                         stop_button = gr.Button("Stop", elem_id="stop", interactive=False)
-                    line = component("status", status(), html='<p role="status" aria-live="polite"></p>')
+                    line = component("status", status())
                 with gr.Row(elem_id="how-many"):
                     count = gr.Radio(list(COUNTS), value=1, label="Faces", elem_id="count", min_width=0)
                     seed = gr.Number(0, label="Seed", elem_id="seed", min_width=0)
@@ -114,6 +130,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         live = gr.Checkbox(
                             False, label="Live: redraw as I change things", container=False, elem_id="live"
                         )
+                edits = component("edits", {}, attributes=[(name, attributes.label(name)) for name in ATTRIBUTES])
                 with gr.Tabs(elem_id="tools"):
                     with gr.Tab("Attributes"):
                         picks = picker()
@@ -159,6 +176,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             "<p>Everything here starts from the face on screen and keeps its noise: only one thing "
                             "changes.</p>"
                         )
+                        ideas_button = gr.Button("Sixteen ideas: other seeds for my words", elem_id="ideas-button")
                         with gr.Row():
                             attribute = gr.Dropdown(
                                 [(attributes.label(name), name) for name in ATTRIBUTES],
@@ -188,15 +206,19 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         sees = component("sees")
         with gr.Tab("How it works"):
             how.build(current)
+            honest = gr.HTML("", elem_id="badge")
     file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---
-    controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength]
-    settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler]  # what a record fills
+    controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
+    settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]  # what a record fills
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
-    opened.success(
-        None, line, None, js="line => { if (line?.go) document.querySelector('#generate').click(); return []; }"
-    )
+    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]  # what a draft holds
+    opened.success(None, None, kept, js=f"() => window.facet.openDraft({len(kept)})").success(None, line, None, js=GO)
+    for control in kept:
+        event = control.input if control in (picks, edits) else control.change
+        event(None, kept, None, js="(...values) => { window.facet.keepDraft(values); return []; }")
+    keep.draft(None, None, kept, js="() => window.facet.returning")
 
     # The animated run. Stop, or a change in live mode, ends it within one step.
     # gradio begins the next listener of a click when the one before has ended: what must be at once is in the first.
@@ -232,6 +254,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     live_run = player.redraw(
         redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **HIDDEN
     )
+    player.lost(None, None, [line, stop_button], js=f"() => [window.facet.lost(), {idle}]")
     player.end_run(None, None, None, cancels=[run], queue=False)
     player.end_live(None, None, None, cancels=[live_run], queue=False)
     live.input(
@@ -253,6 +276,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return on ? false : {__type__: 'update'};
     }""",
     )
+    seed.input(None, None, new_seed, js="() => false")  # who types a seed wants that one
     for event in (
         words.change,
         negative.change,
@@ -285,16 +309,29 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     saved.failure(
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
     )
-    keep.restore(restore, None, [line, *settings], queue=False, **HIDDEN)
+    keep.restore(restore, None, [line, *settings], queue=False, **HIDDEN).success(None, line, None, js=GO)
 
-    # One thing changed, and what CLIP sees.
-    strip_button.click(explore.strip, [current, attribute], [strip, line], **NETWORKS, **HIDDEN)
-    sweep_button.click(explore.sweep, current, [strip, line], **NETWORKS, **HIDDEN)
-    walk_button.click(explore.walk, [current, to_prompt, to_seed], [strip, line], **NETWORKS, **HIDDEN)
+    # One thing changed: each says at once that it works, shows where its faces will be, and can be stopped.
+    explorations = {
+        strip_button.click: (explore.strip, [current, attribute]),
+        sweep_button.click: (explore.sweep, [current]),
+        walk_button.click: (explore.walk, [current, to_prompt, to_seed]),
+        ideas_button.click: (explore.ideas, controls),
+        keep.alike: (explore.alike, [current]),
+    }
+    exploring = []
+    for event, (make, of) in explorations.items():
+        event(None, None, [line, stop_button], js="() => window.facet.explore()")
+        made = event(make, of, [strip, line], **NETWORKS, **HIDDEN)
+        made.success(None, None, stop_button, js=f"() => {{ window.facet.explored(); return {idle}; }}")
+        made.failure(None, line, [line, stop_button], js=f"line => [window.facet.explored(line), {idle}]")
+        exploring.append(made)
+    stop_button.click(None, None, None, cancels=exploring, queue=False)
     alike_button.click(
         None, None, None, js="() => { if (window.facet.face) window.facet.alike(window.facet.face.image); return []; }"
     )
-    keep.alike(explore.alike, current, [strip, line], **NETWORKS, **HIDDEN)
+
+    # What CLIP sees.
     sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
 
     api.build()

@@ -27,6 +27,16 @@ window.facet = Object.assign(new EventTarget(), {
     });
   },
 
+  // A square picture of noise, as a PNG.
+  noise(side) {
+    const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+    canvas.width = canvas.height = side;
+    const pixels = context.createImageData(side, side);
+    for (let i = 0; i < pixels.data.length; i++) pixels.data[i] = i % 4 === 3 ? 255 : 128 + 80 * (Math.random() + Math.random() + Math.random() - 1.5);
+    context.putImageData(pixels, 0, 0);
+    return canvas.toDataURL();
+  },
+
   // The cell `index` of a square sheet of `count` pictures, as a PNG.
   async crop(address, index, count) {
     const columns = Math.round(Math.sqrt(count)), image = await this.load(address);
@@ -45,7 +55,7 @@ window.facet = Object.assign(new EventTarget(), {
 
   download(address, name) {
     const link = document.createElement("a");
-    [link.href, link.download] = [this.here(address), name];
+    [link.href, link.download] = [address, name];
     document.body.append(link);
     link.click();
     link.remove();

@@ -1,13 +1,14 @@
-// Saving and sharing the face on screen, and the gallery of this browser. Files are made by the server when asked for.
+// Saving and sharing the face on screen. Files are made by the server when asked for.
 const facet = window.facet, part = selector => element.querySelector(selector);
-const STORE = "facet.gallery", MOST = 60, OWN = ["", "picture", "frame", "variation"];  // kinds of faces that are remembered
 const REQUEST = 6e6;  // characters of frames in one request; the server refuses bodies of more than 8 MB
 
 const record = () => facet.face?.record;
-function summary({prompt, negative_prompt, seed, steps, guidance, sampler}) {
+function summary({prompt, negative_prompt, seed, steps, guidance, sampler, edits, to_prompt, to_seed, place}) {
+  const way = place ? `, ${Math.round(100 * place)} % of the way to ${to_prompt ? `"${to_prompt}", ` : ""}seed ${to_seed ?? seed}` : "";
   const words = (prompt ? `"${prompt}"` : "No prompt") + (negative_prompt ? `, not "${negative_prompt}"` : "");
-  return `${words}, seed ${seed}, ${steps} steps of ${sampler}, guidance ${guidance}`;
+  return `${words}, seed ${seed}, ${steps} steps of ${sampler}, guidance ${guidance}${edits ? `, edits ${edits}` : ""}${way}`;
 }
+facet.summary = summary;
 
 // --- saving --------------------------------------------------------------------------------------------------------------
 
@@ -16,14 +17,17 @@ function ready() {
   const from = face?.kind === "picture" ? "; the picture it started from is not" : "";
   part(".shown").textContent = !face ? "" : !face.record ? "This face came from another one: it has no settings of its own."
     : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
+  part("[data-what=png]").textContent = face?.count > 1 ? `Save all ${face.count} as one picture` : "Save picture";
+  part(".each").hidden = !(face?.count > 1);
   for (const button of element.querySelectorAll("[data-what]")) button.disabled = !face
-    || ["webp", "gif", "strip"].includes(button.dataset.what) && face.frames.length < 2 || button.dataset.what === "link" && (!face.record || from);
+    || ["webp", "gif", "strip"].includes(button.dataset.what) && face.frames.length < 2;
 }
 
 element.querySelector(".keep").addEventListener("click", event => {
   const what = event.target.closest("[data-what]")?.dataset.what, face = facet.face;
   if (!what || !face) return;
-  if (what === "link") return link();
+  if (what === "link") return !face.record ? facet.say("This face came from another one: no settings make it again, so no link can hold it.")
+    : face.kind === "picture" ? facet.say("This face started from a picture, which no link can hold.") : link();
   facet.say("Preparing the file");
   facet.save({what, ...face, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
     frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
@@ -58,13 +62,22 @@ async function link() {
 
 function bring(record, from) {
   facet.quietUntil = performance.now() + 1500;  // live mode does not draw over a face that comes with its settings
+  facet.offerDraft();
   trigger("restore", {record, from});
 }
+facet.bring = bring;
+
+facet.bringDraft = values => {
+  facet.returning = values;
+  trigger("draft");
+};
 
 async function restore(file) {
+  if (/\.zip$/i.test(file.name)) return facet.importGallery(file);
   const texts = await facet.textsOf(file);
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
   facet.quietUntil = performance.now() + 1500;
+  facet.offerDraft();
   const {facet: own, parameters, ...others} = texts;  // only names of what is not ours leave the browser
   trigger("restore", {texts: {facet: own, parameters}, others: Object.keys(others), from: "png"});
 }
@@ -85,34 +98,5 @@ facet.alike = image => {
   trigger("alike", {image});
 };
 
-// --- the gallery, in this browser alone ----------------------------------------------------------------------------------
-
-function stored() { try { return JSON.parse(localStorage.getItem(STORE)) || []; } catch { return []; } }
-function store(faces) { try { localStorage.setItem(STORE, JSON.stringify(faces)); } catch { /* full, or not allowed: then not */ } }
-
-function gallery() {
-  const faces = facet.gallery = stored();
-  part(".gallery").hidden = !faces.length;
-  part(".faces").innerHTML = faces.map(({image, record}, index) => {
-    const told = facet.escape(record ? summary(record) : "no settings");
-    return `<button type="button" data-index="${index}" aria-label="Face ${index + 1}: ${told}" title="${told}"><img src="${image}" alt=""></button>`;
-  }).join("");
-}
-part(".faces").addEventListener("click", event => {
-  const button = event.target.closest("button"), face = button && facet.gallery[button.dataset.index];
-  if (!face) return;
-  facet.showFace(face.image, face.record, "gallery");
-  if (face.record) bring(face.record, "gallery");
-});
-part(".forget").addEventListener("click", () => { store([]); gallery(); });
-
-facet.hear("face", face => {
-  ready();
-  if (!face.last || !face.finished || face.count > 1 || !OWN.includes(face.kind)) return;
-  const faces = stored();
-  if (faces.some(({image}) => image === face.image)) return;
-  store([{image: face.image, record: face.record}, ...faces].slice(0, MOST));
-  gallery();
-});
+facet.hear("face", ready);
 ready();
-gallery();

@@ -6,13 +6,14 @@ const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds 
 const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image after this step; the next one starts from it.",
   influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare.", crisp: "The finest detail is invented. Drag across it to compare."};
 const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
-const [stage, picture, at, split] = [part(".stage"), part(".picture"), part(".at"), part(".split")];
+const [stage, picture, at] = [part(".stage"), part(".picture"), part(".at")];
+const compare = facet.comparison(player, () => { touched = true; }, explain);
 
 let run = null;        // what is on screen: {id, total, count, record, seeds, frames: [step 1, ...], image, large, decided}
 let all = null;        // the batch that `run` was opened from
-let view = "denoised", step = 0, left = "pixels", right = "crisp";  // left and right of the divider
+let view = "denoised", step = 0;
 let touched = false;   // the visitor chose what to see: do not choose for them
-let waiting = [], pacing = 0, playing = 0, wiping = 0;
+let waiting = [], pacing = 0, playing = 0;
 const over = new Set();  // ids of runs whose late messages no longer count
 
 // --- one frame ---------------------------------------------------------------------------------------------------------
@@ -46,7 +47,8 @@ function announceFace() {
     if (!run?.frames.length || facet.running && !run.image) return;  // a finished face counts while its run still brings the crisp one
     const last = view === "large" || step === run.frames.length;
     facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
-      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised)};
+      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised),
+      steps: {total: run.total, frames: run.frames, decided: run.decided}};
     facet.tell("face", facet.face);
   });
 }
@@ -69,8 +71,8 @@ function setView(name) {
   if (name === "large" && !run?.large) return;
   view = name;
   player.dataset.view = name;
-  player.querySelectorAll(".views button").forEach(button => button.setAttribute("aria-pressed", button.dataset.view === name));
-  part(".large").hidden = name !== "large";
+  player.querySelectorAll(".kinds button").forEach(button => button.setAttribute("aria-pressed", button.dataset.view === name));
+  part(".large").hidden = part(".enlargements").hidden = name !== "large";
   explain();
   if (name === "large") {
     pause();
@@ -81,51 +83,8 @@ function setView(name) {
   cells();
 }
 
-function setSplit(value) {
-  split.value = value;
-  part(".plain").style.clipPath = `inset(0 ${100 - value}% 0 0)`;
-  part(".divider").style.left = `${value}%`;
-  part(".divider").hidden = value <= 0 || value >= 100;
-  const name = shown() === "crisp" ? "crisp SRResNet" : "SRResNet";
-  split.setAttribute("aria-valuetext", value > 0 ? `${value} % ${left}, the rest ${name}` : `All ${name}`);
-  player.querySelectorAll(".enlargements button").forEach(button =>
-    button.setAttribute("aria-pressed", button.dataset.by === (value > 0 ? left : shown())));
-}
-
 function explain() {
-  part(".explain").textContent = run ? EXPLAIN[view === "large" && shown() === "crisp" ? "crisp" : view] : "";
-}
-
-function setLeft(name) {
-  left = name;
-  part(".plain").src = name === "pixels" ? run.image : run.large.bicubic;
-  part(".plain").classList.toggle("pixelated", name === "pixels");
-}
-
-// Which network's picture is right of the divider: the one asked for, but the crisp one comes a moment after the other, and may not
-// be there at all.
-function shown() { return run?.large?.[right] ? right : "srresnet"; }
-
-function setRight(name = right) {
-  right = name;
-  part(".srresnet").src = run.large[shown()];
-  part("[data-by=crisp]").hidden = !run.large.crisp;
-  setSplit(Number(split.value));
-  explain();
-}
-
-function stopWipe() { cancelAnimationFrame(wiping); wiping = 0; }
-
-// The enlargement wipes over the pixels, once.
-function wipe() {
-  const start = performance.now();
-  const move = now => {
-    const share = Math.min(1, (now - start) / 900);
-    setSplit(Math.round(100 * (1 - share * share * (3 - 2 * share))));
-    wiping = share < 1 ? requestAnimationFrame(move) : 0;
-  };
-  stopWipe();
-  wiping = requestAnimationFrame(move);
+  part(".explain").textContent = run ? EXPLAIN[view === "large" && compare.shown() === "crisp" ? "crisp" : view] : "";
 }
 
 // --- playing -----------------------------------------------------------------------------------------------------------
@@ -176,7 +135,7 @@ function begin(message) {
   if (run) over.add(run.id);
   clearTimeout(pacing);
   pause();
-  stopWipe();
+  compare.still();
   [waiting, pacing, all, touched] = [[], 0, null, false];
   run = {id: message.run, total: message.total, count: message.count || 1, record: message.record, seeds: message.seeds || [],
     kind: message.kind || "", frames: [], image: null, large: null, decided: []};
@@ -188,8 +147,8 @@ function begin(message) {
 function ready() {
   at.max = Math.max(2, run.total);
   for (const control of [at, part(".play"), part(".before"), part(".after")]) control.disabled = !run.total;
-  part(".views [data-view=large]").disabled = !run.large;
-  for (const name of ["noisy", "influence"]) part(`.views [data-view=${name}]`).disabled = !run.total;
+  part(".kinds [data-view=large]").disabled = !run.large;
+  for (const name of ["noisy", "influence"]) part(`.kinds [data-view=${name}]`).disabled = !run.total;
   part(".empty").hidden = true;
   part(".back").hidden = !all;
   const seed = part(".seed");
@@ -227,7 +186,7 @@ function receive(message) {
   if (message.frames) {
     run.total = message.total;
     run.frames.push(...message.frames);
-    if (message.kind === "opening" && !facet.calm()) {
+    if (["opening", "gallery"].includes(message.kind) && run.frames.length > 1 && !facet.calm()) {
       show(1);
       play();
     } else if (AT_ONCE.includes(message.kind)) {
@@ -241,7 +200,7 @@ function receive(message) {
   if (message.image) finish(message);
   else if (message.large && run.large) {
     Object.assign(run.large, message.large);
-    setRight();
+    compare.use(run);
   }
 }
 
@@ -250,13 +209,12 @@ async function finish(message) {
   run.image = message.image;
   run.large = message.large || run.large;
   run.seeds = message.seeds || run.seeds;
-  if (run.large) setLeft("pixels");
+  if (run.large) compare.use(run);
   ready();
   if (!run.large) {
-    if (message.kind === "live") facet.later("enlarge", 600, () => run === mine && trigger("open", {run: run.id, image: run.image, record: run.record}));
+    if (message.kind === "live" && run.count === 1) facet.later("enlarge", 600, () => run === mine && trigger("open", {run: run.id, image: run.image, record: run.record}));
     return announceFace();
   }
-  setRight();
   part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${described()}`;
   await part(".srresnet").decode().catch(() => {});
   // Let the steps play to their end first.
@@ -264,7 +222,7 @@ async function finish(message) {
   if (run !== mine) return;
   if (!touched) {
     setView("large");
-    if (facet.calm() || run.kind === "live") setSplit(0); else wipe();
+    if (facet.calm() || run.kind === "live") compare.set(0); else compare.wipe();
   }
   announceFace();
 }
@@ -300,25 +258,12 @@ part(".play").addEventListener("click", toggle);
 part(".before").addEventListener("click", () => seek(step - 1));
 part(".after").addEventListener("click", () => seek(step + 1));
 at.addEventListener("input", () => seek(Number(at.value)));
-split.addEventListener("input", () => { touched = true; stopWipe(); setSplit(Number(split.value)); });
-part(".views").addEventListener("click", event => {
+part(".kinds").addEventListener("click", event => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
   touched = true;
-  stopWipe();
+  compare.still();
   setView(button.dataset.view);
-});
-part(".enlargements").addEventListener("click", event => {
-  const by = event.target.closest("button")?.dataset.by;
-  if (!by) return;
-  touched = true;
-  stopWipe();
-  if (by === "pixels" || by === "bicubic") {
-    setLeft(by);
-    return setSplit(Number(split.value) || 50);
-  }
-  setSplit(0);
-  setRight(by);
 });
 part(".cells").addEventListener("click", event => {
   const button = event.target.closest("button");
@@ -333,7 +278,12 @@ part(".decided").addEventListener("click", event => {
   const button = event.target.closest("button");
   if (button) seek(Number(button.dataset.step));
 });
-part(".seed").addEventListener("click", () => { facet.seed = run.record.seed; trigger("reuse"); });
+facet.keepSeed = () => {
+  if (!run?.record) return;
+  facet.seed = run.record.seed;
+  trigger("reuse");
+};
+part(".seed").addEventListener("click", facet.keepSeed);
 part(".take").addEventListener("click", () => {
   const frame = run.frames[step - 1];
   run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", record: null, large: null};
@@ -353,25 +303,33 @@ document.addEventListener("keydown", event => {
   keys[event.key]();
 });
 
-// A tap plays, dragging across the picture scrubs.
+// A tap plays, dragging across the picture scrubs; on the enlargement both move the divider. A finger that turns out to scroll
+// the page (the browser says "cancel" then) leaves everything as it was.
 let drag = null;
+const across = event => Math.min(100, Math.max(0, Math.round(100 * (event.clientX - stage.getBoundingClientRect().x) / stage.clientWidth)));
 stage.addEventListener("dragstart", event => event.preventDefault());  // else the browser drags the picture itself away
 stage.addEventListener("pointerdown", event => {
-  if (event.target.closest("button, input") || view === "large" || !run?.frames.length || event.button) return;
-  drag = {x: event.clientX, from: step, moved: false};
+  if (event.target.closest("button") || !run?.frames.length || event.button) return;
+  drag = {x: event.clientX, from: view === "large" ? compare.value() : step, moved: false};
+  compare.still();
   stage.setPointerCapture(event.pointerId);
 });
 stage.addEventListener("pointermove", event => {
   if (!drag) return;
   const distance = event.clientX - drag.x;
   drag.moved ||= Math.abs(distance) > 6;
-  if (drag.moved) seek(Math.round(drag.from + distance / stage.clientWidth * run.frames.length));
+  if (!drag.moved) return;
+  if (view === "large") compare.drag(across(event));
+  else seek(Math.round(drag.from + distance / stage.clientWidth * run.frames.length));
 });
-stage.addEventListener("pointerup", () => {
-  if (drag && !drag.moved) toggle();
+stage.addEventListener("pointerup", event => {
+  if (drag && !drag.moved) view === "large" ? compare.drag(across(event)) : toggle();
   drag = null;
 });
-stage.addEventListener("pointercancel", () => { drag = null; });
+stage.addEventListener("pointercancel", () => {
+  if (drag?.moved) view === "large" ? compare.set(drag.from) : seek(drag.from);
+  drag = null;
+});
 
 // --- what others may ask ---------------------------------------------------------------------------------------------------
 
@@ -389,6 +347,7 @@ facet.start = () => {  // false: not now. The page asks for one run at a time
     return false;
   }
   [facet.running, facet.stopping, older] = [true, "", run?.id];
+  facet.offer("", null);
   part(".take").hidden = true;
   trigger("end_live");
   return true;
@@ -410,26 +369,24 @@ facet.ended = line => {
     show(run.frames.length);
   }
   if (why === "redrawn") return line;
+  if (why === "lost") return facet.lost();
   if (why !== "stopped") return {text: "This did not work. Try again in a moment.", kind: "error"};
   return {text: unfinished ? `Stopped at step ${run.frames.at(-1).step} of ${run.total}.` : "Stopped.", kind: ""};
 };
-facet.by = shown;  // by which network the large picture is
-facet.showFace = (image, record, kind) => {  // from the gallery or a strip: one picture without its steps
-  receive({run: `${kind}-${Math.random()}`, total: 1, kind, record, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}]});
+facet.hear("lost", () => { if (facet.running) trigger("lost"); });
+facet.by = compare.shown;  // by which network the large picture is
+facet.showFace = (image, record, kind, steps) => {  // from the gallery, with its steps, or from a strip, without
+  const alone = {total: 1, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}], decided: []};
+  receive({run: `${kind}-${Math.random()}`, kind, record, ...steps || alone});
   touched = false;
   trigger("open", {run: run.id, image, record});
 };
 watch("value", () => receive(props.value));
-setSplit(0);
+compare.set(0);
 setView("denoised");
 receive(props.value);
 
 if (!run) {  // until the first face: what every face starts from
-  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
-  canvas.width = canvas.height = 64;
-  const pixels = context.createImageData(64, 64);
-  for (let i = 0; i < pixels.data.length; i++) pixels.data[i] = i % 4 === 3 ? 255 : 128 + 80 * (Math.random() + Math.random() + Math.random() - 1.5);
-  context.putImageData(pixels, 0, 0);
-  picture.src = canvas.toDataURL();
+  picture.src = facet.noise(64);
   picture.hidden = false;
 }

@@ -2,8 +2,13 @@
 const facet = window.facet, part = selector => element.querySelector(selector), range = part(".bar input");
 let faces = [], at = 0, timer = 0, way = 1;
 
+function reveal() {
+  if (element.offsetParent) part(".strip").scrollIntoView({block: "nearest", behavior: facet.calm() ? "auto" : "smooth"});
+}
+
 function show({title = "", kind = "", faces: found = []}) {
   stop();
+  part(".strip").classList.remove("busy");
   faces = found;
   part(".title").textContent = title;
   part(".walk").hidden = kind !== "walk";
@@ -39,6 +44,13 @@ function play() {  // there and back
   part(".go").setAttribute("aria-pressed", "true");
 }
 
+function open(face) {
+  if (face.kind === "idea") return facet.bring(face.record, "idea");  // which draws it in full
+  facet.showFace(face.image, face.record, face.kind || "strip");
+  if (face.record) facet.bring(face.record, "strip");
+}
+
+part(".here").addEventListener("click", () => open(faces[at]));
 part(".go").addEventListener("click", () => timer ? stop() : play());
 range.addEventListener("input", () => { stop(); place(Number(range.value)); });
 part(".save").addEventListener("click", () => {
@@ -48,7 +60,20 @@ part(".save").addEventListener("click", () => {
 });
 part(".faces").addEventListener("click", event => {
   const face = faces[event.target.closest("button")?.dataset.index];
-  if (face) facet.showFace(face.image, face.record, face.kind || "strip");
+  if (face) open(face);
 });
-watch("value", () => show(props.value || {}));
+facet.hear("exploring", () => {
+  stop();
+  part(".walk").hidden = true;
+  part(".strip").classList.add("busy");
+  part(".title").textContent = "The faces are being drawn.";
+  part(".faces").innerHTML = '<span class="coming"></span>'.repeat(5);
+  reveal();
+});
+facet.hear("explored", () => { if (part(".strip").classList.contains("busy")) show(props.value || {}); });  // stopped: what was there before
+watch("value", () => {
+  show(props.value || {});
+  requestAnimationFrame(reveal);
+});
+if (facet.exploring) requestAnimationFrame(reveal);
 show(props.value || {});

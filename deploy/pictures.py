@@ -33,7 +33,7 @@ MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
-    """PROMPTS under SEEDS: the predicted clean faces in a row after every step, then the same row enlarged by SRResNet."""
+    """PROMPTS under SEEDS: a row of predicted clean faces after every step, then the row enlarged by SRResNet."""
     asked = [Settings(prompt, seed=seed) for prompt, seed in zip(PROMPTS, SEEDS, strict=True)]
     steps = [np.concatenate([frame.denoised for frame in frames], axis=1) for frames in pipe.stream_faces(asked)]
     faces = np.stack(np.split(steps[-1], len(PROMPTS), axis=1))

@@ -93,7 +93,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def lacking(attribute: str) -> str:
-    """How a prompt denies an attribute: `"Smiling"` -> `"not smiling"`, `"No_Beard"` -> `"a beard"`, `"Male"` -> `"female"`."""
+    """How a prompt denies an attribute: "Smiling" -> "not smiling", "No_Beard" -> "a beard", "Male" -> "female"."""
     special = {"No_Beard": "a beard", "Male": "female", "Young": "old", "Mouth_Slightly_Open": "mouth closed"}
     if attribute in special:
         return special[attribute]

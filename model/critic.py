@@ -123,7 +123,8 @@ class Critic(nn.Module):
     def fit(self, clip: Clip, photographs: np.ndarray, batch: int = 256) -> None:
         """Set everything from photographs (N, 64, 64, 3) uint8; thousands are wanted."""
         parts = [feature_maps(clip, photographs[i : i + batch]) for i in range(0, len(photographs), batch)]
-        maps = tuple(torch.cat(each) for each in zip(*parts))
+        second, third = (torch.cat(each) for each in zip(*parts))
+        maps = second, third
         for places, found in zip((self.second, self.third), maps):
             places.fit(found)
         distances = self.distances(maps)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,10 @@ from torch import Tensor
 
 from model.attributes import attributes_to_prompt, lacking
 from model.diffusion import TIMESTEPS, to_original
-from model.sampler import Denoise
+from model.sampler import Denoise, FreshNoise, noise_of
+
+if TYPE_CHECKING:  # it imports this module
+    from model.settings import Settings
 
 # --- ways between conditions -----------------------------------------------------------------------------------------
 
@@ -46,6 +49,53 @@ def slerp(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
     if angle.sin() < 1e-4:  # the same direction: nothing to turn
         return (1 - shares) * first + shares * last
     return ((1 - shares) * angle).sin() / angle.sin() * first + (shares * angle).sin() / angle.sin() * last
+
+
+# --- what Settings.CHANGES do, to each face of a batch its own --------------------------------------------------------
+
+Encode = Callable[[Sequence[str]], Tensor]  # N texts -> (N, 514), see FacePipeline.condition
+
+
+def conditions_of(faces: Sequence["Settings"], encode: Encode) -> Tensor:
+    """(N, 514): each prompt's condition, edited, and turned to its place on the walk."""
+    begins = [face.prompt for face in faces]
+    ends = [face.prompt if face.to_prompt is None else face.to_prompt for face in faces]
+    if begins == ends and not any(face.edits for face in faces):
+        return encode(begins)
+    pairs = zip(_edited(begins, faces, encode), _edited(ends, faces, encode), strict=True)
+    return torch.cat([slerp(first, last, _place(face, first)) for face, (first, last) in zip(faces, pairs)])
+
+
+def _edited(prompts: Sequence[str], faces: Sequence["Settings"], encode: Encode) -> list[Tensor]:
+    """For each face the condition (514,) of its prompt, moved along all its edits at once; see guidance.along."""
+    conditions = []
+    for prompt, face in zip(prompts, faces, strict=True):
+        texts = [one for name, _ in face.edits for one in stated_and_denied(prompt, name)]
+        plain, *ends = encode([prompt, *texts])
+        strengths = [strength for _, strength in face.edits]
+        moves = [
+            value * (there - away) / 2 for value, there, away in zip(strengths, ends[::2], ends[1::2], strict=True)
+        ]
+        conditions.append(F.normalize(torch.stack([plain, *moves]).sum(0), dim=0) if moves else plain)
+    return conditions
+
+
+def noises_of(faces: Sequence["Settings"], shape: Sequence[int], device: torch.device) -> FreshNoise:
+    """(N, *shape): each face's noise, turned to its place on the walk."""
+    begin = noise_of([face.seed for face in faces], shape, device)
+    if all(face.to_seed in (None, face.seed) for face in faces):
+        return begin
+    end = noise_of([face.seed if face.to_seed is None else face.to_seed for face in faces], shape, device)
+
+    def fresh_noise() -> Tensor:
+        pairs = zip(begin(), end(), strict=True)
+        return torch.cat([slerp(first, last, _place(face, first)) for face, (first, last) in zip(faces, pairs)])
+
+    return fresh_noise
+
+
+def _place(face: "Settings", like: Tensor) -> Tensor:
+    return torch.tensor([face.place], device=like.device)
 
 
 # --- guidance ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from model.critic import Critic
 from model.device import half_precision, pick_device, run_split_if_full
 from model.diffusion import add_noise
 from model.errors import InputError, WeightsError
-from model.guidance import Guidance, Predictor, along, guided, slerp, stated_and_denied
+from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
 from model.images import Frame, frames_of, middle_square, to_pixels, to_tensor
 from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
 from model.settings import (
@@ -46,6 +46,7 @@ from model.understanding import Understood, fit_of, understand
 from model.unet import UNet, condition_of
 
 SIZE = 64  # pixels per side of a frame
+OWN = ("prompt", "negative_prompt", "seed", "guidance", *Settings.CHANGES)  # in what faces of a batch may differ
 T = TypeVar("T")
 
 
@@ -175,7 +176,7 @@ class FacePipeline:
     ) -> Iterator[list[Frame]]:
         """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step. Close it to stop.
 
-        :param faces:       may differ in prompts, seed and guidance only.
+        :param faces:       may differ in prompts, seed, guidance, edits and place on a walk only.
         :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (SDEdit, Meng et al. 2022): its
                             middle square at 64 px is noised to the time `strength`; only the steps below that are run.
         :param strength:    above 0, up to 1: how much of `start_from` is drawn anew; near 1 nothing of it is left.
@@ -194,13 +195,13 @@ class FacePipeline:
         return (frames_of(step, seen.pop()) for step in sampling)
 
     def generate_faces(self, faces: Sequence[Settings], batch_size: int = 32) -> np.ndarray:
-        """Draw faces, `batch_size` at a time: (N, 64, 64, 3) uint8.
-
-        They may differ in prompts, seed and guidance only.
-        """
-        if not len(faces):
-            return np.zeros((0, SIZE, SIZE, 3), np.uint8)
-        return self._finish(self._batch(faces), [face.seed for face in faces], batch_size)
+        """Draw faces, `batch_size` at a time, that differ as those of `stream_faces`: (N, 64, 64, 3) uint8."""
+        batch_size, done = whole("The batch size", batch_size, 1, 4096), [np.zeros((0, SIZE, SIZE, 3), np.uint8)]
+        self._check(faces)  # all, before the first is drawn
+        for start in range(0, len(faces), batch_size):
+            batch = self._batch(faces[start : start + batch_size])
+            done.append(to_pixels(last_step(self._sample(batch)).denoised))
+        return np.concatenate(done)
 
     def variations(
         self, face: np.ndarray, seeds: Sequence[int], settings: Settings = DEFAULTS, batch_size: int = 32
@@ -347,27 +348,26 @@ class FacePipeline:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _batch(self, faces: Sequence[Settings]) -> _Batch:
-        """Faces to draw together, at least one.
+        """Faces to draw together, at least one. Raises InputError as `_check` does."""
+        self._check(faces)
+        return _Batch(
+            faces[0],
+            [face.guidance for face in faces],
+            conditions_of(faces, self.condition),
+            self.condition([face.negative_prompt for face in faces]),
+            noises_of(faces, (3, SIZE, SIZE), self.device),
+        )
 
-        Raises InputError if they differ in more than prompts, seed and guidance, or if the student cannot draw them.
-        """
-        shared = faces[0]
+    def _check(self, faces: Sequence[Settings]) -> None:
+        """Raises InputError if faces cannot be drawn together, or not by the student that they ask for."""
         for face in faces:
-            own = {"prompt": face.prompt, "negative_prompt": face.negative_prompt, "seed": face.seed}
-            if replace(shared, guidance=face.guidance, **own) != face:
-                raise InputError("Faces that are drawn together may differ in prompts, seed and guidance only.")
-        if shared.sampler == STUDENT:
+            if replace(faces[0], **{name: getattr(face, name) for name in OWN}) != face:
+                raise InputError("Faces drawn together may differ in prompts, seed, guidance, edits and walk only.")
+        if faces and faces[0].sampler == STUDENT:
             if self.student is None:
                 raise InputError("There is no student: student.safetensors is not among the weights.")
             if any(face.negative_prompt for face in faces):
                 raise InputError("The student knows no negative prompt: choose another sampler.")
-        return _Batch(
-            shared,
-            [face.guidance for face in faces],
-            self.condition([face.prompt for face in faces]),
-            self.condition([face.negative_prompt for face in faces]),
-            noise_of([face.seed for face in faces], (3, SIZE, SIZE), self.device),
-        )
 
     def _finish(self, batch: _Batch, seeds: list[int], batch_size: int = 32) -> np.ndarray:
         """The finished faces of a batch, `batch_size` at a time: (N, 64, 64, 3) uint8."""

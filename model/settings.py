@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from model.attributes import ATTRIBUTES
 from model.clip import LONGEST
 from model.errors import InputError
 from model.guidance import Guidance
@@ -23,6 +24,7 @@ STUDENT, STUDENT_STEPS = "student", 4
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**32 - 1
 MAX_STRENGTH = 5.0  # of one attribute: 1 is as far from the prompt as stating it
+MAX_EDITS = 12  # attributes edited in one face
 MAX_AT_ONCE = 16  # faces of one stream
 MAX_SERIES = 64  # faces of one series: strengths or a walk
 PNG_KEY = "facet"  # names the text chunk of a PNG that holds the settings
@@ -54,8 +56,18 @@ class Settings:
     # The times at which it is used: above, it narrows the choice.
     pag_interval: tuple[float, float] = (0.2, 0.75)
 
+    # Attributes pushed and pulled, in this order: (name, strength from -MAX_STRENGTH to MAX_STRENGTH). 0 is the prompt
+    # alone, 1 about as far from it as stating the attribute, -1 as denying it. As a text: "Smiling:2,Male:-1".
+    edits: tuple[tuple[str, float], ...] = ()
+    # The other end of a walk, and the place on it: from 0, this face, to 1, the face of these two.
+    to_prompt: str | None = None  # None: the same prompt
+    to_seed: int | None = None  # None: the same seed
+    place: float = 0.0
+
     # What a link, a PNG and JSON hold. The others are the same for every face of the page.
     RECORDED: ClassVar[tuple[str, ...]] = ("prompt", "negative_prompt", "seed", "steps", "guidance", "sampler")
+    # Held only where a face has them.
+    CHANGES: ClassVar[tuple[str, ...]] = ("edits", "to_prompt", "to_seed", "place")
 
     def __post_init__(self):
         checked = {
@@ -67,6 +79,10 @@ class Settings:
             "guidance_interval": interval("The guidance interval", self.guidance_interval),
             "pag_scale": number("The PAG scale", self.pag_scale, 0, MAX_GUIDANCE),
             "pag_interval": interval("The PAG interval", self.pag_interval),
+            "edits": edits_of(self.edits),
+            "to_prompt": None if self.to_prompt is None else text("The walk's other prompt", self.to_prompt)[:LONGEST],
+            "to_seed": None if self.to_seed is None else whole("The walk's other seed", self.to_seed, 0, MAX_SEED),
+            "place": number("The place on the walk", self.place, 0, 1),
         }
         if not isinstance(self.sampler, str) or self.sampler not in (*SAMPLERS, STUDENT):
             known = ", ".join((*SAMPLERS, STUDENT))
@@ -81,16 +97,21 @@ class Settings:
         return Guidance(self.guidance, self.guidance_interval, self.pag_scale, self.pag_interval)
 
     def sampling(self) -> dict[str, Any]:
-        """All but the prompts and the seed, for reports of many faces."""
-        return {
-            name: value for name, value in asdict(self).items() if name not in ("prompt", "negative_prompt", "seed")
-        }
+        """How a face is drawn whatever it is, for reports of many faces."""
+        own = ("prompt", "negative_prompt", "seed", *self.CHANGES)
+        return {name: value for name, value in asdict(self).items() if name not in own}
 
     # --- links, PNG files, JSON ----------------------------------------------------------------------------------
 
     def as_record(self) -> dict[str, Any]:
-        """A plain dict for JSON and for a link's parameters: every value of RECORDED."""
-        return {name: getattr(self, name) for name in self.RECORDED}
+        """A plain dict for JSON and for a link's parameters: RECORDED, and the CHANGES that there are."""
+        return {name: getattr(self, name) for name in self.RECORDED} | self.changes()
+
+    def changes(self) -> dict[str, Any]:
+        """Edits and walk as a record holds them; empty for a face of a prompt and a seed alone."""
+        found: dict[str, Any] = {"edits": ",".join(f"{name}:{strength:g}" for name, strength in self.edits)}
+        found |= {"to_prompt": self.to_prompt, "to_seed": self.to_seed, "place": self.place or None}
+        return {name: value for name, value in found.items() if value not in ("", None)}
 
     def as_text(self) -> str:
         """The text that a PNG carries under PNG_KEY: JSON of the record."""
@@ -115,12 +136,12 @@ class Settings:
 
 def _read(name: Any, value: Any) -> Any:
     """One value of a record, checked. Raises InputError."""
-    if name not in Settings.RECORDED:
+    if name not in (*Settings.RECORDED, *Settings.CHANGES):
         raise InputError(f"{str(name)[:40]!r} is no setting.")
     if name in ("prompt", "negative_prompt"):
         if not isinstance(value, str) or len(value) > LONGEST:
             raise InputError(f"The {name.replace('_', ' ')} must be text of at most {LONGEST} characters.")
-    elif name != "sampler" and isinstance(value, str):  # as a link holds numbers
+    elif name not in ("sampler", "edits", "to_prompt") and isinstance(value, str):  # as a link holds numbers
         value = _parsed(value)
     one: dict[str, Any] = {name: value}
     return getattr(Settings(**one), name)
@@ -134,6 +155,21 @@ def _parsed(text: str) -> float | str:
 
 
 # --- checks: each returns the value as its type, or raises InputError in one line that begins with `name` -------------
+
+
+def edits_of(value: Any) -> tuple[tuple[str, float], ...]:
+    """Pairs of attribute and strength, from such pairs or from "Smiling:2,Male:-1". A strength of 0 is none."""
+    if isinstance(value, str):
+        value = [one.rpartition(":")[::2] for one in value.split(",") if one]
+    pairs = [listed("An edit", pair, 2, 2) for pair in listed("The edits", value, 0, MAX_EDITS)]
+    for name, _ in pairs:
+        if name not in ATTRIBUTES:
+            raise InputError(f"There is no attribute called {_shown(name)} to edit.")
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise InputError("An attribute is edited twice: give it one strength.")
+    strengths = [_parsed(strength) if isinstance(strength, str) else strength for _, strength in pairs]
+    strengths = [number("A strength", strength, -MAX_STRENGTH, MAX_STRENGTH) for strength in strengths]
+    return tuple((name, strength) for (name, _), strength in zip(pairs, strengths, strict=True) if strength)
 
 
 def whole(name: str, value: Any, least: int, most: int) -> int:
@@ -187,7 +223,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A value as an error message shows it: one line, not long."""
+    """A value as an error message shows it: one line, not long. An emptied field of the page comes as None."""
+    if value is None:
+        return "empty"
     shown = " ".join(repr(value).split())
     return shown if len(shown) <= 40 else f"{shown[:40]}..."
 

@@ -1,16 +1,19 @@
 """Same noise, one thing changed: an attribute in strengths, the guidance, the way to another prompt, faces alike."""
 
 import secrets
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from model import attributes
 from model.errors import InputError
-from model.settings import DEFAULTS, MAX_SEED, STUDENT, Settings
-from ui.frames import file_of, jpeg, png, read_face
-from ui.runs import LIVE_STEPS
+from model.settings import DEFAULTS, MAX_AT_ONCE, MAX_SEED, STUDENT, Settings
+from ui.frames import file_of, png, read_face
+from ui.runs import LIVE_STEPS, Controls, quick
 from ui.server import engine
 from ui.status import refusing, status
 
@@ -18,53 +21,70 @@ STRENGTHS = (-2, -1, 0, 1, 2)
 GUIDANCES = (0, 1, 2, 4, 8)
 WALK = 24  # frames of a walk
 ALIKE = 8  # faces like one
-STEPS = 100  # the most for each of so many faces: nothing stops them halfway
+STEPS = 100  # the most for each of so many faces
 
 
 @refusing(outputs=2)
-def strip(current: Any, attribute: str) -> tuple[Any, dict[str, str]]:
+def strip(current: Any, attribute: str) -> Iterator[tuple[Any, Any]]:
     """The face on screen with one attribute from denied to exaggerated -> strip, status."""
     now = _settings(current)
-    faces = engine.pipeline().strengths(now, attribute, STRENGTHS)
-    # Only the face in the middle has settings that make it.
-    cells = [
-        _cell(face, None, f"{value:+d}") if value else _cell(face, now, "as it is")
-        for face, value in zip(faces, STRENGTHS, strict=True)
+    others = tuple(edit for edit in now.edits if edit[0] != attribute)
+    series = [replace(now, edits=(*others, (attribute, value))) for value in STRENGTHS]
+    faces = yield from _drawn(series)
+    captions = [
+        f"{value:+d}" if value else "without" if len(others) < len(now.edits) else "as it is" for value in STRENGTHS
     ]
     title = f"{attributes.label(attribute)}, from denied to exaggerated. The noise is the same."
-    return {"title": title, "faces": cells}, status("Done.")
+    yield {"title": title, "faces": list(map(_cell, faces, series, captions))}, status("Done.")
 
 
 @refusing(outputs=2)
-def sweep(current: Any) -> tuple[Any, dict[str, str]]:
+def sweep(current: Any) -> Iterator[tuple[Any, Any]]:
     """The face on screen under several strengths of guidance -> strip, status."""
     now = _settings(current)
     if now.sampler == STUDENT:  # its guidance is built in
         now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
     series = [replace(now, guidance=value) for value in GUIDANCES]
-    faces = engine.pipeline().generate_faces(series)
+    faces = yield from _drawn(series)
     title = "Guidance: 0 ignores the prompt, 1 follows it, more exaggerates it. The noise is the same."
-    cells = [_cell(face, settings, f"{settings.guidance:g}") for face, settings in zip(faces, series, strict=True)]
-    return {"title": title, "faces": cells}, status("Done.")
+    captions = [f"{settings.guidance:g}" for settings in series]
+    yield {"title": title, "faces": list(map(_cell, faces, series, captions))}, status("Done.")
 
 
 @refusing(outputs=2)
-def walk(current: Any, to_prompt: str, to_seed: str) -> tuple[Any, dict[str, str]]:
+def walk(current: Any, to_prompt: str, to_seed: str) -> Iterator[tuple[Any, Any]]:
     """A smooth way from the face on screen to another prompt, another seed, or both -> strip, status.
 
     Both left empty: a seed drawn at random.
     """
     now, prompt, seed = _settings(current), (to_prompt or "").strip(), (to_seed or "").strip()
+    if now.place:
+        raise InputError("This face lies on the way between two others: a walk starts from one of the ends.")
     if not seed:
         seed = now.seed if prompt else secrets.randbelow(MAX_SEED + 1)
-    to = _read(now.as_record() | {"prompt": prompt or now.prompt, "seed": seed})
-    faces = engine.pipeline().walk(now, to, WALK)
-    ways = [f'"{prompt}"'] * bool(prompt) + [f"seed {to.seed}"] * (to.seed != now.seed)
-    return {
-        "title": f"From the face on screen to {' and '.join(ways) or 'itself'}.",
-        "kind": "walk",
-        "faces": [{"image": jpeg(face)} for face in faces],
-    }, status("Done.")
+    to = _read(now.as_record() | {"to_prompt": prompt or now.prompt, "to_seed": seed})
+    series = [replace(to, place=index / (WALK - 1)) for index in range(WALK)]
+    faces = yield from _drawn(series)
+    ways = [f'"{prompt}"'] * bool(prompt) + [f"seed {to.to_seed}"] * (to.to_seed != now.seed)
+    title = f"From the face on screen to {' and '.join(ways) or 'itself'}."
+    cells = [{"image": png(face), "record": place.as_record()} for face, place in zip(faces, series, strict=True)]
+    yield {"title": title, "kind": "walk", "faces": cells}, status("Done.")
+
+
+@refusing(outputs=2)
+def ideas(*values: Any) -> Iterator[tuple[Any, Any]]:
+    """Sixteen faces of what the Controls ask for, drawn fast, each of a seed of its own -> strip, status.
+
+    Each cell's record is that of the whole face.
+    """
+    asked, pipe = Controls(*values).settings(), engine.pipeline()
+    series = [replace(asked, seed=secrets.randbelow(MAX_SEED + 1)) for _ in range(MAX_AT_ONCE)]
+    faces = yield from _drawn([quick(pipe, face) for face in series])
+    cells = [
+        _cell(face, settings, f"{index}") | {"kind": "idea"}
+        for index, (face, settings) in enumerate(zip(faces, series, strict=True), 1)
+    ]
+    yield {"title": "Sixteen seeds, drawn fast. Open one to draw it in full.", "faces": cells}, status("Done.")
 
 
 @refusing(outputs=2)
@@ -76,6 +96,24 @@ def alike(current: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
     faces = engine.pipeline().variations(read_face(file_of(sent.get("image"))), seeds, now)
     cells = [_cell(face, None, f"{index}") | {"kind": "variation"} for index, face in enumerate(faces, 1)]
     return {"title": "Faces that CLIP finds like it. The noise is new.", "faces": cells}, status("Done.")
+
+
+def _drawn(series: Sequence[Settings]) -> Generator[tuple[Any, Any], None, list[np.ndarray]]:
+    """Draw faces as many at once as may be, telling the status line at every quarter; closing it ends the drawing."""
+    pipe, faces, told = engine.pipeline(), [], None
+    for start in range(0, len(series), MAX_AT_ONCE):
+        part = series[start : start + MAX_AT_ONCE]
+        with closing(pipe.stream_faces(part)) as steps:
+            for frames in steps:
+                done = start + len(part) * frames[0].index / frames[0].total
+                quarter, last = int(4 * done / len(series)), [frame.denoised for frame in frames]
+                yield (
+                    gr.skip(),
+                    gr.skip() if quarter == told else status(f"Drawing {len(series)} faces: {25 * quarter} %"),
+                )
+                told = quarter
+        faces += last
+    return faces
 
 
 def _settings(current: Any) -> Settings:
@@ -101,5 +139,5 @@ def _read(record: Any) -> Settings:
     return settings
 
 
-def _cell(face: Any, settings: Settings | None, caption: str) -> dict[str, Any]:
+def _cell(face: np.ndarray, settings: Settings | None, caption: str) -> dict[str, Any]:
     return {"image": png(face), "caption": caption, "record": settings and settings.as_record()}

@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 from model.errors import InputError
 from model.images import from_contact_sheet
 from model.settings import PNG_KEY, Settings
-from ui.frames import own_file, read_face, read_picture, thinned
+from ui.frames import own_file, read_face, read_picture, sheet, thinned
 from ui.runs import COUNTS
 from ui.server import engine
 from ui.status import refusing, status
@@ -78,11 +78,17 @@ def with_settings(pixels: np.ndarray, settings: Settings | None) -> bytes:
 
 
 def _png(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
-    """The face at 512 x 512 pixels; a batch as the sheet it is."""
+    """The face at 512 x 512 pixels; a batch as one sheet of such faces."""
     if _count(sent) > 1:
-        return with_settings(_sized(read_picture(own_file(sent.get("image")))), settings)
+        cells = _cells(read_picture(own_file(sent.get("image"))), _count(sent))
+        return with_settings(sheet([_enlarged(cell, sent) for cell in cells]), settings)
     face = read_face(own_file(sent.get("image")))
-    return with_settings(engine.pipeline().upscale(face[None], crisp=sent.get("by") == "crisp")[0], settings)
+    return with_settings(_enlarged(face, sent), settings)
+
+
+def _enlarged(face: np.ndarray, sent: Mapping[str, Any]) -> np.ndarray:
+    """(64, 64, 3) -> (512, 512, 3), by the network that was asked for."""
+    return engine.pipeline().upscale(face[None], crisp=sent.get("by") == "crisp")[0]
 
 
 def _frame(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
@@ -115,7 +121,7 @@ def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
         files["settings.json"] = json.dumps(settings.as_record(), indent=1, ensure_ascii=False).encode()
     if _count(sent) > 1:
         for seed, face in zip(_seeds(sent), _cells(small, _count(sent)), strict=True):
-            files[f"face-{seed}.png"] = with_settings(face, settings and replace(settings, seed=seed))
+            files[f"face-{seed}.png"] = with_settings(_enlarged(face, sent), settings and replace(settings, seed=seed))
     else:
         files |= {"face-64.png": with_settings(small, settings), "face-512.png": _png(sent, settings)}
     if len(sent.get("frames") or []) > 1:

@@ -131,6 +131,6 @@ def file_of(uri: Any) -> io.BytesIO:
 
 
 def own_file(uri: Any) -> io.BytesIO:
-    """`file_of` a picture that this page made: no larger than those are. For where many come at once. Raises InputError."""
+    """`file_of` a picture that this page made, no larger than those are: where many come at once. Raises InputError."""
     budget.check()
     return bounds.own(file_of(uri))

@@ -18,7 +18,6 @@ from ui.server import engine
 from ui.status import status
 
 FIRST = Settings("a smiling woman with brown hair", seed=7)  # on screen when the page opens
-GRADIO_PARAMETERS = ("view", "tab")  # of the address; its others begin with two underscores
 _drawing = threading.Lock()
 
 
@@ -47,10 +46,9 @@ def warm_up() -> None:
 def greet(request: gr.Request) -> tuple[Any, ...]:
     """The page opens -> badge, player, status, record, then the controls (see `restored`): from the address, or as they
     are."""
+    # Others' parameters (fbclid, utm_source, gradio's own) say nothing of a face.
     asked = {
-        name: value
-        for name, value in request.query_params.items()
-        if not name.startswith("__") and name not in GRADIO_PARAMETERS
+        name: value for name, value in request.query_params.items() if name in (*Settings.RECORDED, *Settings.CHANGES)
     }
     *controls, ignored = restored(asked)
     try:
@@ -59,7 +57,9 @@ def greet(request: gr.Request) -> tuple[Any, ...]:
         return "", gr.skip(), status(str(error), "error"), gr.skip(), *controls
     shown = badge(), first
     if not asked:
-        return *shown, status(engine.notice), FIRST.as_record(), *[gr.skip() for _ in controls]
+        # The box says what is on screen, and Generate draws another one like it.
+        words, picks, negative, _, *numbers, _ = restored(FIRST.as_record())
+        return *shown, status(engine.notice), FIRST.as_record(), words, picks, negative, True, *numbers
     if ignored:
         return *shown, status(f"Ignored in the link: {' '.join(ignored)}"), FIRST.as_record(), *controls
     # A whole link draws its face at once.
@@ -68,12 +68,12 @@ def greet(request: gr.Request) -> tuple[Any, ...]:
 
 def restored(record: Any) -> tuple[Any, ...]:
     """A record from a link, a PNG or the gallery -> words, picks, negative prompt, new seed, seed, steps, guidance,
-    sampler, and the list of what was ignored."""
+    sampler, changes (edits and walk), and the list of what was ignored."""
     settings, ignored = Settings.read(record)
     words, present, absent = parted(settings.prompt)
     picks, new_seed = {"present": present, "absent": absent}, not (isinstance(record, dict) and "seed" in record)
     numbers = settings.seed, settings.steps, settings.guidance, settings.sampler
-    return words, picks, settings.negative_prompt, new_seed, *numbers, ignored
+    return words, picks, settings.negative_prompt, new_seed, *numbers, settings.changes(), ignored
 
 
 def restore(event: gr.EventData) -> tuple[Any, ...]:
@@ -86,9 +86,10 @@ def restore(event: gr.EventData) -> tuple[Any, ...]:
         if "texts" in sent:
             values, lost, whose = settings_in(sent["texts"], sent.get("others"))
     except InputError as error:
-        return status(str(error), "error"), *[gr.skip() for _ in range(8)]
+        return status(str(error), "error"), *[gr.skip() for _ in range(9)]
     *controls, ignored = restored(values)
     ignored = [*ignored, *lost]
     by = f" of {whose}" if whose else ""
     told = f"Settings restored{f' from the picture{by}' if sent.get('from') == 'png' else ''}."
-    return status(f"{told} Ignored: {' '.join(ignored)}" if ignored else told), *controls
+    line = status(f"{told} Ignored: {' '.join(ignored)}" if ignored else told)
+    return line | {"go": sent.get("from") == "idea", "redraw": sent.get("from") == "cross"}, *controls

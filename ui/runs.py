@@ -42,11 +42,16 @@ class Controls(NamedTuple):
     sampler: Any = DEFAULTS.sampler
     picture: Any = None  # a data URI to start from
     strength: Any = 0.6  # how much of the picture changes
+    changes: Any = None  # edits and the place on a walk, as a record holds them
 
     def settings(self) -> Settings:
         """What they ask for, with the seed that is there. Raises InputError."""
         prompt = combined(self.words, *chosen(self.picks))
-        return Settings(prompt, self.negative or "", self.seed, self.steps, self.sampler, self.guidance)
+        plain = Settings(prompt, self.negative or "", self.seed, self.steps, self.sampler, self.guidance)
+        changes, ignored = Settings.read(self.changes)
+        if ignored:
+            raise InputError(ignored[0])
+        return replace(plain, **{name: getattr(changes, name) for name in Settings.CHANGES})
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -86,18 +91,12 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
 def redraw(*values: Any) -> tuple[Any, Any, Any]:
     """Live mode: the Controls' own seed, by the student or in a few steps of the default sampler -> player, status,
     record."""
-    controls, start, pipe = Controls(*values)._replace(count=1), time.monotonic(), engine.pipeline()
+    controls, start, pipe = Controls(*values), time.monotonic(), engine.pipeline()
     settings = controls.settings()
-    plain = settings.guidance == DEFAULTS.guidance and not settings.negative_prompt and not controls.picture
-    by_student = pipe.student is not None and plain
-    settings = replace(
-        settings,
-        sampler=STUDENT if by_student else DEFAULTS.sampler,
-        steps=min(settings.steps, LIVE_STEPS),
-    )
+    settings = quick(pipe, settings, controls.picture)
     about = about_run(pipe, settings, controls) | {"kind": "live"}
     message, history = in_one(stream(pipe, settings, controls), about)
-    message["image"] = png(history[-1][0].denoised)
+    message["image"] = png(sheet([frame.denoised for frame in history[-1]]))
     done = f"Redrawn in {time.monotonic() - start:.1f} seconds. {about['note']}"
     return message, status(done.strip()), kept(settings, controls)
 
@@ -134,6 +133,13 @@ def about_run(pipe: FacePipeline, settings: Settings, controls: Controls) -> dic
         "kind": "picture" if controls.picture else "",
         "note": note(pipe, settings),
     }
+
+
+def quick(pipe: FacePipeline, settings: Settings, picture: Any = None) -> Settings:
+    """The same face drawn fast: by the student where it can, else in at most LIVE_STEPS of the default sampler."""
+    plain = settings.guidance == DEFAULTS.guidance and not settings.negative_prompt and not picture
+    by_student = pipe.student is not None and plain
+    return replace(settings, sampler=STUDENT if by_student else DEFAULTS.sampler, steps=min(settings.steps, LIVE_STEPS))
 
 
 def kept(settings: Settings, controls: Controls) -> dict[str, Any] | None:

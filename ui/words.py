@@ -37,7 +37,7 @@ def read(words: str, picks: Any) -> dict[str, Any]:
         return {"prompt": "", "warning": str(error)}
     chips = [{"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found.present.items()]
     chips += [
-        {"label": attributes.lacking(name).capitalize(), "kind": "absent", "sure": sure}
+        {"label": attributes.lacking(name).capitalize(), "kind": denial(name), "sure": sure}
         for name, sure in found.absent.items()
     ]
     both = {"present": list(said.present), "absent": list(said.absent)} if said else {"present": [], "absent": []}
@@ -87,6 +87,11 @@ def instead(found: Understood) -> list[str]:
     names = dict.fromkeys(name for item in found.items if item.kind == UNKNOWN for name in item.instead)
     said = {name for item in found.items for name, _ in item.states}
     return [name for name in names if name not in said][:4]
+
+
+def denial(name: str) -> str:
+    """ "absent" for what should not be there (no hat), "opposite" for what has a name of its own (female, old)."""
+    return "absent" if attributes.lacking(name).startswith(("no ", "not ")) else "opposite"
 
 
 def disagreement(said: dict[str, Any], present: list[str], absent: list[str]) -> str:

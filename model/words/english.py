@@ -312,8 +312,8 @@ class Reader:
                 merged = True
             first, start = (first, None) if start is None else (start, None)
             self.emit_item(first, last, meaning, self.group)
-        if own is not None and not merged:
-            self.own(*head, self.group)
+        if own is not None and head and not merged:
+            self.own(head[0], head[1], self.group)
 
 
 def _joined(found: list[Mark]) -> list[Mark]:
@@ -337,14 +337,14 @@ def _joined(found: list[Mark]) -> list[Mark]:
             del joined[before:]
         if joined and mark.role == "item" and _strange(joined[-1]) and joined[-1].alike(mark):
             last = joined.pop()
-            kind = NEAR if mark.item.kind == FOLLOWED else mark.item.kind
-            mark = replace(mark, start=last.start, item=replace(mark.item, start=last.start, kind=kind))
+            kind = NEAR if mark.what.kind == FOLLOWED else mark.what.kind
+            mark = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=kind))
         joined.append(mark)
     return joined
 
 
 def _strange(mark: Mark) -> bool:
-    return mark.role == "item" and mark.item.kind == UNKNOWN and not mark.item.instead
+    return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
 
 
 def _over(first: Mark, last: Mark) -> Mark:

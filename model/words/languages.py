@@ -128,7 +128,7 @@ def read_share(found: list[Mark], text: str) -> int:
 
 
 def _strange(mark: Mark) -> bool:
-    return mark.item is not None and mark.item.kind == UNKNOWN
+    return mark.item is not None and mark.what.kind == UNKNOWN
 
 
 def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
@@ -176,7 +176,7 @@ def _joined(found: list[Mark], text: str) -> list[Mark]:
     for mark in found:
         last = joined[-1] if joined else None
         strange = [m is not None and m.item is not None and m.item.kind == UNKNOWN for m in (last, mark)]
-        if all(strange) and re.fullmatch(r"[\s'’-]*", text[last.end : mark.start]):
+        if last and all(strange) and re.fullmatch(r"[\s'’-]*", text[last.end : mark.start]):
             joined[-1] = Mark("item", last.start, mark.end, Item(last.start, mark.end, UNKNOWN))
         else:
             joined.append(mark)

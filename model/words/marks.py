@@ -43,11 +43,17 @@ class Mark:
     noun: bool = False  # a thing that one has or wears: "without hat and glasses" reaches both
     word: str = ""
 
+    @property
+    def what(self) -> Item:
+        """The item, of a mark that has one."""
+        assert self.item is not None
+        return self.item
+
     def alike(self, thing: "Mark") -> bool:
         """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
-        person = any(name in ("Male", "Young") for name, _ in thing.item.states)
+        person = any(name in ("Male", "Young") for name, _ in thing.what.states)
         near = self.end + 1 >= thing.start and self.single
-        return thing.noun and not self.noun and bool(thing.item.states) and not person and near
+        return thing.noun and not self.noun and bool(thing.what.states) and not person and near
 
     @property
     def single(self) -> bool:
@@ -84,19 +90,19 @@ def items(marks: list[Mark]) -> list[Item]:
         elif mark.role == "stop" or mark.role == "verb" and reached and not linked:
             denial = None
         elif mark.role == "implied":
-            found.append(mark.item)
+            found.append(mark.what)
         elif mark.role == "head" and mark.item and denial and (reached is None or linked):
-            found.append(denied(mark.item, denial))
+            found.append(denied(mark.what, denial))
             reached, linked = mark, False
         elif mark.role == "item":
             same = reached is not None and mark.group >= 0 and mark.group == reached.group
             if denial and (reached is None or linked or same):
-                found.append(denied(mark.item, denial if reached is None else None))
-                if mark.item.kind != UNKNOWN or mark.noun:
+                found.append(denied(mark.what, denial if reached is None else None))
+                if mark.what.kind != UNKNOWN or mark.noun:
                     reached, linked = mark, False
             else:
                 denial = None
-                found.append(mark.item)
+                found.append(mark.what)
     return found
 
 

@@ -64,7 +64,7 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     Between commas each part is read in English where that reads more of it: boxes add English words to any prompt.
     """
     said = english.marks(text)
-    if not any(mark.item and mark.item.kind == UNKNOWN for mark in said):
+    if not any(mark.item and mark.what.kind == UNKNOWN for mark in said):
         return None, said
     written = [one for one in languages.languages() if languages.written_in(text, one)]
     shares = [(read_share(languages.marks(text, one), text), one) for one in written]
@@ -98,11 +98,11 @@ def unread(text: str, found: list[Item]) -> str:
 
 def sexed(marks: list[Mark]) -> list[Mark]:
     """Of "he", "her" and the like the first counts, and only where no noun tells the sex."""
-    told = any(mark.role == "item" and any(name == "Male" for name, _ in mark.item.states) for mark in marks)
+    told = any(mark.role == "item" and any(name == "Male" for name, _ in mark.what.states) for mark in marks)
     found = []
     for mark in marks:
         if mark.role == "pronoun":
-            mark = replace(mark, role="word" if told else "item" if mark.item.kind == FOLLOWED else "implied")
+            mark = replace(mark, role="word" if told else "item" if mark.what.kind == FOLLOWED else "implied")
             told = True
         found.append(mark)
     return found
@@ -113,5 +113,5 @@ def _blank(match: re.Match) -> str:
 
 
 def _moved(mark: Mark, by: int) -> Mark:
-    item = mark.item and replace(mark.item, start=mark.item.start + by, end=mark.item.end + by)
+    item = mark.item and replace(mark.what, start=mark.what.start + by, end=mark.what.end + by)
     return replace(mark, start=mark.start + by, end=mark.end + by, item=item)

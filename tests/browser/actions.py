@@ -33,6 +33,9 @@ def opened(browser: Browser, address: str, **options):
     page.wait_for_function(
         "() => window.facet?.face?.finished && document.querySelector('.player').dataset.view === 'large'"
     )
+    if "prompt=" not in address:  # else the opening face's words would be in every prompt
+        page.locator("#prompt textarea").fill("")
+        page.locator("#prompt textarea").blur()
     page.evaluate("""() => {  // every step that the player shows, since Generate was pressed
         const player = document.querySelector(".player"), picture = player.querySelector(".picture");
         window.shown = [];

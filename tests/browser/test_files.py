@@ -170,7 +170,7 @@ def test_texts_of_every_kind(page, extra, expected):
 
 def test_escape_that_closes_an_input_methods_list_stops_nothing(page):
     page.set_content("<button id=stop>Stop</button>")
-    page.evaluate(f"({(ROOT / 'assets' / 'page.js').read_text(encoding='utf-8').strip()})()")
+    page.evaluate(f"() => {{ {(ROOT / 'assets' / 'keys.js').read_text(encoding='utf-8')} }}")
     pressed = """options => {
         let clicks = 0;
         document.querySelector('#stop').onclick = () => { clicks++; };

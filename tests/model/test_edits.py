@@ -220,8 +220,8 @@ def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):
     [
         (lambda pipe: pipe.stream_faces([]), "faces"),
         (lambda pipe: pipe.stream_faces([A] * 17), "1 to 16"),
-        (lambda pipe: pipe.stream_faces([A, replace(A, steps=3)]), "prompts, seed and guidance only"),
-        (lambda pipe: pipe.generate_faces([A, replace(A, pag_scale=0)]), "prompts, seed and guidance only"),
+        (lambda pipe: pipe.stream_faces([A, replace(A, steps=3)]), "seed, guidance, edits and walk only"),
+        (lambda pipe: pipe.generate_faces([A, replace(A, pag_scale=0)]), "seed, guidance, edits and walk only"),
         (lambda pipe: pipe.generate_faces([A, replace(A, seed=-1)]), "seed"),
         (lambda pipe: pipe.generate_faces([A], batch_size=0), "batch size"),
         (lambda pipe: pipe.strengths(A, "Wings"), "Wings"),
@@ -273,3 +273,40 @@ def test_bundled_weights_need_few_steps(bundled):
         np.square(bundled.generate(["a man"] * 2, [1, 2], 8, sampler) - exact).mean() for sampler in ("unipc", "ddim")
     )
     assert unipc < 150 and unipc < ddim / 2  # squared grey levels; evenly spaced times end above 1000
+
+
+# --- the same as settings ---------------------------------------------------------------------------------------------
+
+
+def test_an_edit_of_the_settings_is_a_strength(pipe):
+    run = Settings("a woman", seed=5, steps=4)
+    edited = [replace(run, edits=(("Smiling", value),)) for value in (-2, 0, 2)]
+    assert close(pipe.generate_faces(edited), pipe.strengths(run, "Smiling", (-2, 0, 2)))
+    both = replace(run, edits=(("Smiling", 2), ("Male", -1)))
+    faces = pipe.generate_faces([both, edited[2], replace(both, edits=(("Male", -1), ("Smiling", 2)))])
+    assert close(faces[0], faces[2]) and not np.array_equal(faces[0], faces[1])
+
+
+def test_a_place_of_the_settings_is_a_place_of_the_walk(pipe):
+    first, end = (
+        Settings("a woman", seed=5, steps=4, sampler="ddpm"),
+        Settings("a man", seed=9, steps=4, sampler="ddpm"),
+    )
+    places = [replace(first, to_prompt="a man", to_seed=9, place=index / 4) for index in range(5)]
+    assert close(pipe.generate_faces(places), pipe.walk(first, end, 5))
+    [alone] = pipe.generate_faces(places[2:3])  # alone as among others
+    assert close(alone, pipe.generate_faces(places)[2])
+
+
+def test_changes_are_recorded_and_bad_ones_named():
+    settings = Settings("a man", edits="Smiling:2,Male:-1.5", to_seed=4, place=0.5)
+    assert settings.edits == (("Smiling", 2.0), ("Male", -1.5))
+    assert Settings.read(settings.as_record()) == (settings, [])
+    assert Settings.read({name: str(value) for name, value in settings.as_record().items()}) == (settings, [])
+    assert set(Settings().as_record()) == set(Settings.RECORDED)
+    assert Settings(edits=(("Smiling", 0),)).edits == ()
+    for bad in ("Flying:1", "Smiling:9", "Smiling:x", "Smiling:1,Smiling:2", "Smiling", ":", 7, [["Smiling"]], [7]):
+        found, ignored = Settings.read({"edits": bad, "seed": 3})
+        assert found == Settings(seed=3) and len(ignored) == 1 and "\n" not in ignored[0], bad
+    for name, bad in (("place", "2"), ("to_seed", "-1"), ("to_prompt", 7), ("place", None)):
+        assert len(Settings.read({name: bad})[1]) == 1, name

@@ -22,7 +22,7 @@ def make(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-# --- Docker: there is no engine here, so its file is read, and its steps are done by tests/deployed.py ------------------
+# --- Docker: there is no engine here, so its file is read, and its steps are done by tests/deployed.py -------------
 
 
 def test_the_image_is_slim_unprivileged_and_watched():
@@ -143,13 +143,14 @@ def demo_of(function):
 
 
 def test_the_app_asks_for_a_gpu_before_torch_is_there(tmp_path):
-    """With a package `spaces` that looks: it is imported before torch, and every event on the networks is lent a GPU."""
+    """With a package `spaces` that looks: it is imported before torch, and each event on the networks borrows a GPU."""
     (tmp_path / "spaces.py").write_text(
         "import sys\nassert 'torch' not in sys.modules\nlent = []\n"
         "def GPU(duration):\n    return lambda function: lent.append(function.__name__) or function\n"
     )
     code = (
-        "import app, spaces; print(sorted(spaces.lent)); networks = {event.fn.__name__ for event in app.demo.fns.values() "
+        "import app, spaces; print(sorted(spaces.lent)); "
+        "networks = {event.fn.__name__ for event in app.demo.fns.values() "
         "if event.concurrency_id == 'networks'}; print(networks - set(spaces.lent), flush=True); "
         "import os; os._exit(0)"
     )  # the warming-up goes on in a thread
@@ -181,7 +182,7 @@ def test_the_oldest_torch_is_the_one_requirements_allow():
     assert all(f'"{name}=={version}"' in line for name, version in oldest.items())
 
 
-# --- SECURITY.md --------------------------------------------------------------------------------------------------------
+# --- SECURITY.md ---
 
 
 def test_security_names_tests_that_are_there():

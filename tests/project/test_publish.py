@@ -186,7 +186,7 @@ def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
         publish.main(["space", "--repo", "me/page", "--weights", str(tiny_weights), "--dry-run"])
 
 
-# --- what never goes ----------------------------------------------------------------------------------------------------
+# --- what never goes ---
 
 
 @pytest.fixture

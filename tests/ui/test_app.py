@@ -418,7 +418,7 @@ def test_settings_come_back(app):
         )
     )
     assert (
-        controls == ["", {"present": ["Smiling"], "absent": []}, "hat", False, 9, 12, 3.0, "ddim"]
+        controls == ["", {"present": ["Smiling"], "absent": []}, "hat", False, 9, 12, 3.0, "ddim", {}]
         and line["kind"] == ""
     )
     line, *controls = app.restore(gr.EventData(None, {"record": {"prompt": "a man", "steps": "x"}}))
@@ -438,7 +438,10 @@ def test_the_page_opens_with_a_face_of_the_model(app):
     badge, player, line, settled, *controls = greeted(app)
     assert line == {"text": "", "kind": ""} and settled == opening.FIRST.as_record() and player["kind"] == "opening"
     assert len(player["frames"]) == opening.FIRST.steps and player["large"]["srresnet"].startswith("data:image/jpeg")
-    assert all("value" not in control for control in controls)
+    assert controls[0] == opening.FIRST.prompt and controls[3:5] == [
+        True,
+        opening.FIRST.seed,
+    ]  # the box says what it is
     assert greeted(app)[1] is player  # drawn once
     assert greeted(app, __theme="dark", view="api")[2] == {"text": "", "kind": ""}
 
@@ -446,12 +449,29 @@ def test_the_page_opens_with_a_face_of_the_model(app):
 def test_links(app):
     whole = Settings("an old man", "hat", 12, 9, "ddim", 3.5).as_record()
     _, _, line, _, *controls = greeted(app, **{name: str(value) for name, value in whole.items()})
-    assert line["go"] and controls == ["an old man", {"present": [], "absent": []}, "hat", False, 12, 9, 3.5, "ddim"]
+    assert line["go"] and controls == [
+        "an old man",
+        {"present": [], "absent": []},
+        "hat",
+        False,
+        12,
+        9,
+        3.5,
+        "ddim",
+        {},
+    ]
     _, player, line, _, *controls = greeted(
         app, prompt="a man", seed="-4", steps="1e9", guidance="x", sampler="fast", colour="red"
     )
     assert player["kind"] == "opening" and "go" not in line and controls[0] == "a man" and controls[5] == DEFAULTS.steps
-    assert all(word in line["text"] for word in ("Ignored", "seed", "steps", "guidance", "sampler", "colour"))
+    assert (
+        all(word in line["text"] for word in ("Ignored", "seed", "steps", "guidance", "sampler"))
+        and "colour" not in line["text"]
+    )
+    _, _, line, settled, *controls = greeted(app, fbclid="x", utm_source="y")
+    assert line == {"text": "", "kind": ""} and controls[0] == opening.FIRST.prompt
+    _, _, line, _, *controls = greeted(app, seed="3", edits="Smiling:2", place="0.5", to_seed="4")
+    assert line["go"] and controls[-1] == {"edits": "Smiling:2", "to_seed": 4, "place": 0.5}
 
 
 @pytest.mark.parametrize("damage", ["missing", "broken"])

@@ -246,41 +246,57 @@ def pixels(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
+def last(event) -> tuple:
+    """What an event that yields says in the end."""
+    return list(event)[-1]
+
+
+def made_again(pipe, face: dict) -> bool:
+    """Whether a cell's record makes its face."""
+    settings, ignored = Settings.read(face["record"])
+    [drawn] = pipe.generate_faces([settings])
+    return not ignored and np.abs(pixels(face["image"]).astype(int) - drawn).max() <= 2
+
+
 def test_a_strip_has_the_face_itself_in_the_middle(pipe):
-    found, line = explore.strip(NOW, "Smiling")
+    found, line = last(explore.strip(NOW, "Smiling"))
     assert line["kind"] == "" and [face["caption"] for face in found["faces"]] == ["-2", "-1", "as it is", "+1", "+2"]
-    faces = np.stack([pixels(face["image"]) for face in found["faces"]])
-    own = pipe.generate(["a woman"], [5], steps=3, sampler="ddim", guidance=2.0)[0]
-    assert np.array_equal(faces, pipe.strengths(ASKED, "Smiling", explore.STRENGTHS))
-    assert np.abs(faces[2].astype(int) - own).max() <= 2
-    assert [face["record"] for face in found["faces"]] == [
-        None,
-        None,
-        NOW,
-        None,
-        None,
-    ]  # the others no settings make again
-    assert explore.strip(None, "Smiling")[1]["kind"] == "error"
-    assert explore.strip(NOW, "Flying")[1]["kind"] == "error"
-    line = explore.strip({**NOW, "steps": explore.STEPS + 1}, "Smiling")[1]
+    faces = np.stack([pixels(face["image"]) for face in found["faces"]]).astype(int)
+    assert np.abs(faces - pipe.strengths(ASKED, "Smiling", explore.STRENGTHS)).max() <= 2
+    assert found["faces"][2]["record"] == NOW and found["faces"][4]["record"] == NOW | {"edits": "Smiling:2"}
+    assert all(made_again(pipe, face) for face in found["faces"])
+    both, _ = last(explore.strip(found["faces"][4]["record"], "Male"))  # an edited face is edited again
+    assert both["faces"][0]["record"]["edits"] == "Smiling:2,Male:-2" and made_again(pipe, both["faces"][0])
+    assert last(explore.strip(None, "Smiling"))[1]["kind"] == "error"
+    assert last(explore.strip(NOW, "Flying"))[1]["kind"] == "error"
+    line = last(explore.strip({**NOW, "steps": explore.STEPS + 1}, "Smiling"))[1]
     assert line["kind"] == "error" and "101 steps" in line["text"]
 
 
+def test_exploring_tells_of_its_way_and_ends_when_it_is_closed(pipe):
+    event = explore.walk(NOW, "", "9")
+    told = [next(event)[1]["text"]]
+    assert told[0].startswith("Drawing 24 faces")
+    event.close()
+
+
 def test_a_sweep_can_be_made_again(pipe):
-    found, _ = explore.sweep(NOW)
-    for face in found["faces"]:
-        again, ignored = Settings.read(face["record"])
-        assert not ignored
-        [drawn] = pipe.generate_faces([again])
-        assert np.abs(pixels(face["image"]).astype(int) - drawn).max() <= 2
+    found, _ = last(explore.sweep(NOW))
+    assert all(made_again(pipe, face) for face in found["faces"])
 
 
-def test_a_walk_goes_to_what_was_asked(pipe):
-    found, _ = explore.walk(NOW, "an old man", "")
+def test_a_walk_goes_to_what_was_asked_and_each_place_can_be_made_again(pipe):
+    found, _ = last(explore.walk(NOW, "an old man", ""))
     assert found["kind"] == "walk" and len(found["faces"]) == explore.WALK and "old man" in found["title"]
-    assert "from the face on screen to seed" in explore.walk(NOW, "", "")[0]["title"].lower()
-    assert "seed 9" in explore.walk(NOW, "", "9")[0]["title"]
-    assert explore.walk(NOW, "", "1.5")[1]["kind"] == "error"
+    assert "from the face on screen to seed" in last(explore.walk(NOW, "", ""))[0]["title"].lower()
+    seeds, _ = last(explore.walk(NOW, "", "9"))
+    assert "seed 9" in seeds["title"]
+    assert all(
+        made_again(pipe, found["faces"][place]) and made_again(pipe, seeds["faces"][place]) for place in (0, 7, 23)
+    )
+    line = last(explore.walk(seeds["faces"][7]["record"], "", "3"))[1]
+    assert line["kind"] == "error" and "way between" in line["text"]
+    assert last(explore.walk(NOW, "", "1.5"))[1]["kind"] == "error"
 
 
 def test_faces_alike(pipe):
@@ -319,7 +335,18 @@ def test_a_picture_carries_its_settings_or_not(pipe):
     bare = opened(exports.make(wish("png", settings=False))[1])
     assert not bare.text and np.array_equal(bare, opened(data))
     assert opened(exports.make(wish("frame"))[1]).size == (64, 64)
-    assert exports.make(wish("png", count=4))[1][:4] == b"\x89PNG"
+
+
+def test_each_face_of_a_batch_is_saved_at_512_pixels(pipe):
+    asked = wish("png", count=4)
+    large = np.asarray(opened(exports.make(asked)[1]))
+    small = frames.read_picture(frames.file_of(asked["image"]))
+    assert large.shape == (1024, 1024, 3)
+    assert np.array_equal(large[:512, 512:], pipe.upscale(small[None, :64, 64:])[0])
+    files = zipfile.ZipFile(io.BytesIO(exports.make(wish("zip", count=4))[1]))
+    face = opened(files.read("face-6.png"))  # the second one
+    assert np.array_equal(face, large[:512, 512:])
+    assert Settings.read(json.loads(face.text["facet"]))[0].seed == 6
 
 
 def test_an_export_is_a_file_for_the_browser(pipe):
@@ -340,7 +367,7 @@ def test_animations_hold_every_step_and_rest_on_the_last(pipe):
 
 def test_pixels_stay_sharp_squares_and_large_pictures_become_small(pipe):
     sheet = noise(1, 192)  # nine faces
-    saved = np.asarray(opened(exports.make(wish("png", count=9, image=frames.png(sheet)))[1]))
+    saved = np.asarray(opened(exports.make(wish("strip", frames=[frames.png(sheet)]))[1]))
     assert np.array_equal(saved, sheet.repeat(2, 0).repeat(2, 1))
     assert opened(exports.make(wish("webp", frames=[frames.png(sheet)] * 2))[1]).size == (384, 384)
     for size in ((500, 500), (40, 500)):

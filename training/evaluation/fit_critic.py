@@ -20,7 +20,7 @@ from model.clip import Clip
 from model.critic import Critic, can_see
 from model.errors import FacetError, InputError
 from training.core.log import commit
-from training.data.prepare import Prepared, load_prepared
+from training.data.prepared import Prepared, load_prepared
 
 SORTED = Path("benchmarks/whole")
 

@@ -1,0 +1,9 @@
+// Ctrl+Enter (or Cmd+Enter) presses Generate from anywhere, Escape presses Stop.
+document.addEventListener("keydown", event => {
+  if (event.isComposing || event.keyCode === 229) return;  // closes the list of an input method (Safari: 229)
+  const wanted = event.key === "Enter" && (event.ctrlKey || event.metaKey) ? "#generate" : event.key === "Escape" ? "#stop" : "";
+  const button = wanted && document.querySelector(wanted);
+  if (!button || button.disabled || !button.offsetParent) return;
+  event.preventDefault();
+  button.click();
+}, true);

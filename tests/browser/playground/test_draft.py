@@ -1,0 +1,125 @@
+"""Nothing a visitor typed or made is lost: seeds, words through a reload or a broken connection, faces."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from model.attributes import ATTRIBUTES
+from tests.browser.actions import DESKTOP, box, face, generate, opened, reads, status, tool, words
+from ui.words import denial
+
+
+def offered(page: Page, name: str):
+    return page.locator("#status").get_by_role("button", name=name)
+
+
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_a_typed_seed_is_used(size, request):
+    page: Page = request.getfixturevalue(size)
+    page.locator("#seed input").fill("42")
+    expect(page.get_by_label("A new seed each time")).not_to_be_checked()
+    generate(page)
+    assert face(page, "record.seed") == 42 and page.locator("#seed input").input_value() == "42"
+
+
+def test_parameters_of_others_are_ignored_in_silence(browser: Browser, address: str):
+    for page in opened(browser, address + "?fbclid=abc&utm_source=x&ref=1", viewport=DESKTOP):
+        assert status(page).inner_text() == "" and face(page, "kind") == "opening"
+    link = address + "?prompt=a+man&seed=3&steps=4&fbclid=abc"
+    for page in opened(browser, link, viewport=DESKTOP):  # the face of the link is drawn all the same
+        page.wait_for_function("() => window.facet.face.kind === '' && window.facet.face.finished")
+        assert face(page, "record.seed") == 3
+        expect(status(page)).to_contain_text("Done in")
+
+
+def test_the_opening_face_says_what_made_it(browser: Browser, address: str):
+    page = browser.new_page()  # `opened` empties the box
+    page.goto(address)
+    page.wait_for_function("() => window.facet?.face?.finished")
+    made = face(page, "record")
+    expect(words(page)).to_have_value(made["prompt"])
+    expect(page.locator("#seed input")).to_have_value(str(made["seed"]))
+    expect(page.get_by_label("A new seed each time")).to_be_checked()
+    page.close()
+
+
+def test_a_draft_comes_back_after_a_reload(page: Page, browser: Browser, address: str):
+    words(page).fill("a bald man with a hat")
+    box(page, "Smiling").check()
+    page.locator("#seed input").fill("11")
+    reads(page, "a bald man with a hat, smiling.")
+    page.reload()
+    page.wait_for_function("() => window.facet?.face")
+    expect(words(page)).to_have_value("a bald man with a hat")
+    expect(box(page, "Smiling")).to_be_checked()
+    expect(page.locator("#seed input")).to_have_value("11")
+    expect(page.get_by_label("A new seed each time")).not_to_be_checked()
+    for other in opened(browser, address, viewport=DESKTOP):  # each tab has its own
+        expect(words(other)).not_to_have_value("a bald man with a hat")
+
+
+def test_a_broken_connection_is_told_and_costs_no_words(page: Page):
+    words(page).fill("a bald man with a hat")
+    reads(page, "a bald man with a hat")
+    page.context.set_offline(True)
+    page.click("#generate")
+    expect(status(page)).to_contain_text("cannot be reached")
+    expect(page.locator("#stop")).to_be_disabled()
+    with page.expect_navigation():  # gradio loads the page again as soon as it can
+        page.context.set_offline(False)
+    page.wait_for_function("() => window.facet?.face?.finished")
+    expect(words(page)).to_have_value("a bald man with a hat")
+    generate(page)
+    page.said[:] = [line for line in page.said if "ERR_INTERNET_DISCONNECTED" not in line]
+
+
+def test_opening_a_face_gives_typed_words_back(page: Page):
+    words(page).fill("first")
+    generate(page)
+    words(page).fill("words that nobody has drawn yet")
+    reads(page, "words that nobody has drawn yet")
+    page.locator("#gallery .open").first.click()
+    expect(words(page)).to_have_value("first")
+    offered(page, "Back to my words").click()
+    expect(words(page)).to_have_value("words that nobody has drawn yet")
+    expect(offered(page, "Back to my words")).to_be_hidden()
+
+
+def test_forgetting_can_be_taken_back(page: Page):
+    generate(page)
+    entries = page.locator("#gallery .open")
+    expect(entries).to_have_count(1)
+    page.get_by_role("button", name="Forget them").click()
+    expect(page.locator("#gallery .gallery")).to_be_hidden()
+    offered(page, "Bring it back").click()
+    expect(entries).to_have_count(1)
+
+
+def test_what_was_asked_for_does_not_wear_the_colour_of_unwanted(page: Page):
+    words(page).fill("an old woman with a beard, no hat")
+    expect(page.locator("#understood .chip").first).to_be_visible()
+    colours: dict[bool, set[str]] = {True: set(), False: set()}
+    for label, colour in page.locator("#understood .chip").evaluate_all(
+        "chips => chips.map(chip => [chip.innerText, getComputedStyle(chip).borderColor])"
+    ):
+        colours[label.startswith(("No ", "Not ")) and label != "No beard"].add(colour)
+    assert len(colours[True]) <= 1 and len(colours[False]) <= 1 and not colours[True] & colours[False]
+    assert [name for name in ATTRIBUTES if denial(name) == "opposite"] == [
+        "Male", "Mouth_Slightly_Open", "No_Beard", "Young"
+    ]  # fmt: skip
+
+
+def test_an_emptied_number_is_called_empty(page: Page):
+    tool(page, "Settings")
+    page.locator("#steps input").fill("")
+    page.click("#generate")
+    expect(status(page)).to_have_text("The number of steps must be a whole number from 1 to 1000, not empty.")
+
+
+def test_live_mode_draws_as_many_faces_as_are_chosen(page: Page):
+    page.locator("#count").get_by_role("radio", name="4", exact=True).check(force=True)
+    page.get_by_label("Live: redraw as I change things").check()
+    box(page, "Smiling").check()
+    page.wait_for_function("() => window.facet.face.kind === 'live' && window.facet.face.count === 4")
+    expect(page.locator(".cells button")).to_have_count(4)
+    page.locator(".cells button").nth(1).click()
+    page.wait_for_function("() => window.facet.face.finished && window.facet.face.count === 1")

@@ -1,0 +1,118 @@
+"""What a thumb and a keyboard reach: the words under the face on a phone, tools at every width, focus that is seen."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.actions import generate, tool, words
+
+ABOVE = ".stage", "#prompt textarea", "#understood .chips", "#generate"  # in one screen of a phone
+
+
+def place(page: Page, selector: str) -> dict:
+    return page.locator(selector).first.bounding_box()
+
+
+def below(one: dict, other: dict) -> bool:
+    return other["y"] >= one["y"] + one["height"]
+
+
+def test_face_words_chips_and_generate_share_a_phones_screen(phone: Page):
+    words(phone).fill("a smiling woman with glasses")
+    expect(phone.locator("#understood .chip")).not_to_have_count(0)
+    assert phone.evaluate("scrollY") == 0
+    places = {name: place(phone, name) for name in ABOVE}
+    for name, box in places.items():
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 844, name
+    assert not below(places["#generate"], places["#understood .chips"])
+    assert place(phone, ".stage")["width"] > 340
+    generate(phone)
+    for later in (".decided", "#keep", "#tools"):
+        assert below(place(phone, "#understood .chips"), place(phone, later)), later
+
+
+def test_no_label_prints_over_the_bar(phone: Page):
+    over = phone.evaluate("""async () => {
+        const found = [], bar = document.querySelector("#actions").getBoundingClientRect();
+        for (const label of document.querySelectorAll("#right [data-testid=block-info]")) {
+            if (!label.offsetParent) continue;
+            window.scrollTo(0, scrollY + label.getBoundingClientRect().y - bar.y - 20);
+            await new Promise(requestAnimationFrame);
+            const at = label.getBoundingClientRect();
+            const top = document.elementFromPoint(at.x + 10, at.y + at.height / 2);
+            if (at.y > bar.y && at.bottom < innerHeight && !top?.closest("#actions")) found.push(label.textContent);
+        }
+        return found;
+    }""")
+    assert over == []
+
+
+def test_a_thumb_that_scrolls_over_the_face_leaves_it_whole(phone: Page):
+    face = place(phone, ".stage")
+    x, y = face["x"] + face["width"] / 2, face["y"] + face["height"] * 0.8
+    session = phone.context.new_cdp_session(phone)
+
+    def swipe(dx: float, dy: float) -> None:
+        session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for part in range(1, 11):
+            point = {"x": x + dx * part / 10, "y": y + dy * part / 10}
+            session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    swipe(0, -220)
+    phone.wait_for_function("() => scrollY > 50")
+    assert phone.locator(".split").input_value() == "0"
+    phone.wait_for_function("() => { scrollTo(0, 0); return scrollY === 0; }")  # a page that was thrown glides on
+    swipe(60, 0)
+    assert 50 < int(phone.locator(".split").input_value()) < 90
+
+
+@pytest.mark.parametrize("width", [320, 390, 640, 768, 820, 1024, 1440])
+def test_every_tool_is_in_sight_at_every_width(page: Page, width: int):
+    page.set_viewport_size({"width": width, "height": 800})
+    expect(page.locator("#tools .overflow-menu").first).to_be_hidden()
+    for name in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
+        expect(page.locator("#tools").get_by_role("tab", name=name, exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert below(place(page, ".stage"), place(page, ".enlargements"))  # nothing covers the chin, nothing is cut
+    for button in page.locator(".enlargements button").all():
+        box = button.bounding_box()
+        assert box is None or box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+def test_the_first_tab_leads_past_the_face_to_the_words(page: Page):
+    page.reload()  # nobody has been in the page yet
+    page.wait_for_function("() => window.facet?.face?.finished")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the prompt")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(words(page)).to_be_focused()
+
+
+def test_focus_is_seen_on_every_control(page: Page):
+    unseen = []
+    tool(page, "Settings")
+    tool(page, "Attributes")
+    words(page).focus()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        name, style, width = page.evaluate("""() => {
+            const at = document.activeElement, hidden = at.matches(".choose input, #count input, .import input");
+            const style = getComputedStyle(hidden ? at.parentElement : at);
+            return [at.outerHTML.slice(0, 120), style.outlineStyle, parseFloat(style.outlineWidth)];
+        }""")
+        if style != "solid" or width < 2:
+            unseen.append(name)
+    page.keyboard.press("Shift+Tab")
+    words(page).press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert unseen == []
+
+
+@pytest.mark.parametrize("size, least", [("page", 24), ("phone", 44)])
+def test_switches_are_large_enough_to_hit(size, least, request):
+    page: Page = request.getfixturevalue(size)
+    for switch in page.locator("#switches label").all():
+        assert switch.bounding_box()["height"] >= least

@@ -1,0 +1,51 @@
+"""Explore says at once that it works, can be stopped, and brings its faces into sight; keys; presenting."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.actions import generate, set_steps, status, step, tool, view, words
+
+
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_explore_works_in_sight_and_can_be_stopped(size, request):
+    page: Page = request.getfixturevalue(size)
+    set_steps(page, 100)
+    generate(page)
+    tool(page, "Explore")
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("button", name="Walk", exact=True).click()
+    expect(status(page)).to_contain_text("Drawing", timeout=2_000)
+    expect(page.locator("#strip .title")).to_have_text("The faces are being drawn.")
+    expect(page.locator("#strip .faces")).to_be_in_viewport()
+    expect(page.locator("#stop")).to_be_enabled()
+    page.click("#stop")
+    expect(status(page)).to_have_text("Stopped.")
+    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#strip .title")).to_have_text("")
+    page.get_by_role("button", name="Less and more of it").click()  # and it goes on
+    expect(page.locator("#strip .faces button")).to_have_count(5)
+    expect(page.locator("#strip .faces")).to_be_in_viewport()
+    expect(status(page)).to_have_text("Done.")
+    expect(page.locator("#stop")).to_be_disabled()
+
+
+def test_the_keys_are_listed_and_work(page: Page):
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+    page.keyboard.press("/")
+    expect(words(page)).to_be_focused()
+    page.keyboard.type("a man? /f")  # text, no keys
+    expect(words(page)).to_have_value("a man? /f")
+    page.keyboard.press("Control+Enter")
+    expect(status(page)).to_contain_text("Done in")
+    page.locator(".stage").focus()
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.fullscreenElement?.id === 'player'")
+    view(page, "Clean")
+    page.locator(".stage").focus()
+    page.keyboard.press("Home")
+    assert step(page) == 1
+    page.keyboard.press("f")
+    page.wait_for_function("() => !document.fullscreenElement")
