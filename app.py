@@ -13,7 +13,7 @@ from ui.server import start  # isort: skip, since it must come before gradio
 
 ADDRESS = start.prepare()
 
-from ui.server import folder  # noqa: F401, isort: skip, before gradio builds anything
+from ui.server import folder  # isort: skip, before gradio builds anything
 import gradio as gr
 
 from ui.server.gpu import lend  # isort: skip, since it must come before torch
@@ -353,8 +353,10 @@ if __name__ == "__main__":
     except OSError as error:  # no port is free, or none may be listened on
         print(f"facet: {error}", flush=True)
         store.empty()
+        folder.remove()
         os._exit(1)
     except KeyboardInterrupt:
         demo.close()
         store.empty()
+        folder.remove()
         os._exit(0)  # the interpreter's own end aborts where a thread is still drawing

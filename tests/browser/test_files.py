@@ -9,20 +9,23 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, expect
 
 from model.decode import read_image
 from model.errors import InputError
 from model.images import middle_square
+from tests.browser.actions import LAST, drop, face, generate, png_of, status, tool
 from tests.conftest import CASES, ROOT
 from tests.model.test_decode import SKIN, chunk, encoded
 from ui.frames import file_of, read_picture
 
 SIDE = 64
-PICTURES = sorted(path.name for path in (CASES / "pictures").iterdir())
+# Chromium turns no WebP by its EXIF.
+PICTURES = sorted(path.name for path in (CASES / "pictures").iterdir() if path.suffix != ".webp")
 
 
 @pytest.fixture(scope="module")
-def page(browser):
+def scripts(browser):
     """A page of the scripts alone."""
     page = browser.new_page()
     page.set_content("<!doctype html>")
@@ -32,10 +35,10 @@ def page(browser):
     page.close()
 
 
-def asked(page, data: bytes, ask: str):
+def asked(scripts, data: bytes, ask: str):
     """What a function of `facet` says about a file of these bytes."""
     encoded_data = base64.b64encode(data).decode()
-    return page.evaluate(
+    return scripts.evaluate(
         """async ([data, ask, side]) => {
         const bytes = Uint8Array.from(atob(data), sign => sign.charCodeAt(0)), facet = window.facet;
         const file = new Blob([bytes]);
@@ -46,14 +49,14 @@ def asked(page, data: bytes, ask: str):
     )
 
 
-def square(page, data: bytes) -> np.ndarray:
-    return read_picture(file_of(asked(page, data, "square")["said"])).astype(int)
+def square(scripts, data: bytes) -> np.ndarray:
+    return read_picture(file_of(asked(scripts, data, "square")["said"])).astype(int)
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_page_sees_what_the_api_sees(page, name):
+def test_the_page_sees_what_the_api_sees(scripts, name):
     data = (CASES / "pictures" / name).read_bytes()
-    here, seen = square(page, data), np.array(read_image(io.BytesIO(data)))
+    here, seen = square(scripts, data), np.array(read_image(io.BytesIO(data)))
     there = middle_square(seen, min(SIDE, *seen.shape[:2])).astype(int)
     # Two ways to make a picture smaller differ at edges, and most in the noise of the fuzzed ones.
     assert here.shape == there.shape and np.abs(here - there).mean() < 12
@@ -61,42 +64,42 @@ def test_the_page_sees_what_the_api_sees(page, name):
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_orientation_is_kept_whatever_else_exif_says(page, orientation):
+def test_orientation_is_kept_whatever_else_exif_says(scripts, orientation):
     half = np.zeros((80, 80, 3), np.uint8)
     half[:40, :, 0] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(half), "JPEG", exif=exif, quality=95).getvalue()
     there = middle_square(np.array(read_image(io.BytesIO(data))), SIDE).astype(int)
-    assert np.abs(square(page, data) - there).mean() < 3
+    assert np.abs(square(scripts, data) - there).mean() < 3
 
 
 @pytest.mark.parametrize("size", [(4032, 3024), (8160, 6120)], ids=["12 megapixels", "50 megapixels"])
-def test_a_phones_photo_is_shrunk_before_it_is_sent(page, size):
+def test_a_phones_photo_is_shrunk_before_it_is_sent(scripts, size):
     exif = Image.Exif()
     exif[0x0112] = 6
     photo = Image.new("RGB", size, SKIN)
     photo.paste((0, 0, 255), (0, 0, size[0], size[1] // 2))
-    told = asked(page, encoded(photo, "JPEG", exif=exif).getvalue(), "square")["said"]
+    told = asked(scripts, encoded(photo, "JPEG", exif=exif).getvalue(), "square")["said"]
     seen = read_picture(file_of(told)).astype(int)
     assert seen.shape == (SIDE, SIDE, 3) and len(told) < 20_000
     assert np.abs(seen[:, 5] - SKIN).max() < 6 and np.abs(seen[:, -5] - [0, 0, 255]).max() < 6  # turned to the right
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_of_an_animation_the_first_frame(page, kind):
+def test_of_an_animation_the_first_frame(scripts, kind):
     first, second = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
     data = encoded(first, kind, save_all=True, append_images=[second], duration=20, lossless=True).getvalue()
-    assert np.abs(square(page, data) - [255, 0, 0]).max() < 4
+    assert np.abs(square(scripts, data) - [255, 0, 0]).max() < 4
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "1", "L", "P"])
-def test_modes(page, mode):
+def test_modes(scripts, mode):
     data = encoded(Image.new("RGB", (64, 64), "white").convert(mode), "JPEG" if mode == "CMYK" else "PNG").getvalue()
-    assert square(page, data).min() > 250
+    assert square(scripts, data).min() > 250
 
 
-def test_what_lies_behind_the_end_or_in_texts_is_left_alone(page):
+def test_what_lies_behind_the_end_or_in_texts_is_left_alone(scripts):
     plain, jpeg = (
         encoded(Image.new("RGB", (64, 64), SKIN)).getvalue(),
         encoded(Image.new("RGB", (64, 64), SKIN), "JPEG"),
@@ -104,7 +107,7 @@ def test_what_lies_behind_the_end_or_in_texts_is_left_alone(page):
     film = b"\0\0\0\x18ftypmp42" + bytes(100_000) + b"\xff\xd9" + bytes(100_000)
     texts = chunk(b"zTXt", b"notes\0\0" + zlib.compress(bytes(2**21)))
     for data in (jpeg.getvalue() + film, plain + film, plain[:33] + texts + plain[33:]):
-        assert np.abs(square(page, data) - SKIN).max() < 4
+        assert np.abs(square(scripts, data) - SKIN).max() < 4
 
 
 @pytest.mark.parametrize(
@@ -122,8 +125,8 @@ def test_what_lies_behind_the_end_or_in_texts_is_left_alone(page):
         (encoded(Image.effect_noise((64, 64), 50)).getvalue()[:40] + b"IEND" * 9, "cut off"),
     ],
 )
-def test_what_is_no_picture_is_one_line_here_and_there(page, data, words):
-    assert words in asked(page, data, "square")["problem"]
+def test_what_is_no_picture_is_one_line_here_and_there(scripts, data, words):
+    assert words in asked(scripts, data, "square")["problem"]
     with pytest.raises(InputError):
         read_image(io.BytesIO(data))
 
@@ -132,16 +135,20 @@ def test_what_is_no_picture_is_one_line_here_and_there(page, data, words):
 
 
 @pytest.mark.parametrize("name", ["own_itxt", "after_others", "compressed_itxt", "text_ascii", "newer_field"])
-def test_the_settings_of_a_png(page, name):
-    found = json.loads(asked(page, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
+def test_the_settings_of_a_png(scripts, name):
+    found = json.loads(asked(scripts, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
     assert found["seed"] == 4242 and found["prompt"] == "a man with a hat 🙂 é"
 
 
-def test_other_texts_and_none(page):
+def test_other_texts_and_none(scripts):
     for name in ("empty.png", "stripped.jpg"):
-        assert asked(page, (CASES / "metadata" / name).read_bytes(), "texts") == {"said": {}}
-    assert asked(page, (CASES / "metadata" / "cut.png").read_bytes(), "texts")["said"]["facet"].startswith('{"prompt')
-    assert "Seed: 12345" in asked(page, (CASES / "metadata" / "webui.png").read_bytes(), "texts")["said"]["parameters"]
+        assert asked(scripts, (CASES / "metadata" / name).read_bytes(), "texts") == {"said": {}}
+    assert asked(scripts, (CASES / "metadata" / "cut.png").read_bytes(), "texts")["said"]["facet"].startswith(
+        '{"prompt'
+    )
+    assert (
+        "Seed: 12345" in asked(scripts, (CASES / "metadata" / "webui.png").read_bytes(), "texts")["said"]["parameters"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,22 +166,63 @@ def test_other_texts_and_none(page):
         (b"\xff\xff\xff\xfftEXtfacet\0", {"facet": ""}),
     ],
 )
-def test_texts_of_every_kind(page, extra, expected):
+def test_texts_of_every_kind(scripts, extra, expected):
     plain = encoded(Image.new("RGB", (8, 8))).getvalue()
-    found = asked(page, plain[:33] + extra + plain[33:], "texts")["said"]
+    found = asked(scripts, plain[:33] + extra + plain[33:], "texts")["said"]
     assert {name: text for name, text in found.items() if len(text) < 50} == expected or expected == {"facet": ""}
 
 
 # --- keys and addresses -----------------------------------------------------------------------------------------------
 
 
-def test_escape_that_closes_an_input_methods_list_stops_nothing(page):
-    page.set_content("<button id=stop>Stop</button>")
-    page.evaluate(f"() => {{ {(ROOT / 'assets' / 'keys.js').read_text(encoding='utf-8')} }}")
+def test_escape_that_closes_an_input_methods_list_stops_nothing(scripts):
+    scripts.set_content("<button id=stop>Stop</button>")
+    scripts.evaluate(f"() => {{ {(ROOT / 'assets' / 'keys.js').read_text(encoding='utf-8')} }}")
     pressed = """options => {
         let clicks = 0;
         document.querySelector('#stop').onclick = () => { clicks++; };
         document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', ...options})); return clicks; }"""
-    assert page.evaluate(pressed, {"isComposing": True}) == 0
-    assert page.evaluate(pressed, {"keyCode": 229}) == 0
-    assert page.evaluate(pressed, {}) == 1
+    assert scripts.evaluate(pressed, {"isComposing": True}) == 0
+    assert scripts.evaluate(pressed, {"keyCode": 229}) == 0
+    assert scripts.evaluate(pressed, {}) == 1
+
+
+# --- the tab "Picture" ---
+
+
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_start_from_a_picture(size, request):
+    page: Page = request.getfixturevalue(size)
+    tool(page, "Picture")
+    page.locator("#picture input[type=file]").set_input_files(
+        {"name": "own.png", "mimeType": "image/png", "buffer": png_of(700)}
+    )
+    expect(page.locator("#picture .chosen")).to_be_visible()
+    generate(page)
+    total, kind = face(page, "frames.length"), face(page, "kind")
+    assert 1 <= total < LAST and kind == "picture"
+    assert not [
+        request.url for request in page.asked if "/upload" in request.url
+    ]  # it never becomes a file of the server
+    page.get_by_role("button", name="More like this picture").click()
+    expect(page.locator("#strip .faces button")).to_have_count(8, timeout=30_000)
+    page.locator("#strip .faces button").first.click()
+    page.wait_for_function("() => window.facet.face.kind === 'variation' && window.facet.face.finished")
+    page.get_by_role("button", name="More like this face").click()
+    expect(status(page)).to_have_text("Done.", timeout=30_000)
+    tool(page, "Picture")
+    page.get_by_role("button", name="Remove").click()
+    generate(page)
+    assert face(page, "frames.length") == LAST
+
+
+def test_a_picture_that_cannot_be_used_says_why_and_keeps_the_page(page: Page):
+    """Why each kind cannot: test_files.py."""
+    tool(page, "Picture")
+    file = {"name": "x.png", "mimeType": "image/png", "buffer": png_of()[:-20]}
+    page.locator("#picture input[type=file]").set_input_files(file)
+    expect(page.locator("#picture .problem")).to_contain_text("cut off")
+    expect(page.locator("#picture .chosen")).to_be_hidden()
+    drop(page, "#picture .drop", png_of(), "good.png")
+    expect(page.locator("#picture .chosen")).to_be_visible()
+    expect(page.locator("#picture .problem")).to_have_text("")

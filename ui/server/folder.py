@@ -26,6 +26,11 @@ def own_folder() -> Path:
     return folder
 
 
+def remove() -> None:
+    """At the end: nothing is left behind."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
 def _alive(process: str) -> bool:
     if not process.isdigit():
         return True  # not one of ours
