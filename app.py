@@ -26,7 +26,7 @@ from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
 from ui.picker import picker
-from ui.runs import COUNTS, animate, enlarge, redraw, schedule
+from ui.runs import BEST_OF, COUNTS, animate, enlarge, offer_choice, redraw, schedule
 from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server import serve, store
@@ -127,6 +127,13 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                     seed = gr.Number(0, label="Seed", elem_id="seed", min_width=0)
                     with gr.Column(elem_id="switches", min_width=0):
                         new_seed = gr.Checkbox(True, label="A new seed each time", container=False)
+                        best = gr.Checkbox(
+                            True,
+                            label=f"The best of {BEST_OF} new seeds",
+                            container=False,
+                            elem_id="best",
+                            visible=False,
+                        )
                         live = gr.Checkbox(
                             False, label="Live: redraw as I change things", container=False, elem_id="live"
                         )
@@ -210,8 +217,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---
-    controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
+    controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits, best]
     settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]  # what a record fills
+    demo.load(offer_choice, None, best, queue=False, **HIDDEN)
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
     kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]  # what a draft holds
     opened.success(None, None, kept, js=f"() => window.facet.openDraft({len(kept)})").success(None, line, None, js=GO)

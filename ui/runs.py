@@ -14,7 +14,7 @@ from PIL import Image
 
 from model.device import full_note
 from model.diffusion import alpha_bar
-from model.errors import InputError
+from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline, Frame
 from model.settings import DEFAULTS, MAX_SEED, STUDENT, Settings
 from ui.frames import file_of, jpeg, messages, png, read_face, sheet
@@ -24,6 +24,7 @@ from ui.server import engine
 from ui.status import refusing, status
 
 COUNTS = (1, 4, 9, 16)
+BEST_OF = 4  # seeds that a new one is chosen from
 # Of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one.
 LIVE_STEPS = 8
 
@@ -43,6 +44,7 @@ class Controls(NamedTuple):
     picture: Any = None  # a data URI to start from
     strength: Any = 0.6  # how much of the picture changes
     changes: Any = None  # edits and the place on a walk, as a record holds them
+    best: Any = False  # choose a new seed among BEST_OF
 
     def settings(self) -> Settings:
         """What they ask for, with the seed that is there. Raises InputError."""
@@ -64,10 +66,15 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     The record is None where a picture was the start, since the settings alone do not make that face.
     """
     same, controls = gr.skip(), Controls(*values)
+    pipe, start, told, history = engine.pipeline(), time.monotonic(), None, []
+    chosen_of = ""
     if controls.new_seed:
         controls = controls._replace(seed=secrets.randbelow(MAX_SEED + 1))
+        if controls.best and can_choose(pipe, controls):
+            yield same, status(f"Choosing among {BEST_OF} seeds"), same, same
+            controls = controls._replace(seed=pipe.best_seed(controls.settings(), seeds(controls.seed, BEST_OF)))
+            chosen_of = f", the best of {BEST_OF}"
     settings = controls.settings()
-    pipe, start, told, history = engine.pipeline(), time.monotonic(), None, []
     about = about_run(pipe, settings, controls)
     with closing(messages(stream(pipe, settings, controls), about, influence=True)) as run:
         for message, frames in run:
@@ -81,10 +88,25 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
             yield message, progress, message["seed"] if first else same, kept(settings, controls) if first else same
     yield same, status("Enlarging to 512 pixels" if controls.count == 1 else "Finishing"), same, same
     result = finished(pipe, about["run"], history, wanted(pipe, controls.words, controls.picks))
-    done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings.seed}. {about['note']} {full_note(start)}"
-    yield result, status(done.strip()), same, same
+    done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings.seed}{chosen_of}."
+    yield result, status(f"{done} {about['note']} {full_note(start)}".strip()), same, same
     if controls.count == 1 and (more := crisp(pipe, history[-1][0].denoised)):  # once the other is on screen
         yield {"run": about["run"], "large": more}, same, same, same
+
+
+def can_choose(pipe: FacePipeline, controls: Controls) -> bool:
+    """Whether the student's preview tells which seed is best: of one face, from noise, without new noise on the way."""
+    able = pipe.student is not None and pipe.critic is not None
+    return able and controls.count == 1 and not controls.picture and controls.sampler != "ddpm"
+
+
+def offer_choice() -> Any:
+    """The checkbox "Best of several seeds" is there where the weights have what it needs."""
+    try:
+        pipe = engine.pipeline()
+    except FacetError:  # the status line says so
+        return gr.skip()
+    return gr.update(visible=pipe.student is not None and pipe.critic is not None)
 
 
 @refusing(outputs=3)
