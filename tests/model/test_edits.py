@@ -221,7 +221,7 @@ def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):
         (lambda pipe: pipe.stream_faces([]), "faces"),
         (lambda pipe: pipe.stream_faces([A] * 17), "1 to 16"),
         (lambda pipe: pipe.stream_faces([A, replace(A, steps=3)]), "seed, guidance, edits and walk only"),
-        (lambda pipe: pipe.generate_faces([A, replace(A, pag_scale=0)]), "seed, guidance, edits and walk only"),
+        (lambda pipe: pipe.generate_faces([A, replace(A, pag_scale=0.5)]), "seed, guidance, edits and walk only"),
         (lambda pipe: pipe.generate_faces([A, replace(A, seed=-1)]), "seed"),
         (lambda pipe: pipe.generate_faces([A], batch_size=0), "batch size"),
         (lambda pipe: pipe.strengths(A, "Wings"), "Wings"),

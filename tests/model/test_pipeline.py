@@ -259,7 +259,7 @@ def test_command_line_enlarges_as_the_page_does(tiny_weights, tmp_path):
         (["--steps", "0"], "steps"),
         (["--guidance", "nan"], "guidance"),
         (["--weights", "nowhere"], "neither a folder"),
-        (["--out", "face.nonsense"], "unknown file extension"),
+        (["--out", "face.nonsense"], "names no kind of picture"),
     ],
 )
 def test_command_line_errors_are_one_line(tiny_weights, tmp_path, arguments, words, monkeypatch):

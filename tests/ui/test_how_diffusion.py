@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
@@ -60,7 +59,7 @@ def test_answers_are_one_prediction_in_four_forms(pipe, step):
     mean, _ = posterior(said.original, state.x_t, state.t, state.t - 0.01)
     torch.testing.assert_close(said.previous, mean, atol=1e-4, rtol=0)
 
-    condition = F.pad(pipe.clip.encode_texts([ASKED.prompt]), (0, 2))
+    condition = pipe.condition([ASKED.prompt])
     with torch.inference_mode():
         alone = pipe.unet(state.x_t, state.t.float(), condition)
     assert pipe.unet.config.target == "velocity"
