@@ -140,7 +140,7 @@ function begin(message) {
   run = {id: message.run, total: message.total, count: message.count || 1, record: message.record, seeds: message.seeds || [],
     kind: message.kind || "", frames: [], image: null, large: null, decided: []};
   ready();
-  if (message.kind !== "opening" && message.kind !== "live") player.scrollIntoView({block: "nearest"});
+  if (message.kind !== "opening" && message.kind !== "live") stage.scrollIntoView({block: "nearest"});
 }
 
 // Buttons, marks and texts that belong to `run` as a whole.

@@ -6,6 +6,10 @@ function show({prompt = "", parts = [], chips = [], unknown = [], near = [], ins
   said = {present: [], absent: []}}) {
   part(".chips").innerHTML = chips.map(({label, kind, sure}) =>
     `<span class="chip ${kind}" title="${Math.round(100 * sure)} % sure">${facet.escape(label)}</span>`).join("");
+  requestAnimationFrame(() => {  // on a phone they may be wider than the screen: then keys scroll them too
+    const list = part(".chips");
+    list.tabIndex = list.scrollWidth > list.clientWidth ? 0 : -1;
+  });
   const buttons = instead.map(({name, label}) => `<button type="button" data-name="${name}">${facet.escape(label)}</button>`).join("");
   part(".unknown").innerHTML = unknown.length ? `Cannot be drawn: ${unknown.map(word => `<b>${facet.escape(word)}</b>`).join(", ")}.`
     + (buttons ? ` Nearest: ${buttons}` : "") : "";

@@ -373,7 +373,7 @@ def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
         hook.remove()
     assert len(calls) <= runs.LIVE_STEPS == 8
     assert settled["seed"] == 11 and settled["steps"] == 8 and line["kind"] == "" and player["kind"] == "live"
-    assert len(player["frames"]) == 8 and player["count"] == 1 and player["image"].startswith("data:image/png")
+    assert len(player["frames"]) == 8 and player["count"] == 16 and player["image"].startswith("data:image/png")
     for bad in ({"seed": None}, {"steps": 1.5}):
         asked = {"seed": 1, "steps": 5, **bad}
         assert (
