@@ -37,10 +37,10 @@ def calls(steps: int, sampler: str) -> int:
     if sampler == STUDENT:
         return STUDENT_STEPS
     times = time_grid(steps, sampler)[:-1]
-    return steps + sum(
-        int(((times >= low) & (times <= high)).sum())
-        for low, high in (DEFAULTS.guidance_interval, DEFAULTS.pag_interval)
+    at_work = [DEFAULTS.guidance_interval] * (DEFAULTS.guidance > 1) + [DEFAULTS.pag_interval] * (
+        DEFAULTS.pag_scale > 0
     )
+    return steps + sum(int(((times >= low) & (times <= high)).sum()) for low, high in at_work)
 
 
 def steps_within(budget: int, sampler: str) -> int:

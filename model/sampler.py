@@ -67,7 +67,7 @@ def ddim(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise
     x = noise
     for index, t, s in _intervals(times, len(noise)):
         denoised = denoise(x, t)
-        x = _move(denoised, x, t, s)
+        x = move(denoised, x, t, s)
         yield Step(index, len(times) - 1, s[0].item(), x, denoised)
 
 
@@ -87,7 +87,7 @@ def dpmpp(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNois
             t_before, denoised_before = before
             ratio = _rise(t_before, t) / _rise(t, s)  # the paper's r
             target = denoised + (denoised - denoised_before) / (2 * ratio)
-        x = _move(target, x, t, s)
+        x = move(target, x, t, s)
         before = t, denoised
         yield Step(index, len(times) - 1, s[0].item(), x, denoised)
 
@@ -105,12 +105,12 @@ def unipc(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNois
         target, slope, ratio = denoised, None, 0.0
         if taken is not None and s[0] > 0:
             rise = _rise(taken.t, t)
-            x = _move(_corrected(taken, denoised, rise), taken.x, taken.t, t)
+            x = move(_corrected(taken, denoised, rise), taken.x, taken.t, t)
             ratio = rise / _rise(t, s)
             slope = (denoised - taken.denoised) / ratio
             target = denoised + slope / 2
         taken = _Taken(x, t, denoised, slope, ratio)
-        x = _move(target, x, t, s)
+        x = move(target, x, t, s)
         yield Step(index, len(times) - 1, s[0].item(), x, denoised)
 
 
@@ -155,7 +155,7 @@ def _rise(t: Tensor, s: Tensor) -> float:
     return (log_snr(s[0]) - log_snr(t[0])).item() / 2
 
 
-def _move(denoised: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def move(denoised: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """From t to s along the noise that lies between `denoised` and `x_t`; exactly `denoised` at s = 0."""
     return add_noise(denoised, from_original(denoised, x_t, t, "noise"), s)
 

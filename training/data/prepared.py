@@ -14,7 +14,6 @@ from model.errors import InputError
 
 SIZE = 64  # pixels, height and width of a prepared image
 VALIDATION = 20  # ids divisible by this are the validation set: no model trains on them
-EMBEDDING = 512  # numbers of a CLIP embedding
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,9 @@ def load_prepared(folder: str | Path, embedded: bool = True) -> Prepared:
         cure = "run `make embed` again"
         metadata, more = _read(path, cure)
         shapes = {name: tuple(tensor.shape) for name, tensor in more.items()}
-        if (
-            shapes != dict.fromkeys(("image_embeddings", "text_embeddings"), (count, EMBEDDING))
-            or "clip" not in metadata
-        ):
+        width = shapes.get("image_embeddings", (0, 0))[-1:]  # that of the CLIP's shared space
+        wanted = dict.fromkeys(("image_embeddings", "text_embeddings"), (count, *width))
+        if shapes != wanted or "clip" not in metadata:
             raise InputError(f"{path} does not hold the embeddings of these {count} faces: {cure}.")
         tensors |= more | {"clip": metadata["clip"]}
     return Prepared(names=names, prompts=prompts, **tensors)

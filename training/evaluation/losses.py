@@ -62,7 +62,11 @@ def by_noise(unet: UNet, images: Tensor, conditions: Tensor) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.losses",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("log", type=Path)
     parser.add_argument("--where", required=True, help="the device of the training")
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"))

@@ -40,7 +40,11 @@ def finished(pipe: FacePipeline, sampler: str, steps: int) -> Tensor:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.samplers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--weights", default="weights")
     parser.add_argument("--out", type=Path, default=Path("assets"))
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)

@@ -19,7 +19,7 @@ from model.diffusion import TIMESTEPS, add_noise, alpha_bar, from_original
 from model.errors import InputError
 from model.guidance import Guidance, Predictor, guided
 from model.pipeline import SIZE, FacePipeline
-from model.sampler import SAMPLERS, Step, _move, noise_of, time_grid
+from model.sampler import SAMPLERS, Step, move, noise_of, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
 from ui.component import ASSETS
 from ui.how.face import answer, error, noised, start
@@ -43,10 +43,10 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int, length: int) -> 
     end = max(step - length, 0)
     s = torch.tensor([end / TIMESTEPS], dtype=torch.float64)
     clean = said.original.clamp(-1, 1)
-    landed, truth = _move(clean, state.x_t, state.t, s), add_noise(state.original, state.noise, s)
+    landed, truth = move(clean, state.x_t, state.t, s), add_noise(state.original, state.noise, s)
     signal, sigma = alpha_bar(s).sqrt().item(), (1 - alpha_bar(s)).sqrt().item()
     numbers = f"x at {end} = {signal:.3f} × predicted face + {sigma:.3f} × predicted noise"
-    code = inspect.getsource(_move).strip().split("\n")[-1].strip()
+    code = inspect.getsource(move).strip().split("\n")[-1].strip()
     return (
         tiles(
             tile(colour(state.x_t[0]), "Where it stands", f"x at timestep {step}"),
