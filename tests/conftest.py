@@ -19,6 +19,7 @@ from benchmarks.harness.browser import chromium
 from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
+from model.critic import Critic, CriticConfig, feature_maps
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401
@@ -127,6 +128,18 @@ def save_student(folder: Path) -> None:
     teacher = UNet.from_file(folder / "unet.safetensors")
     torch.manual_seed(2)
     save_unet(folder / "student.safetensors", random_unet(), teacher.info["clip"], teacher=teacher.info["hash"])
+
+
+def save_critic(folder: Path) -> None:
+    """Put a critic.safetensors, fitted to noise by the folder's own CLIP, into a folder of weights."""
+    clip, generator = Clip.from_file(folder / "clip.safetensors"), torch.Generator().manual_seed(0)
+    photographs = torch.randint(0, 256, (64, 64, 64, 3), generator=generator, dtype=torch.uint8).numpy()
+    second, third = feature_maps(clip, photographs[:1])
+    config = CriticConfig(directions=4, channels=(second.shape[1], third.shape[1]), size=second.shape[-1])
+    critic = Critic(config).eval()
+    critic.fit(clip, photographs)
+    info = {"kind": "critic", "clip": clip.hash}
+    checkpoint.save(folder / "critic.safetensors", critic.state_dict(), vars(config), info, torch.float32)
 
 
 def random_unet() -> UNet:

@@ -13,7 +13,7 @@ from deploy import publish
 from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import InputError
 from model.pipeline import FacePipeline
-from tests.conftest import ROOT, save_crisp, save_student
+from tests.conftest import ROOT, save_crisp, save_critic, save_student
 from tests.fake_hub import FakeHub
 
 
@@ -30,6 +30,7 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     folder = Path(shutil.copytree(tiny_weights, tmp_path_factory.mktemp("release") / "weights"))
     save_crisp(folder)
     save_student(folder)
+    save_critic(folder)
     (folder / "targets").mkdir()
     shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
     (folder / "README.md").write_text("![Faces](../assets/faces.png) and [more](../docs/training.md)")

@@ -4,14 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from model import checkpoint
-from model.clip import Clip
-from model.critic import Critic, CriticConfig, feature_maps
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from tests.conftest import save_student
+from tests.conftest import save_critic, save_student
 from ui import api, runs
 from ui.server import engine
 
@@ -21,14 +17,7 @@ def choosing(tiny_weights, tmp_path_factory) -> FacePipeline:
     """Tiny weights with a student, and a critic of drawn noise."""
     folder = Path(shutil.copytree(tiny_weights, tmp_path_factory.mktemp("choosing") / "weights"))
     save_student(folder)
-    clip, generator = Clip.from_file(folder / "clip.safetensors"), torch.Generator().manual_seed(0)
-    photographs = torch.randint(0, 256, (64, 64, 64, 3), generator=generator, dtype=torch.uint8).numpy()
-    second, third = feature_maps(clip, photographs[:1])
-    config = CriticConfig(directions=4, channels=(second.shape[1], third.shape[1]), size=second.shape[-1])
-    critic = Critic(config).eval()
-    critic.fit(clip, photographs)
-    info = {"kind": "critic", "clip": clip.hash}
-    checkpoint.save(folder / "critic.safetensors", critic.state_dict(), vars(config), info, torch.float32)
+    save_critic(folder)
     return FacePipeline.from_pretrained(folder, device="cpu")
 
 
