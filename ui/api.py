@@ -6,17 +6,16 @@ Every description of a parameter is one line, since gradio reads them so.
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from model.attributes import ATTRIBUTES
-from model.settings import DEFAULTS, MAX_AT_ONCE, Settings, whole
+from model.settings import DEFAULTS, Settings
 from ui import words
 from ui.frames import messages, read_face
-from ui.runs import note, seeds
+from ui.runs import note
 from ui.server import engine
 from ui.server.engine import LIGHT, NETWORKS
 from ui.status import refusing_callers
@@ -39,7 +38,6 @@ def generate(
     steps: int = DEFAULTS.steps,
     guidance: float = DEFAULTS.guidance,
     sampler: str = DEFAULTS.sampler,
-    best_of: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Draw one 64 x 64 face from a prompt and stream every step.
 
@@ -56,12 +54,9 @@ def generate(
         steps: 1 to 1000. More are slower and rarely better.
         guidance: 0 to 20. 0 ignores the prompt, 1 follows it, more exaggerates it.
         sampler: "unipc", "dpmpp", "ddim", "ddpm", or "student": another network, with 4 steps at a guidance of 2.
-        best_of: 1 to 16. Above 1, the best of so many seeds from `seed` on is drawn; `seed` in the messages says which.
     """
     settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
     pipe = engine.pipeline()
-    if whole("The number of seeds", best_of, 1, MAX_AT_ONCE) > 1:
-        settings = replace(settings, seed=pipe.best_seed(settings, seeds(settings.seed, int(best_of))))
     about = {"seed": settings.seed, "note": note(pipe, settings)}
     with closing(messages(pipe.stream_faces([settings]), about)) as run:
         yield from (message for message, _ in run)

@@ -1,4 +1,4 @@
-"""The best of several seeds: where it is offered, what a run says and keeps, what programs get."""
+"""The best of several seeds: where it is offered, what a run says and keeps."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from tests.conftest import save_critic, save_student
-from ui import api, runs
+from ui import runs
 from ui.server import engine
 
 
@@ -57,11 +57,3 @@ def test_it_is_offered_where_the_weights_can(choosing, tiny_weights, monkeypatch
     plain = FacePipeline.from_pretrained(tiny_weights, device="cpu")
     monkeypatch.setattr(engine, "pipeline", lambda: plain)
     assert runs.offer_choice()["visible"] is False
-
-
-def test_programs_may_ask_for_it(choosing, monkeypatch):
-    monkeypatch.setattr(engine, "pipeline", lambda: choosing)
-    first, *_ = api.generate("a man", "", 7, 1, 2.0, "unipc", 3)
-    assert first["seed"] == choosing.best_seed(Settings("a man", seed=7, steps=1), [7, 8, 9])
-    with pytest.raises(Exception, match="number of seeds"):
-        list(api.generate("a man", "", 7, 1, 2.0, "unipc", 17))
