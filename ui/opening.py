@@ -39,7 +39,7 @@ def warm_up() -> None:
     """Load the pipeline and draw the first face, so that no visitor waits for either."""
     try:
         opening()
-    except FacetError as error:
+    except (FacetError, OSError) as error:  # the system's, for instance, where it gives out no more descriptors
         print(error, flush=True)
 
 

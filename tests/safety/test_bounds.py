@@ -161,7 +161,7 @@ def test_every_forward_asks(app, monkeypatch):
 def test_nothing_computes_outside_the_queue(app):
     """Those of the page's events that pass it by ask no network."""
     loose = {fn.fn.__name__ for fn in app.demo.fns.values() if fn.fn is not None and not fn.queue}
-    assert loose <= {"greet", "restore", "tell", "refuse"}
+    assert loose <= {"greet", "offer_choice", "restore", "tell", "refuse"}
     lanes = {fn.concurrency_id for fn in app.demo.fns.values() if fn.fn is not None and fn.queue}
     assert lanes == {"networks", "light"}
 
