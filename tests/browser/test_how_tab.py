@@ -5,6 +5,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from model.settings import DEFAULTS
 from tests.ui.test_how_learning import write_sheet
 from ui.how import page as how
 
@@ -112,7 +113,7 @@ def test_glance_plays_the_visitors_run(browser: Browser, address: str):
         page.locator("#how-glance").get_by_role("button", name="Play").click()
         expect(page.locator("#how-glance svg.wide .now[data-part=unet]")).to_have_count(1)
         expect(page.locator("#how-glance").get_by_role("button", name="Play")).to_be_visible(timeout=30_000)
-        assert shown.get_attribute("href") == face and page.locator("#glance-at").input_value() == "16"
+        assert shown.get_attribute("href") == face and page.locator("#glance-at").input_value() == str(DEFAULTS.steps)
         page.locator("#how-glance svg.wide [data-part=srresnet]").click()
         expect(page.locator("#how-srresnet-heading")).to_be_in_viewport()
 

@@ -368,7 +368,7 @@ def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
     pipe, calls = app.pipeline(), []
     hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     try:
-        player, line, settled = app.redraw("a woman", None, "", 1, True, 11, 100, 3.0, "ddpm", None, 0.6)
+        player, line, settled = app.redraw("a woman", None, "", 16, True, 11, 100, 3.0, "ddpm", None, 0.6)
     finally:
         hook.remove()
     assert len(calls) <= runs.LIVE_STEPS == 8
