@@ -110,7 +110,7 @@ def reads(page: Page, prompt: str) -> None:
 
 def saved(page: Page, what: str) -> tuple[str, bytes]:
     with page.expect_download() as download:
-        page.locator(f"#keep [data-what={what}]").click()
+        page.locator(f"#keep [data-what={what}]:not(.each)").click()
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
