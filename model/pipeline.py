@@ -277,7 +277,8 @@ class FacePipeline:
 
         drawn = self.compute(preview)
         scores = self.compute(self.critic.scores, self.clip, drawn)
-        return seeds[int((scores + 2 * self.compute(fit_of, self.clip, drawn, settings.prompt)).argmax())]
+        said = self.understood(settings.prompt).text  # what the U-Net is given
+        return seeds[int((scores + 2 * self.compute(fit_of, self.clip, drawn, said)).argmax())]
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
         """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size up to 2**20 pixels: eight times as large).

@@ -24,7 +24,7 @@ def restored(name: str):
 @pytest.mark.parametrize("name", ["own_itxt", "after_others", "compressed_itxt", "text_ascii"])
 def test_facets_own(name):
     line, words, negative, seed = restored(f"{name}.png")
-    assert line["text"] == "Settings restored from the picture." and line["kind"] == ""
+    assert line == {"text": "Settings restored from the picture.", "kind": "", "go": False, "redraw": False}
     assert words == OWN["prompt"] and negative == "" and seed == 4242
 
 
