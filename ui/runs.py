@@ -66,15 +66,15 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     The record is None where a picture was the start, since the settings alone do not make that face.
     """
     same, controls = gr.skip(), Controls(*values)
-    pipe, start, told, history = engine.pipeline(), time.monotonic(), None, []
-    chosen_of = ""
+    start, told, history, chosen_of = time.monotonic(), None, [], ""
     if controls.new_seed:
         controls = controls._replace(seed=secrets.randbelow(MAX_SEED + 1))
-        if controls.best and can_choose(pipe, controls):
-            yield same, status(f"Choosing among {BEST_OF} seeds"), same, same
-            controls = controls._replace(seed=pipe.best_seed(controls.settings(), seeds(controls.seed, BEST_OF)))
-            chosen_of = f", the best of {BEST_OF}"
-    settings = controls.settings()
+    # What cannot be drawn is refused before the weights are loaded.
+    settings, pipe = controls.settings(), engine.pipeline()
+    if controls.new_seed and controls.best and can_choose(pipe, controls):
+        yield same, status(f"Choosing among {BEST_OF} seeds"), same, same
+        settings = replace(settings, seed=pipe.best_seed(settings, seeds(settings.seed, BEST_OF)))
+        chosen_of = f", the best of {BEST_OF}"
     about = about_run(pipe, settings, controls)
     with closing(messages(stream(pipe, settings, controls), about, influence=True)) as run:
         for message, frames in run:
@@ -113,8 +113,8 @@ def offer_choice() -> Any:
 def redraw(*values: Any) -> tuple[Any, Any, Any]:
     """Live mode: the Controls' own seed, by the student or in a few steps of the default sampler -> player, status,
     record."""
-    controls, start, pipe = Controls(*values), time.monotonic(), engine.pipeline()
-    settings = controls.settings()
+    controls, start = Controls(*values), time.monotonic()
+    settings, pipe = controls.settings(), engine.pipeline()
     settings = quick(pipe, settings, controls.picture)
     about = about_run(pipe, settings, controls) | {"kind": "live"}
     message, history = in_one(stream(pipe, settings, controls), about)
