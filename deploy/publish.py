@@ -19,8 +19,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import FacetError, InputError
+from model.files.checkpoint import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 
 ROOT = Path(__file__).parent.parent

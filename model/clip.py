@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES, attributes_to_prompt
 from model.errors import InputError
+from model.files import checkpoint
 from model.words.text import LONGEST, for_clip
 
 CONTEXT = 77  # tokens, start and end included

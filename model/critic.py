@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.clip import MEAN, STD, Clip
 from model.errors import WeightsError
+from model.files import checkpoint
 
 
 @dataclass(frozen=True)

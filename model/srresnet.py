@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.device import call, run_split_if_full
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.images import to_pixels, to_tensor
 
 TILE = 96  # side of what is enlarged at once, input px: bounds the memory, whatever the image's size

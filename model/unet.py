@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.diffusion import TARGETS, TIMESTEPS, log_snr, timestep_band
+from model.files import checkpoint
 
 FLAGS = 2  # extra entries of the condition: 1 = an image's own embedding instead of a text's; 1 = small JPEG source
 

@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser
 
 from benchmarks.harness.browser import chromium
-from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.critic import Critic, CriticConfig, feature_maps
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401

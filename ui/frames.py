@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model.decode import read_image
 from model.errors import InputError
+from model.files.decode import read_image
 from model.images import contact_sheet, middle_square
 from model.pipeline import SIZE, Frame
 from ui import bounds
@@ -109,7 +109,7 @@ def _data_uri(pixels: np.ndarray, kind: str, **options: Any) -> str:
 
 
 def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
-    """An image as it is seen: (H, W, 3) uint8. file, errors: as in `model.decode.read_image`."""
+    """An image as it is seen: (H, W, 3) uint8. file, errors: as in `model.files.decode.read_image`."""
     bounds.check_file(file)
     return np.array(read_image(file))  # a copy, since Pillow's own cannot be written to
 

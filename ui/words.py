@@ -6,8 +6,8 @@ from typing import Any
 from model import attributes
 from model.attributes import CONFLICTS
 from model.errors import FacetError
-from model.understanding import Understood
 from model.words.marks import IMPLIED, NEAR, UNKNOWN
+from model.words.understanding import Understood
 from ui.picker import chosen, combined, typed
 from ui.server import engine
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from benchmarks.harness.server import running
-from model import checkpoint
+from model.files import checkpoint
 from model.pipeline import FacePipeline
 from tests.browser.actions import DESKTOP, PHONE, opened
 from tests.conftest import save_crisp

@@ -1,4 +1,4 @@
-"""Pictures as people bring them, in the browser: the page's answers are those of model/decode.py, pixel for pixel as
+"""Pictures as people bring them, in the browser: the answers are those of model/files/decode.py, pixel for pixel as
 near as decoders are."""
 
 import base64
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from model.decode import read_image
 from model.errors import InputError
+from model.files.decode import read_image
 from model.images import middle_square
 from tests.browser.actions import LAST, drop, face, generate, png_of, status, tool
 from tests.conftest import CASES, ROOT

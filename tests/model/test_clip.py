@@ -9,9 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model import checkpoint
 from model.clip import CONTEXT, FIRST_KNOWN, UNKNOWN, Clip, ClipConfig, is_cut, tokenizer
 from model.errors import WeightsError
+from model.files import checkpoint
 from tests.conftest import SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train

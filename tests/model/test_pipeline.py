@@ -14,13 +14,13 @@ from PIL import Image
 
 from model.__main__ import main
 from model.attributes import ATTRIBUTES
-from model.checkpoint import FILES
 from model.errors import FacetError, InputError, WeightsError
+from model.files.checkpoint import FILES
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
 from model.settings import DEFAULTS, STUDENT, Settings
-from model.understanding import fit_of
 from model.unet import UNet
+from model.words.understanding import fit_of
 from tests.conftest import ROOT, save_crisp, save_unet
 
 

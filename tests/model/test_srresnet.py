@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from model import checkpoint, srresnet
+from model import srresnet
 from model.errors import FacetError, InputError, WeightsError
+from model.files import checkpoint
 from model.pipeline import FacePipeline
 from model.srresnet import MAX_PIXELS, SRResNet, SRResNetConfig, bicubic, spans, upscale
 

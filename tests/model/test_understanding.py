@@ -4,11 +4,11 @@ import pytest
 
 from model.clip import LONGEST, Clip, is_cut
 from model.settings import Settings
-from model.understanding import understand
 from model.words.ages import ages
 from model.words.languages import languages
 from model.words.reading import read
 from model.words.text import READABLE, clean, for_clip
+from model.words.understanding import understand
 from tests.conftest import ROOT
 from training.clip.things import SETS, covered, read_set, spans, things
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy import publish
-from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import InputError
+from model.files.checkpoint import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 from tests.conftest import ROOT, save_crisp, save_critic, save_student
 from tests.fake_hub import FakeHub
@@ -112,7 +112,7 @@ def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny
     }
     code = f"""
 import time
-from model import checkpoint
+from model.files import checkpoint
 from model.errors import WeightsError
 from model.pipeline import FacePipeline
 pipe = FacePipeline.from_pretrained({pin!r}, device="cpu")
@@ -137,7 +137,7 @@ def test_a_slow_hub_does_not_hold_up_the_start(hub, tmp_path):
     hub.delay = 30.0
     code = """
 import time
-from model import checkpoint
+from model.files import checkpoint
 checkpoint.fetch.__defaults__ = (1.5,)
 from ui.server import engine
 start = time.monotonic()

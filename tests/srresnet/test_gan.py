@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.errors import InputError
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from tests.photos import data, drawing, killed_after  # noqa: F401
 from training.evaluation.judge import Judge, JudgeConfig

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageFilter
 
 from benchmarks import sr
-from model import checkpoint
 from model.errors import FacetError
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from tests.photos import data, drawing  # noqa: F401
 from training.srresnet.data import shrink

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig, bicubic
 from tests.children import FORK, be_silent, one_thread  # noqa: F401
 from tests.conftest import ROOT

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import checkpoint
 from model.clip import Clip, ClipConfig
 from model.diffusion import add_noise
 from model.errors import InputError
+from model.files import checkpoint
 from model.unet import UNet, UNetConfig
 from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.data.prepare import embed, load_prepared, prepare_images

@@ -19,9 +19,10 @@ from PIL import Image
 from safetensors import safe_open
 
 from benchmarks.load import last_face
-from model import checkpoint, device
+from model import device
 from model.__main__ import main as draw_main
 from model.errors import FacetError
+from model.files import checkpoint
 from model.pipeline import FacePipeline
 from tests.children import (  # noqa: F401
     FORK,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
-from model import checkpoint
 from model.clip import Clip
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.settings import Settings
 from model.srresnet import SRResNet
 from model.unet import UNet

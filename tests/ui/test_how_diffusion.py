@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
+from model.files import checkpoint
 from model.images import to_pixels
 from model.pipeline import FacePipeline
 from model.sampler import ddim

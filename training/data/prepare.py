@@ -23,10 +23,10 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES
-from model.decode import read_image
 from model.errors import FacetError, InputError
+from model.files import checkpoint
+from model.files.decode import read_image
 from model.images import middle_square
 from training.data.annotations import file_of, images_of, read_annotations, read_squashed, table_of
 from training.data.captions import celeba_prompt

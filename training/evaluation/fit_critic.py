@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model import checkpoint
 from model.clip import Clip
 from model.critic import Critic, can_see
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from training.core.log import commit
 from training.data.prepared import Prepared, load_prepared
 

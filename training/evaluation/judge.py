@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES
+from model.files import checkpoint
 
 FEATURES = ("pooled", "spatial")
 

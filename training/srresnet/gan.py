@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.device import half_precision, pick_device
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.images import scaled
 from model.srresnet import SRResNet
 from training.core.budget import Progress

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model import checkpoint
 from model.device import run_split_if_full
 from model.diffusion import add_noise
 from model.errors import FacetError
+from model.files import checkpoint
 from model.guidance import Predictor, guided
 from model.images import to_pixels, to_tensor
 from model.pipeline import SIZE, FacePipeline

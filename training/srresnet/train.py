@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import checkpoint
 from model.device import half_precision, pick_device
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.images import scaled
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.core.budget import Budget, Progress

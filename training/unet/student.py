@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import checkpoint
 from model.clip import Clip
 from model.device import half_precision, pick_device
 from model.diffusion import alpha_bar, from_original
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.guidance import Predictor, guided
 from model.sampler import ddim, face_noise, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS

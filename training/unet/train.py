@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.device import half_precision, pick_device
 from model.diffusion import TARGETS
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.guidance import Guidance, Predictor, guided
 from model.images import contact_sheet, to_pixels
 from model.sampler import dpmpp, face_noise, last_step, time_grid

@@ -15,9 +15,9 @@ from random import Random
 import torch
 from torch import Tensor
 
-from model import checkpoint
 from model.clip import Clip
 from model.errors import FacetError
+from model.files import checkpoint
 from model.unet import UNet
 from training.data.captions import celeba_prompt, stated_attributes
 from training.data.prepared import Prepared, load_prepared

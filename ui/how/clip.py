@@ -10,7 +10,7 @@ from model.attributes import ATTRIBUTES, label
 from model.clip import CONTEXT, Clip, tokenizer
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from model.understanding import ABSENT, PRESENT
+from model.words.understanding import ABSENT, PRESENT
 from ui.how.face import face
 from ui.how.html import image
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import SOURCE, plain
 from model.device import pick_device
 from model.errors import WeightsError
+from model.files.checkpoint import SOURCE, plain
 from model.pipeline import FacePipeline
 from ui.server import budget
 from ui.server.start import whole_number
