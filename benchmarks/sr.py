@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.srresnet import SRResNet, upscale
 from training.evaluation import markdown
 from training.srresnet.quality import score_set
@@ -94,11 +94,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("weights/srresnet_x4.safetensors"), help="an x4 network")
     parser.add_argument("--app", type=Path, default=Path("weights/srresnet.safetensors"), help="the x8 network to time")
     args = parser.parse_args()
-    try:
+    with exit_in_one_line("benchmarks.sr"):
         report = {"machine": f"{platform.machine()}, {platform.system()}", "from_64_to_512": speed(args.app)}
         report["x4"] = literature(args.data, args.weights)
-    except FacetError as error:
-        raise SystemExit(f"benchmarks.sr: {error}") from error
     print(table(report["x4"]))
     print(json.dumps(report, indent=1))
 

@@ -16,7 +16,7 @@ from model.files.decode import read_image
 from model.images import middle_square
 from tests.browser.actions import LAST, drop, face, generate, png_of, status, tool
 from tests.conftest import CASES, ROOT
-from tests.model.test_decode import SKIN, chunk, encoded
+from tests.model.files.test_decode import SKIN, chunk, encoded
 from ui.frames import file_of, read_picture
 
 SIDE = 64

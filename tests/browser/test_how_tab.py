@@ -6,7 +6,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from model.settings import DEFAULTS
-from tests.ui.test_how_learning import write_sheet
+from tests.ui.how.test_learning import write_sheet
 from ui.how import page as how
 
 FIGURES = (

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.attributes import ATTRIBUTES
+from training.core.run import Run
 from training.evaluation.judge import FEATURES, Judge, balanced_accuracy, best_threshold, judged_by_halves
 from training.evaluation.train_judge import RECIPES, augment, measure, train
 
@@ -51,7 +52,7 @@ def test_thresholds_are_set_on_one_half_and_measured_on_the_other():
 
 def test_training_learns_measures_and_saves(prepared, tmp_path):
     config = replace(RECIPES["tiny"], images=1600)
-    judge = train(prepared, config, tmp_path / "run", tmp_path / "judge.safetensors", 1e9, "cpu")
+    judge = train(prepared, config, Run(tmp_path / "run", tmp_path / "judge.safetensors", device="cpu"))
     again = Judge.from_file(tmp_path / "judge.safetensors")
     faces = prepared.images[~prepared.validation].numpy()
     assert np.allclose(again.look(faces)["logits"], judge.look(faces)["logits"], atol=1e-5)

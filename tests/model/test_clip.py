@@ -15,6 +15,7 @@ from model.files import checkpoint
 from tests.conftest import SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train
+from training.core.run import Run
 from training.data.captions import caption, out_of_vocabulary
 
 
@@ -154,10 +155,10 @@ def test_figures_of_a_clip_are_shares(clip, prepared):
 def test_training_learns_to_read_captions_and_resumes_exactly(prepared, tmp_path):
     config = replace(RECIPES["tiny"], images=256)
     small = ClipConfig(architecture=SMALL_CLIP)
-    train(prepared, config, tmp_path / "a", tmp_path / "clip.safetensors", 1e9, "cpu", small)
-    train(prepared, config, tmp_path / "b", None, 1e9, "cpu", small, stop=StopAfter(3))
+    train(prepared, config, Run(tmp_path / "a", tmp_path / "clip.safetensors", device="cpu"), small)
+    train(prepared, config, Run(tmp_path / "b", device="cpu", stop=StopAfter(3)), small)
     torch.rand(5)
-    train(prepared, config, tmp_path / "b", None, 1e9, "cpu", small)
+    train(prepared, config, Run(tmp_path / "b", device="cpu"), small)
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in "ab"]
     assert states[0]["step"] == states[1]["step"] == 8
     for key, value in states[0]["ema"]["network"].items():

@@ -10,6 +10,7 @@ from model.errors import InputError
 from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from tests.photos import data, drawing, killed_after  # noqa: F401
+from training.core.run import Run
 from training.evaluation.judge import Judge, JudgeConfig
 from training.srresnet import gan as script
 from training.srresnet.data import shrink
@@ -81,15 +82,8 @@ def test_each_player_learns_from_its_own_loss(files):
 
 def test_a_killed_run_goes_on_exactly(data, files, tmp_path):  # noqa: F811
     def run(name):
-        script.train(
-            data,
-            files / "start.safetensors",
-            files / "judge.safetensors",
-            tmp_path / f"{name}.safetensors",
-            tmp_path / name,
-            TINY,
-            CPU,
-        )
+        out, start = tmp_path / f"{name}.safetensors", files / "start.safetensors"
+        script.train(data, files / "judge.safetensors", TINY, Run(tmp_path / name, out, device="cpu", start_from=start))
 
     run("whole")  # 3 steps
     killed_after(script, 2, lambda: run("broken"))

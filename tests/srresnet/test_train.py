@@ -16,6 +16,7 @@ from model.srresnet import SRResNet, SRResNetConfig, bicubic
 from tests.children import FORK, be_silent, one_thread  # noqa: F401
 from tests.conftest import ROOT
 from tests.photos import data, drawing, killed_after  # noqa: F401
+from training.core.run import Run
 from training.srresnet import train as script
 from training.srresnet.data import shrink
 from training.srresnet.train import RECIPES
@@ -52,7 +53,7 @@ def test_a_loss_that_is_not_a_number_stops_training():
 @pytest.mark.parametrize("config", [TINY, TINY_X4], ids=["x8", "x4"])
 def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
     def run(name):
-        script.train(data, tmp_path / f"{name}.safetensors", tmp_path / name, config, CPU)
+        script.train(data, config, Run(tmp_path / name, tmp_path / f"{name}.safetensors", device="cpu"))
 
     run("whole")  # 6 steps
 
@@ -78,14 +79,14 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
         assert {name: set(row) for name, row in info["psnr"].items()} == {"srresnet": {"Set5"}, "bicubic": {"Set5"}}
 
     with pytest.raises(FacetError, match="another recipe"):  # the state of one recipe is not continued by another
-        script.train(data, tmp_path / "x.safetensors", tmp_path / "broken", replace(config, batch=1), CPU)
+        script.train(data, replace(config, batch=1), Run(tmp_path / "broken", device="cpu"))
 
 
 def test_stopping_saves(data, tmp_path):  # noqa: F811
     class Requested:
         requested = True
 
-    script.train(data, tmp_path / "x.safetensors", tmp_path / "run", TINY, CPU, Requested())
+    script.train(data, TINY, Run(tmp_path / "run", tmp_path / "x.safetensors", device="cpu", stop=Requested()))
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 0
     assert SRResNet.from_file(tmp_path / "x.safetensors").config == TINY.network
 
@@ -93,28 +94,16 @@ def test_stopping_saves(data, tmp_path):  # noqa: F811
 def test_x8_starts_from_x4_and_counts_on(data, tmp_path):  # noqa: F811
     script.main(["--recipe", "tiny-x4", "--data", str(data), "--state-dir", str(tmp_path / "x4"), "--device", "cpu"])
     start = SRResNet.from_file(tmp_path / "x4" / "srresnet.safetensors")
-    script.train(
-        data,
-        tmp_path / "x8.safetensors",
-        tmp_path / "x8",
-        replace(TINY, learning_rate=0.0),
-        CPU,
-        start_from=tmp_path / "x4" / "srresnet.safetensors",
-    )
+    out, x4 = tmp_path / "x8.safetensors", tmp_path / "x4" / "srresnet.safetensors"
+    script.train(data, replace(TINY, learning_rate=0.0), Run(tmp_path / "x8", out, device="cpu", start_from=x4))
     grown, expected = SRResNet.from_file(tmp_path / "x8.safetensors"), SRResNet(TINY.network)
     expected.start_from(start)
     for name, value in expected.state_dict().items():  # half precision lies between
         torch.testing.assert_close(grown.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     assert start.info["images"] == 12 and grown.info["images"] == 24
     with pytest.raises(InputError, match="only the stages"):
-        script.train(
-            data,
-            tmp_path / "x.safetensors",
-            tmp_path / "x",
-            replace(TINY, network=SRResNetConfig(channels=4)),
-            CPU,
-            start_from=tmp_path / "x8.safetensors",
-        )
+        run = Run(tmp_path / "x", device="cpu", start_from=tmp_path / "x8.safetensors")
+        script.train(data, replace(TINY, network=SRResNetConfig(channels=4)), run)
 
 
 def test_the_table_of_held_out_people(data, tmp_path, capsys):  # noqa: F811

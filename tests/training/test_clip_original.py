@@ -12,6 +12,7 @@ from model.errors import InputError
 from model.pipeline import FacePipeline
 from tests.conftest import StopAfter
 from training.clip import original as original_clip
+from training.core.run import Run
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.unet import train as train_unet
 
@@ -49,10 +50,7 @@ def test_from_original_weights_to_a_face(archive, tiny_weights, tmp_path, monkey
         load_prepared(tmp_path / "prepared"),
         clip,
         train_unet.RECIPES["tiny"],
-        tmp_path / "run",
-        weights / "unet.safetensors",
-        device="cpu",
-        stop=StopAfter(1),
+        Run(tmp_path / "run", weights / "unet.safetensors", device="cpu", stop=StopAfter(1)),
     )
     (weights / "srresnet.safetensors").write_bytes((tiny_weights / "srresnet.safetensors").read_bytes())
     pipe = FacePipeline.from_pretrained(weights, "cpu")

@@ -16,7 +16,7 @@ from random import Random
 import numpy as np
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt, conflict
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from training.data.captions import caption
 from training.data.prepared import Prepared, load_prepared
 
@@ -102,11 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for captions.txt and threes.txt")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.data.prompts"):
         prepared = load_prepared(options.prepared)
         drawn = draw_captions(prepared, 900), draw_threes(prepared, 640)
-    except FacetError as error:
-        raise SystemExit(f"prompts: {error}") from error
     for path, prompts in zip((CAPTIONS, THREES), drawn):
         remark = (
             "Drawn from the labels of CelebA's validation faces by `python -m training.data.prompts`; "

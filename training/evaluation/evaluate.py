@@ -26,7 +26,7 @@ from torch import nn
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
-from model.errors import FacetError, InputError, WeightsError
+from model.errors import InputError, WeightsError, exit_in_one_line
 from model.images import contact_sheet
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS, Settings
@@ -255,7 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}
-    try:
+    with exit_in_one_line("training.evaluation.evaluate"):
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         if options.grid:
             grid(pipe, options.grid, every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))
@@ -279,8 +279,6 @@ def main(arguments: list[str] | None = None) -> None:
             options.cache,
             fid_network,
         )
-    except FacetError as error:
-        raise SystemExit(f"training.evaluation.evaluate: {error}") from error
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report
     path.write_text(json.dumps(report, indent=1) + "\n")

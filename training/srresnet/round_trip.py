@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from model.device import run_split_if_full
 from model.diffusion import add_noise
-from model.errors import FacetError
+from model.errors import FacetError, exit_in_one_line
 from model.files import checkpoint
 from model.guidance import Predictor, guided
 from model.images import to_pixels, to_tensor
@@ -88,10 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/srresnet/round_trip.safetensors"))
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.srresnet.round_trip"):
         count = prepare(args.data, FacePipeline.from_pretrained(args.weights, args.device), args.out)
-    except FacetError as error:
-        raise SystemExit(f"training.srresnet.round_trip: {error}") from error
     print(f"{count} faces in {args.out}")
 
 

@@ -17,9 +17,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from model.clip import Clip
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
 from model.unet import UNet
+from training.core.run import Run
 from training.data.prepare import load_prepared
 from training.data.prompts import CAPTIONS
 from training.evaluation import markdown
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--state-dir", type=Path, default=Path("runs/ablate"), help="a folder for each is made in it")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.unet.ablate"):
         # wrong words show before hours are spent
         recipes = {word: changed(RECIPES[options.recipe], word) for word in options.changes}
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
@@ -94,11 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
                 prepared,
                 clip,
                 replace(config, checkpoint_seconds=math.inf),
-                run,
-                run / "unet.safetensors",
-                options.minutes,
-                options.device,
-                options.start_from,
+                Run(run, run / "unet.safetensors", options.minutes, options.device, options.start_from),
             )
             last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
             speed = f"{last['images'] / last['seconds']:.1f}"
@@ -108,8 +105,6 @@ def main(arguments: list[str] | None = None) -> None:
                 rows[-1] += judged(pipe, judge, photographs, options.faces, options.state_dir)
             print(" | ".join(rows[-1]), flush=True)
         print(markdown.table(heading, rows))
-    except FacetError as error:
-        raise SystemExit(f"training.unet.ablate: {error}") from error
 
 
 if __name__ == "__main__":

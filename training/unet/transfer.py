@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from model.clip import Clip
-from model.errors import FacetError
+from model.errors import FacetError, exit_in_one_line
 from model.files import checkpoint
 from model.unet import UNet
 from training.data.captions import celeba_prompt, stated_attributes
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
     parser.add_argument("--out", type=Path, default=Path("runs/transfer/unet.safetensors"))
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.unet.transfer"):
         unet, old, new = UNet.from_file(options.unet), Clip.from_file(options.old_clip), Clip.from_file(options.clip)
         if unet.info.get("clip") != old.hash:
             raise FacetError(f"{options.unet} was trained with another CLIP than {options.old_clip}.")
@@ -82,8 +82,6 @@ def main(arguments: list[str] | None = None) -> None:
             asdict(unet.config),
             info | {"clip": new.hash, "transferred_from": unet.info["hash"]},
         )
-    except FacetError as error:
-        raise SystemExit(f"training.unet.transfer: {error}") from error
     print(f"{explained:.1%} of the old embeddings' variance is explained by the new ones.")
 
 
