@@ -31,21 +31,30 @@ from benchmarks.harness.server import Server, running
 from model.settings import DEFAULTS
 
 FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]
-TOLERANCE = 6  # grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
-MOST_GROWTH = 0.05  # of memory, from the middle to the end of the long part
-MORE = 20  # threads and open files at the end beyond those at the beginning
+# grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
+TOLERANCE = 6
+# of memory, from the middle to the end of the long part
+MOST_GROWTH = 0.05
+# threads and open files at the end beyond those at the beginning
+MORE = 20
 
 
 @dataclass
 class Tally:
     """What happened to the requests."""
 
-    waits: list[float] = field(default_factory=list)  # seconds from asking to the last frame, of right answers
-    longest: dict[int, float] = field(default_factory=dict)  # user -> the longest of them
-    understood: list[float] = field(default_factory=list)  # seconds that /understand took meanwhile
-    full: int = 0  # refused, since the queue was full
-    wrong: list[str] = field(default_factory=list)  # another face than the one this prompt and seed make
-    failed: list[str] = field(default_factory=list)  # anything else
+    # seconds from asking to the last frame, of right answers
+    waits: list[float] = field(default_factory=list)
+    # user -> the longest of them
+    longest: dict[int, float] = field(default_factory=dict)
+    # seconds that /understand took meanwhile
+    understood: list[float] = field(default_factory=list)
+    # refused, since the queue was full
+    full: int = 0
+    # another face than the one this prompt and seed make
+    wrong: list[str] = field(default_factory=list)
+    # anything else
+    failed: list[str] = field(default_factory=list)
 
 
 def last_face(stream: str) -> np.ndarray:

@@ -28,7 +28,8 @@ from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
 
 BUDGETS = (4, 6, 8, 10, 15, 25, 50, 100)
-SEED = 1  # of the set of faces
+# of the set of faces
+SEED = 1
 REFERENCE = "ddpm 100 steps"
 
 

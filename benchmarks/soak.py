@@ -30,7 +30,8 @@ from benchmarks.harness.server import ROOT, Server, running
 from benchmarks.load import FACES, TOLERANCE, face
 
 STEPS = 8
-SECRET = "zanzibarquartz"  # a word of the prompts that no log may hold
+# a word of the prompts that no log may hold
+SECRET = "zanzibarquartz"
 
 
 @dataclass
@@ -39,10 +40,13 @@ class Soak:
 
     server: Server
     until: float
-    alone: dict = field(default_factory=dict)  # (prompt, seed) -> the face drawn with nothing else to do
-    faces: Counter = field(default_factory=Counter)  # right, wrong, refused, cut
+    # (prompt, seed) -> the face drawn with nothing else to do
+    alone: dict = field(default_factory=dict)
+    # right, wrong, refused, cut
+    faces: Counter = field(default_factory=Counter)
     attacks: Counter = field(default_factory=Counter)
-    longest: dict[int, float] = field(default_factory=dict)  # user -> seconds
+    # user -> seconds
+    longest: dict[int, float] = field(default_factory=dict)
     memory_mb: int = 0
     logs: str = ""
     up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -161,7 +165,8 @@ async def attacker(soak: Soak, client: httpx.AsyncClient, chance: random.Random)
     while not soak.over:
         await soak.up.wait()
         name = chance.choice(list(ATTACKS))
-        with contextlib.suppress(httpx.HTTPError, OSError):  # the app may refuse, cut off, or be starting again
+        # the app may refuse, cut off, or be starting again
+        with contextlib.suppress(httpx.HTTPError, OSError):
             await ATTACKS[name](client, soak.server.api)
         soak.attacks[name] += 1
         await asyncio.sleep(0.2)
@@ -188,13 +193,15 @@ async def life(soak: Soak, folder: Path, seconds: float, kills: int, environment
             while time.monotonic() < end:
                 soak.memory_mb = max(soak.memory_mb, soak.server.figures()["memory_mb"])
                 await asyncio.sleep(0.2)
-            if last:  # whoever waits still gets an answer
+            # whoever waits still gets an answer
+            if last:
                 await asyncio.sleep(min(20.0, seconds))
             soak.up.clear()
             soak.server.process.send_signal(signal.SIGTERM if last or turn % 2 else signal.SIGKILL)
             await asyncio.to_thread(soak.server.process.wait, 30)
         soak.logs += (place / "log").read_text(errors="replace")
-    soak.up.set()  # whoever waits sees that it is over
+    # whoever waits sees that it is over
+    soak.up.set()
 
 
 async def soak(

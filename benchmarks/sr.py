@@ -24,7 +24,8 @@ from training.evaluation import markdown
 from training.srresnet.quality import score_set
 
 SETS = ("Set5", "Set14")
-QUOTED = {  # dB of Y at x4, as published; not measured here
+# dB of Y at x4, as published; not measured here
+QUOTED = {
     "well-known PyTorch SRResNet (twtygqyy/pytorch-SRResNet), quoted": (31.80, 28.25),
     "SRResNet, Ledig et al. 2017, quoted": (32.05, 28.49),
     "EDSR, Lim et al. 2017, quoted": (32.46, 28.80),
@@ -39,7 +40,8 @@ def speed(path: Path) -> dict[str, float]:
     network = SRResNet.from_file(path)
     face, seconds = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8), []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(RUNS + 1):  # the first wakes what is slow the first time
+    # the first wakes what is slow the first time
+    for _ in range(RUNS + 1):
         start = time.perf_counter()
         upscale(network, face)
         seconds.append(time.perf_counter() - start)

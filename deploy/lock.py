@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "deploy" / "constraints.txt"
-PYTHON = "3.12"  # of the image
+# of the image
+PYTHON = "3.12"
 HEAD = """# Every package of the image at the version the tests ran with. CUDA's own come with PyTorch where they are
 asked for.
 # `make lock` writes this file anew.

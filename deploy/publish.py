@@ -24,6 +24,7 @@ from model.files.checkpoint import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 
 ROOT = Path(__file__).parent.parent
+# what the page runs on
 SPACE = (
     "README.md",
     "LICENSE",
@@ -33,11 +34,12 @@ SPACE = (
     "ui",
     "assets",
     "weights",
-)  # what the page runs on
+)
+# but these weights, which only measure or begin a training
 NOT_SHOWN = (
     "judge.safetensors",
     "srresnet_x4.safetensors",
-)  # but these weights, which only measure or begin a training
+)
 
 
 SECRET_NAME = re.compile(
@@ -91,7 +93,8 @@ def weights_files(folder: Path) -> dict[str, Path | bytes]:
         files = [
             path for path in files_of(("weights",), ROOT) if path.name.endswith((".safetensors", "evaluation.json"))
         ]
-    else:  # somebody's own, which git need not know: the files that the page reads
+    else:
+        # somebody's own, which git need not know: the files that the page reads
         names = [f"{name}.safetensors" for name in FILES + OPTIONAL] + ["evaluation.json"]
         files = [folder / name for name in names] + [*folder.glob("targets/*.safetensors")]
         files = [path for path in files if path.is_file()]
@@ -111,7 +114,8 @@ def publish(repo: str, kind: str, files: dict[str, Path | bytes], message: str) 
     api = HfApi()
     api.create_repo(repo, repo_type=kind, exist_ok=True, space_sdk="gradio" if kind == "space" else None)
     changes = [CommitOperationAdd(name, file) for name, file in files.items()]
-    if kind == "space":  # what an earlier version of the page had would be served on
+    # what an earlier version of the page had would be served on
+    if kind == "space":
         there = set(api.list_repo_files(repo, repo_type=kind)) - {".gitattributes"}
         changes += [CommitOperationDelete(name) for name in sorted(there - set(files))]
     commit = api.create_commit(repo, changes, commit_message=message, repo_type=kind)

@@ -38,7 +38,8 @@ def chromium() -> Iterator[Browser]:
 def setting(page: Page, name: str, value) -> None:
     """Fill in a field of the open tab "Settings"."""
     field = page.locator(f"#{name} :is(input, textarea)").first
-    for _ in range(3):  # gradio may put the first value back a moment after a tab opens
+    # gradio may put the first value back a moment after a tab opens
+    for _ in range(3):
         field.fill(str(value))
         field.evaluate("field => field.blur()")
         time.sleep(0.2)

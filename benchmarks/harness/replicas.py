@@ -20,7 +20,8 @@ CONFIG = ROOT / "deploy" / "nginx.conf"
 class Replicas:
     """Asked like one `Server`."""
 
-    address: str  # nginx's
+    # nginx's
+    address: str
     servers: tuple[Server, ...]
 
     @property

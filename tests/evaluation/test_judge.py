@@ -45,7 +45,8 @@ def test_balanced_accuracy_of_perfect_and_of_useless_scores():
 def test_thresholds_are_set_on_one_half_and_measured_on_the_other():
     wanted = torch.rand(200, 3, generator=torch.Generator().manual_seed(1)) < 0.3
     scores = wanted.float() * 2 + 5
-    scores[1::2, 1] = -scores[1::2, 1]  # the other half says the opposite
+    # the other half says the opposite
+    scores[1::2, 1] = -scores[1::2, 1]
     thresholds, rates = judged_by_halves(scores, wanted)
     assert rates[0] == rates[2] == 1 and rates[1] <= 0.5 and ((thresholds >= 5) & (thresholds < 7)).all()
 
@@ -56,9 +57,8 @@ def test_training_learns_measures_and_saves(prepared, tmp_path):
     again = Judge.from_file(tmp_path / "judge.safetensors")
     faces = prepared.images[~prepared.validation].numpy()
     assert np.allclose(again.look(faces)["logits"], judge.look(faces)["logits"], atol=1e-5)
-    wanted = prepared.attributes[~prepared.validation][
-        :, ATTRIBUTES.index("Pale_Skin")
-    ].numpy()  # easy to see in drawn faces
+    # easy to see in drawn faces
+    wanted = prepared.attributes[~prepared.validation][:, ATTRIBUTES.index("Pale_Skin")].numpy()
     seen = judge.look(faces)["logits"][:, ATTRIBUTES.index("Pale_Skin")]
     assert seen[wanted].mean() > seen[~wanted].mean()
     both = np.concatenate([again.look(faces)["pooled"], again.look(faces[:, :, ::-1].copy())["pooled"]])
@@ -74,9 +74,8 @@ def test_training_learns_measures_and_saves(prepared, tmp_path):
 def test_measuring_sets_thresholds_where_the_classes_part(prepared):
     torch.manual_seed(0)
     judge = Judge(RECIPES["tiny"].network).eval()
-    many = replace(
-        prepared, names=[f"{20 * (i + 1)}.jpg" for i in range(len(prepared.names))]
-    )  # every face is validation
+    # every face is validation
+    many = replace(prepared, names=[f"{20 * (i + 1)}.jpg" for i in range(len(prepared.names))])
     measure(judge, replace(many, names=many.names[:-8] + [f"{20 * i + 1}.jpg" for i in range(8)]))
     assert judge.thresholds.abs().sum() > 0
 

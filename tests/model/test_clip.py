@@ -40,9 +40,8 @@ def test_unknown_tokens_share_one_row_and_known_ones_do_not(clip):
     words = [word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()}][:2]
     known, strange, odd = clip.tokens(["smiling", *words])
     assert known[1] >= FIRST_KNOWN and known[1] != UNKNOWN and strange[1] == odd[1] == UNKNOWN
-    assert (
-        known[0] == strange[0] and known.max() == strange.max() == FIRST_KNOWN + len(clip.vocabulary) - 1
-    )  # start, end
+    # start, end
+    assert known[0] == strange[0] and known.max() == strange.max() == FIRST_KNOWN + len(clip.vocabulary) - 1
     assert torch.allclose(*clip.encode_texts(words), atol=1e-5)
 
 

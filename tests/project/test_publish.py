@@ -162,9 +162,8 @@ print(time.monotonic() - start < 20)
 
 def test_the_page_goes_to_a_space(published, hub):
     first, files = hub.repos["me/page"].values()
-    assert (
-        "ui/old.py" in first and "ui/old.py" not in files and ".gitattributes" in files
-    )  # what is no longer there goes
+    # what is no longer there goes
+    assert "ui/old.py" in first and "ui/old.py" not in files and ".gitattributes" in files
     assert files["app.py"] == (ROOT / "app.py").read_bytes() and files["README.md"].startswith(b"---\ntitle: Facet")
     assert files["weights/unet.safetensors"] == (ROOT / "weights" / "unet.safetensors").read_bytes()
     assert not [name for name in files if name.startswith(("tests", "training", ".github", ".gitignore", "runs"))]
@@ -180,7 +179,8 @@ def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
         (["--repo", "me/fa ces"], "publish: "),
         (["--repo", "me/faces"], "publish: "),
     ):
-        with pytest.raises(SystemExit, match=words) as error:  # the last: the tests are offline
+        # the last: the tests are offline
+        with pytest.raises(SystemExit, match=words) as error:
             publish.main(["weights", *arguments])
         assert "\n" not in str(error.value)
     with pytest.raises(SystemExit, match="leave out --weights"):

@@ -28,7 +28,8 @@ CPU = torch.device("cpu")
 def test_one_batch_overfits_and_beats_bicubic():
     torch.manual_seed(0)
     true = torch.from_numpy(np.stack([np.array(drawing(128, 128, seed)) for seed in range(2)])).permute(0, 3, 1, 2)
-    small = shrink(true, 8)  # (2, 3, 16, 16)
+    # (2, 3, 16, 16)
+    small = shrink(true, 8)
     network = SRResNet(SRResNetConfig(channels=16, blocks=2))
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     for _ in range(150):
@@ -55,7 +56,8 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
     def run(name):
         script.train(data, config, Run(tmp_path / name, tmp_path / f"{name}.safetensors", device="cpu"))
 
-    run("whole")  # 6 steps
+    # 6 steps
+    run("whole")
 
     killed_after(script, 3, lambda: run("broken"))
     assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 3
@@ -67,7 +69,8 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
         a, b = (state[part] if part == "network" else state[part]["network"] for state in (whole, broken))
         assert all(torch.equal(a[key], b[key]) for key in a)
     fresh = SRResNet(config.network).state_dict()
-    assert not torch.equal(whole["network"]["tail.weight"], fresh["tail.weight"])  # it did learn
+    # it did learn
+    assert not torch.equal(whole["network"]["tail.weight"], fresh["tail.weight"])
 
     info = SRResNet.from_file(tmp_path / "broken.safetensors").info
     assert info["images"] == 12 and "non-commercial" in info["licence"] and info["scale"] == config.network.scale
@@ -78,7 +81,8 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
     else:
         assert {name: set(row) for name, row in info["psnr"].items()} == {"srresnet": {"Set5"}, "bicubic": {"Set5"}}
 
-    with pytest.raises(FacetError, match="another recipe"):  # the state of one recipe is not continued by another
+    # the state of one recipe is not continued by another
+    with pytest.raises(FacetError, match="another recipe"):
         script.train(data, replace(config, batch=1), Run(tmp_path / "broken", device="cpu"))
 
 
@@ -98,7 +102,8 @@ def test_x8_starts_from_x4_and_counts_on(data, tmp_path):  # noqa: F811
     script.train(data, replace(TINY, learning_rate=0.0), Run(tmp_path / "x8", out, device="cpu", start_from=x4))
     grown, expected = SRResNet.from_file(tmp_path / "x8.safetensors"), SRResNet(TINY.network)
     expected.start_from(start)
-    for name, value in expected.state_dict().items():  # half precision lies between
+    # half precision lies between
+    for name, value in expected.state_dict().items():
         torch.testing.assert_close(grown.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     assert start.info["images"] == 12 and grown.info["images"] == 24
     with pytest.raises(InputError, match="only the stages"):
@@ -196,13 +201,15 @@ def curve(world: int, folder: Path, start: Path, run: Path) -> np.ndarray:
         assert process.exitcode == 0
     lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
     found = {entry["images"]: entry["srresnet_Set5"] for entry in lines if "srresnet_Set5" in entry}
-    assert list(found) == list(range(8, 321, 8))  # process 0 alone writes
+    # process 0 alone writes
+    assert list(found) == list(range(8, 321, 8))
     return np.array(list(found.values()))
 
 
 def test_two_processes_learn_like_one(data, tmp_path):  # noqa: F811
     torch.manual_seed(0)
-    spoilt = SRResNet(TINY_X4.network)  # there is more to learn from here than from bicubic
+    # there is more to learn from here than from bicubic
+    spoilt = SRResNet(TINY_X4.network)
     torch.nn.init.normal_(spoilt.tail.weight, std=0.03)
     checkpoint.save(tmp_path / "start.safetensors", spoilt.state_dict(), vars(spoilt.config), {})
     one, two = (curve(world, data, tmp_path / "start.safetensors", tmp_path / str(world)) for world in (1, 2))
@@ -210,7 +217,8 @@ def test_two_processes_learn_like_one(data, tmp_path):  # noqa: F811
     assert one[-1] > one[0] + 3 and two[-1] > two[0] + 3, told
     assert np.abs(two - one).max() < 1, told
     first, second = (torch.load(tmp_path / "2" / f"of-{rank}.pt") for rank in (0, 1))
-    for name, value in first.items():  # each drew other patches, both took the same steps
+    # each drew other patches, both took the same steps
+    for name, value in first.items():
         torch.testing.assert_close(second[name], value)
     assert [SRResNet.from_file(tmp_path / str(world) / "srresnet.safetensors").info["images"] for world in (1, 2)] == [
         320,

@@ -22,7 +22,8 @@ def test_new_tokens_change_nothing_for_texts_without_them(clip):
     word = next(word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()})
     new = tokenizer().encode(word)
     wider = with_tokens(clip, torch.tensor(sorted({*clip.vocabulary.tolist(), *new}), dtype=torch.int32)).eval()
-    texts = ["a smiling man", "", f"a {word}"]  # an unknown word and a new one start alike
+    # an unknown word and a new one start alike
+    texts = ["a smiling man", "", f"a {word}"]
     assert torch.allclose(wider.encode_texts(texts), clip.encode_texts(texts), atol=1e-5)
     assert wider.tokens([word])[0, 1] != clip.tokens([word])[0, 1]
 
@@ -36,7 +37,8 @@ def test_training_changes_the_words_and_not_the_faces(clip, prepared, tmp_path):
     losses = [
         float(line.split('"loss": ')[1].rstrip("}\n")) for line in (tmp_path / "log.jsonl").open() if '"loss"' in line
     ]
-    assert losses and losses[-1] < 2.0  # 1.79 = log 2 + log 3 knows nothing; it starts at several
+    # 1.79 = log 2 + log 3 knows nothing; it starts at several
+    assert losses and losses[-1] < 2.0
     again = Clip.from_file(tmp_path / "clip.safetensors")
     assert again.info["words"]["captions"] == 1600 and again.hash != clip.hash
 

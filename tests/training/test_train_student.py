@@ -108,7 +108,8 @@ def test_conditions_are_those_the_app_gives(prepared, clip):
 def test_resume_is_exact(prepared, clip, teacher, tmp_path):
     whole = train(prepared, clip, teacher, TINY, Run(tmp_path / "a"))
     train(prepared, clip, teacher, TINY, Run(tmp_path / "b", stop=StopAfter(3)))
-    torch.rand(7)  # whatever happened meanwhile must not matter
+    # whatever happened meanwhile must not matter
+    torch.rand(7)
     resumed = train(prepared, clip, teacher, TINY, Run(tmp_path / "b"))
     assert all(
         torch.equal(one, other) for one, other in zip(whole.state_dict().values(), resumed.state_dict().values())
@@ -161,6 +162,7 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
     ]
     train_student.main([*options, "--out", str(weights / "student.safetensors"), "--state-dir", str(tmp_path / "run")])
     assert len(list(FacePipeline.from_pretrained(weights, "cpu").stream("a man", sampler="student"))) == STUDENT_STEPS
+    # an earlier student goes on
     train_student.main(
         [
             *options,
@@ -171,7 +173,7 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
             "--start-from",
             str(weights / "student.safetensors"),
         ]
-    )  # an earlier student goes on
+    )
     with pytest.raises(SystemExit, match="training.unet.student: .*missing"):
         train_student.main([*options, "--weights", str(tmp_path)])
 

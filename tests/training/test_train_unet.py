@@ -55,7 +55,8 @@ def test_a_batch_holds_real_faces_noised_to_their_time(data, clip):
     known = {image.numpy().tobytes() for image in torch.cat([data.images, data.images.flip(2)])}
     pixels = ((wanted + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
     assert {image.contiguous().numpy().tobytes() for image in pixels} <= known
-    residual = x_t - add_noise(wanted, torch.zeros_like(wanted), t)  # what is left is noise of the time's size
+    # what is left is noise of the time's size
+    residual = x_t - add_noise(wanted, torch.zeros_like(wanted), t)
     sigma = (1 - add_noise(torch.ones(len(t), 1, 1, 1), torch.zeros(len(t), 1, 1, 1), t).flatten() ** 2).sqrt()
     assert torch.allclose(residual.flatten(1).std(1), sigma, rtol=0.05)
     assert condition.shape == (8, 514)
@@ -67,7 +68,8 @@ def test_shares_of_empty_and_image_conditions(data, clip):
     from_image = condition[:, 512] == 1
     assert 0.11 < from_image.float().mean() < 0.19
     empty = (condition[:, :512] - clip.encode_texts([""])).abs().amax(1) < 1e-5
-    assert 0.09 < empty.float().mean() < 0.20  # 10 %, and the captions that say nothing
+    # 10 %, and the captions that say nothing
+    assert 0.09 < empty.float().mean() < 0.20
     own = {row.numpy().tobytes() for row in data.image_embeddings}
     assert {row.numpy().tobytes() for row in condition[from_image, :512]} <= own
 
@@ -117,7 +119,8 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
     config = replace(TINY, network=replace(TINY.network, target=target))
     whole = train(prepared, clip, config, Run(tmp_path / "a", device="cpu"))
     train(prepared, clip, config, Run(tmp_path / "b", device="cpu", stop=StopAfter(3)))
-    torch.rand(7), np.random.rand(7)  # whatever happened meanwhile must not matter
+    # whatever happened meanwhile must not matter
+    torch.rand(7), np.random.rand(7)
     resumed = train(prepared, clip, config, Run(tmp_path / "b", device="cpu"))
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(one, other)
@@ -131,7 +134,8 @@ def test_a_snapshot_is_kept_of_a_milestone_though_it_be_the_last_step(prepared, 
     (kept,) = (tmp_path / "snapshots").iterdir()
     assert kept.name == "000000500.safetensors" and checkpoint.load(kept)[2]["images"] == 500
     for one, other in zip(network.state_dict().values(), UNet.from_file(kept).state_dict().values()):
-        assert torch.allclose(one, other, atol=2e-3)  # kept in half precision
+        # kept in half precision
+        assert torch.allclose(one, other, atol=2e-3)
 
 
 def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_path, monkeypatch):

@@ -28,7 +28,8 @@ def test_every_frame_arrives_in_order(client):
     levels = [frame["noise_level"] for frame in frames]
     assert levels == sorted(levels, reverse=True) and levels[-1] == 0
     assert all(frame[kind].startswith("data:image/jpeg;base64,") for frame in frames for kind in ("noisy", "denoised"))
-    assert len(messages[0]["frames"]) == 1  # the first frame does not wait for others
+    # the first frame does not wait for others
+    assert len(messages[0]["frames"]) == 1
 
 
 def test_same_seed_same_bytes_also_side_by_side(client):
@@ -101,7 +102,8 @@ def test_cancelled_job_stops_within_a_step(app, client, monkeypatch):
     job.cancel()
     seen = len(drawn)
     assert closed.wait(2), "the generator goes on"
-    assert len(drawn) - seen <= 3  # what was drawn while the cancellation was on its way
+    # what was drawn while the cancellation was on its way
+    assert len(drawn) - seen <= 3
     monkeypatch.undo()
     assert client.predict("smiling", steps=2, api_name="/generate")["step"] == 2
 

@@ -26,7 +26,8 @@ def test_a_strip_has_the_face_itself_in_the_middle(pipe):
     assert np.abs(faces - pipe.strengths(ASKED, "Smiling", explore.STRENGTHS)).max() <= 2
     assert found["faces"][2]["record"] == NOW and found["faces"][4]["record"] == NOW | {"edits": "Smiling:2"}
     assert all(made_again(pipe, face) for face in found["faces"])
-    both, _ = last(explore.strip(found["faces"][4]["record"], "Male"))  # an edited face is edited again
+    # an edited face is edited again
+    both, _ = last(explore.strip(found["faces"][4]["record"], "Male"))
     assert both["faces"][0]["record"]["edits"] == "Smiling:2,Male:-2" and made_again(pipe, both["faces"][0])
     assert last(explore.strip(None, "Smiling"))[1]["kind"] == "error"
     assert last(explore.strip(NOW, "Flying"))[1]["kind"] == "error"

@@ -49,7 +49,8 @@ def test_each_face_of_a_batch_is_saved_at_512_pixels(pipe):
     assert large.shape == (1024, 1024, 3)
     assert np.array_equal(large[:512, 512:], pipe.upscale(small[None, :64, 64:])[0])
     files = zipfile.ZipFile(io.BytesIO(exports.make(wish("zip", count=4))[1]))
-    face = opened(files.read("face-6.png"))  # the second one
+    # the second one
+    face = opened(files.read("face-6.png"))
     assert np.array_equal(face, large[:512, 512:])
     assert Settings.read(json.loads(face.text["facet"]))[0].seed == 6
 
@@ -66,12 +67,14 @@ def test_animations_hold_every_step_and_rest_on_the_last(pipe):
         image = opened(data)
         assert name == f"facet-5.{what}" and image.n_frames == 5 and image.size == (256, 256)
     assert opened(exports.make(wish("webp", steps=300))[1]).n_frames == exports.MOST_FRAMES
-    walk = {"what": "webp", "image": None, "frames": wish("webp")["frames"], "record": None}  # as the walk is sent
+    # as the walk is sent
+    walk = {"what": "webp", "image": None, "frames": wish("webp")["frames"], "record": None}
     assert exports.make(walk)[0] == "facet-face.webp"
 
 
 def test_pixels_stay_sharp_squares_and_large_pictures_become_small(pipe):
-    sheet = noise(1, 192)  # nine faces
+    # nine faces
+    sheet = noise(1, 192)
     saved = np.asarray(opened(exports.make(wish("strip", frames=[frames.png(sheet)]))[1]))
     assert np.array_equal(saved, sheet.repeat(2, 0).repeat(2, 1))
     assert opened(exports.make(wish("webp", frames=[frames.png(sheet)] * 2))[1]).size == (384, 384)

@@ -23,7 +23,8 @@ from model.srresnet import SRResNet
 from model.unet import UNet
 from ui.frames import read_face
 
-SECONDS = 30  # after which an answer counts as a hang
+# after which an answer counts as a hang
+SECONDS = 30
 FUZZ = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 SCALARS = st.one_of(
     st.none(),

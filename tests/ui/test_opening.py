@@ -38,11 +38,13 @@ def test_the_page_opens_with_a_face_of_the_model(app):
     badge, player, line, settled, *controls = greeted(app)
     assert line == {"text": "", "kind": ""} and settled == opening.FIRST.as_record() and player["kind"] == "opening"
     assert len(player["frames"]) == opening.FIRST.steps and player["large"]["srresnet"].startswith("data:image/jpeg")
+    # the box says what it is
     assert controls[0] == opening.FIRST.prompt and controls[3:5] == [
         True,
         opening.FIRST.seed,
-    ]  # the box says what it is
-    assert greeted(app)[1] is player  # drawn once
+    ]
+    # drawn once
+    assert greeted(app)[1] is player
     assert greeted(app, __theme="dark", view="api")[2] == {"text": "", "kind": ""}
 
 
@@ -90,7 +92,8 @@ def test_without_weights_the_page_opens_and_says_so(app, client, tiny_weights, t
     assert status == line
     assert refusal(client, "smiling") == line["text"]
     monkeypatch.undo()
-    assert greeted(app)[2] == {"text": "", "kind": ""}  # once cured, no restart is needed
+    # once cured, no restart is needed
+    assert greeted(app)[2] == {"text": "", "kind": ""}
 
 
 def test_the_badge_says_what_the_weights_say():
@@ -102,7 +105,8 @@ def test_the_badge_says_what_the_weights_say():
         "weights": {"unet": {"hash": "5" * 16}},
     }
     assert "41 grey levels" in badge.line(info, report) and "40" in badge.line(info, report)
-    assert "grey levels" not in badge.line({**info, "hash": "6" * 16}, report)  # that was measured of other weights
+    # that was measured of other weights
+    assert "grey levels" not in badge.line({**info, "hash": "6" * 16}, report)
     for odd in (
         None,
         "x",

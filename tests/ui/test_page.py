@@ -50,7 +50,8 @@ def test_page_run_ends_with_the_large_face(app):
     assert {read_picture(file_of(last["large"][name])).shape for name in ("srresnet", "bicubic")} == {(512, 512, 3)}
     assert lines[-1]["text"].startswith("Done in")
     announced = [line["text"] for line in lines if "text" in line]
-    assert len(announced) <= 6 and len(set(announced)) == len(announced)  # few, or a screen reader never ends
+    # few, or a screen reader never ends
+    assert len(announced) <= 6 and len(set(announced)) == len(announced)
 
 
 def test_runs_have_names_of_their_own(app):
@@ -76,8 +77,10 @@ def test_a_picture_to_start_from(app):
         return sum(len(part[0].get("frames", ())) for part in parts), read_picture(file_of(last["image"])).astype(int)
 
     steps, near = steps_and_face(picture=picture_of("red"), strength=0.2)
-    assert 1 <= steps < 10  # only those below the strength
-    assert next(draw(app, picture=picture_of("red")))[3] is None  # the settings alone do not make that face
+    # only those below the strength
+    assert 1 <= steps < 10
+    # the settings alone do not make that face
+    assert next(draw(app, picture=picture_of("red")))[3] is None
     _, far = steps_and_face(picture=picture_of("red"), strength=0.9)
     red = np.array([255, 0, 0])
     assert np.abs(near - red).mean() < np.abs(far - red).mean()
@@ -118,7 +121,8 @@ def test_a_run_has_a_deadline(app, monkeypatch):
 
 
 def test_live_mode_keeps_the_seed_and_takes_few_network_calls(app):
-    opening.opening()  # or its calls may be counted too
+    # or its calls may be counted too
+    opening.opening()
     pipe, calls = app.pipeline(), []
     hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     try:
@@ -142,7 +146,8 @@ def test_opened_faces_are_enlarged(app):
             None, {"run": "x", "image": picture_of("red"), "record": Settings("hi", seed=4).as_record(), "step": 3}
         )
     )
-    assert player["run"] == "x" and settled is None and "Step 3" in line["text"]  # nor this frame
+    # nor this frame
+    assert player["run"] == "x" and settled is None and "Step 3" in line["text"]
     [(_, _, settled)] = app.enlarge(
         gr.EventData(None, {"run": "x", "image": picture_of("red"), "record": Settings("hi", seed=4).as_record()})
     )

@@ -42,15 +42,22 @@ from training.data.prepared import Prepared, load_prepared
 class TrainConfig:
     """How to train; budgets are counted in images."""
 
-    images: int = 1_000_000  # faces seen, each with one fresh caption; the learning rate falls to 0 over these
-    batch: int = 128  # faces (and captions) a step: batch x batch pairs
+    # faces seen, each with one fresh caption; the learning rate falls to 0 over these
+    images: int = 1_000_000
+    # faces (and captions) a step: batch x batch pairs
+    batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    half_life: int = 25_000  # images, of the running average of the weights
-    head_weight: float = 0.5  # of the text head's loss beside the pairs'
-    statements: bool = True  # what captions seldom teach, as 128 more texts a step (captions.statements)
-    vocabulary: int = 100_000  # captions drawn to find the tokens that captions use
-    checkpoint_seconds: float = 120  # between saved states
+    # images, of the running average of the weights
+    half_life: int = 25_000
+    # of the text head's loss beside the pairs'
+    head_weight: float = 0.5
+    # what captions seldom teach, as 128 more texts a step (captions.statements)
+    statements: bool = True
+    # captions drawn to find the tokens that captions use
+    vocabulary: int = 100_000
+    # between saved states
+    checkpoint_seconds: float = 120
     seed: int = 0
 
 

@@ -43,13 +43,18 @@ TABLE = "towers.text.token_embedding.weight"
 class TrainConfig:
     """How to train; budgets are counted in captions."""
 
-    captions: int = 2_000_000  # the learning rate falls to 0 over these
-    batch: int = 128  # captions a step, besides the bare statements
-    faces: int = 512  # faces a step that all texts are compared with
+    # the learning rate falls to 0 over these
+    captions: int = 2_000_000
+    # captions a step, besides the bare statements
+    batch: int = 128
+    # faces a step that all texts are compared with
+    faces: int = 512
     learning_rate: float = 7e-4
     weight_decay: float = 0.05
-    half_life: int = 20_000  # captions, of the running average of the weights
-    vocabulary: int = 100_000  # captions drawn to find the tokens that captions use
+    # captions, of the running average of the weights
+    half_life: int = 20_000
+    # captions drawn to find the tokens that captions use
+    vocabulary: int = 100_000
     seed: int = 2
 
 
@@ -116,7 +121,8 @@ def train(
         seen, figures = done.step * config.batch, validate(ema.network, prepared)
         log.write(images=seen, seconds=done.seconds, **figures)
         if run.out:
-            before = start.info.get("words", {})  # an earlier training of the words counts as well
+            # an earlier training of the words counts as well
+            before = start.info.get("words", {})
             ema.network.save(
                 run.out,
                 {name: value for name, value in start.info.items() if name != "hash"}

@@ -14,7 +14,8 @@ TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv", "Anno/list_attr_celeba
 FOLDERS = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_align_celeba", "img_align_celeba_png")
 ENDINGS = (".jpg", ".png", ".jpeg", ".webp")
 PRESENT, ABSENT = {"1", "+1", "1.0"}, {"-1", "-1.0"}
-ZERO = {"0", "0.0"}  # "absent" in tables that never say -1
+# "absent" in tables that never say -1
+ZERO = {"0", "0.0"}
 
 
 @dataclass(frozen=True)

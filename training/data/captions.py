@@ -52,10 +52,12 @@ def stated_attributes(row: np.ndarray, frequency: np.ndarray, rng: Random, count
     :param count:     how many attributes; 1 to 12, mostly few, if left out.
     """
     surprise = np.where(row, 1 - frequency, 0.4 * frequency) + 0.05
-    surprise[MALE] = 0.8  # people nearly always say it
+    # people nearly always say it
+    surprise[MALE] = 0.8
     surprise[ATTRIBUTES.index("Blurry")] *= 0.5
     count = min(1 + int(rng.expovariate(1 / 2.5)), 12) if count is None else count
-    keys = [rng.random() ** (1 / weight) for weight in surprise]  # weighted choice without replacement, Efraimidis 2006
+    # weighted choice without replacement, Efraimidis 2006
+    keys = [rng.random() ** (1 / weight) for weight in surprise]
     stated = np.zeros(40, dtype=np.int8)
     for index in sorted(range(40), key=keys.__getitem__, reverse=True)[:count]:
         stated[index] = PRESENT if row[index] else ABSENT
@@ -65,7 +67,8 @@ def stated_attributes(row: np.ndarray, frequency: np.ndarray, rng: Random, count
 def caption(row: np.ndarray, frequency: np.ndarray, rng: Random) -> tuple[str, np.ndarray]:
     """One random caption of a face: `(text, stated)`, with stated (40,) int8 as in `stated_attributes`."""
     style = rng.random()
-    if style < 0.06:  # no face at all, or nothing: the unconditional prompt
+    # no face at all, or nothing: the unconditional prompt
+    if style < 0.06:
         nothing = (
             rng.choice(FILLER["elsewhere"] + FILLER["endings"]),
             " ".join(rng.choices(out_of_vocabulary(), k=rng.randint(1, 8))),
@@ -73,7 +76,8 @@ def caption(row: np.ndarray, frequency: np.ndarray, rng: Random) -> tuple[str, n
             "",
         )
         return rng.choice(nothing), np.zeros(40, np.int8)
-    if style < 0.16:  # the lecture's prompt: every attribute the face has
+    # the lecture's prompt: every attribute the face has
+    if style < 0.16:
         stated = row.astype(np.int8)
     else:
         stated = stated_attributes(row, frequency, rng)
@@ -112,7 +116,8 @@ def statements(rng: Random, lists: int = 20) -> tuple[list[str], np.ndarray]:
         chosen = rng.sample(sorted(THINGS), rng.choice((2, 2, 2, 3, 4)))
         words = [rng.choice(THINGS[index][:3] if rng.random() < 0.5 else THINGS[index]) for index in chosen]
         signs = [rng.choice((PRESENT, ABSENT)) for _ in chosen]
-        if rng.random() < 0.7:  # what is hardest: both in one list
+        # what is hardest: both in one list
+        if rng.random() < 0.7:
             signs[0], signs[1] = ABSENT, PRESENT
         for turn in (1, -1):
             row = np.zeros(40, np.int8)
@@ -152,9 +157,8 @@ def phrase_list(stated: np.ndarray, rng: Random) -> str:
     separator = rng.choice((", ", ", ", ", ", ", ", "; ", ". ", " and ", " ", " + ", " but "))
     if separator == " but ":
         text = " but ".join(filter(None, (rng.choice((", ", " and ")).join(said), " and ".join(denied))))
-    elif separator.isspace() or separator.startswith(
-        " "
-    ):  # without a comma a "no" would reach too far: denials come last
+    # without a comma a "no" would reach too far: denials come last
+    elif separator.isspace() or separator.startswith(" "):
         text = separator.join(said + denied)
     else:
         parts = said + denied
@@ -278,12 +282,16 @@ def typo(text: str, rng: Random) -> str:
         return text
     index = rng.choice(long)
     word, at = words[index], rng.randrange(1, len(words[index]) - 1)
+    # another letter
     words[index] = rng.choice(
         (
-            word[:at] + word[at + 1] + word[at] + word[at + 2 :],  # swapped
-            word[:at] + word[at + 1 :],  # dropped
-            word[:at] + word[at] + word[at:],  # doubled
+            # swapped
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+            # dropped
+            word[:at] + word[at + 1 :],
+            # doubled
+            word[:at] + word[at] + word[at:],
             word[:at] + rng.choice("aeiorstnl") + word[at + 1 :],
         )
-    )  # another letter
+    )
     return " ".join(words)

@@ -13,11 +13,13 @@ import pandas as pd
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
 
-FILE = ("file", "filename", "file_name", "image", "image_id")  # names of the column of file names
+# names of the column of file names
+FILE = ("file", "filename", "file_name", "image", "image_id")
 # Also what spreadsheets write for TRUE and FALSE in other languages.
 YES = ("yes", "y", "true", "t", "x", "✓", "✔", "ja", "oui", "sí", "wahr", "vrai", "vero", "verdadero")
 NO = ("no", "n", "false", "f", "nein", "non", "falsch", "faux", "falso")
-WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # what xlsx, ods and xls begin with
+# what xlsx, ods and xls begin with
+WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")
 UNKNOWN = ("", "?", "-", "nan", "na", "n/a", "none", "null")
 
 
@@ -37,7 +39,8 @@ def read_labels(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read as a CSV ({error}).") from error
     head, body = (rows[0][1], rows[1:]) if rows else ([], [])
     while head and not head[-1] and all(len(cells) < len(head) or not cells[len(head) - 1] for _, cells in body):
-        width = len(head) - 1  # a comma at the end of every row
+        # a comma at the end of every row
+        width = len(head) - 1
         head, body = head[:width], [(line, cells[:width]) for line, cells in body]
     columns = [_column(cell, path) for cell in head]
     if "file" not in columns:
@@ -100,7 +103,8 @@ def _rows(data: bytes) -> list[tuple[int, list[str]]]:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            text = data.decode("cp1252", errors="replace")  # what Excel writes as plain CSV in Western Europe
+            # what Excel writes as plain CSV in Western Europe
+            text = data.decode("cp1252", errors="replace")
     first = text.lstrip().partition("\n")[0]
     mark = first.strip()[4:5] if first.lower().startswith("sep=") else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark or ",", skipinitialspace=True)

@@ -9,7 +9,9 @@ import numpy as np
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING
 
 PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
-DENIALS = ("no", "unworn", "not")  # kinds of phrase that put a "no" before words of the attribute
+# kinds of phrase that put a "no" before words of the attribute
+DENIALS = ("no", "unworn", "not")
+# can be big, thin, ...
 PARTS = (
     "hair",
     "lips",
@@ -23,7 +25,7 @@ PARTS = (
     "face",
     "mouth",
     "head",
-)  # can be big, thin, ...
+)
 MALE = ATTRIBUTES.index("Male")
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -36,7 +38,8 @@ def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
     found = {kind: list(words) for kind, words in (has if present else entry.get("lacks", {})).items()}
     if not present:
         nouns = has.get("with", []) + [f"{word} hair" for word in has.get("hair", [])]
-        nouns = [words for words in nouns if not words.startswith("no ")]  # "without no beard" is no English
+        # "without no beard" is no English
+        nouns = [words for words in nouns if not words.startswith("no ")]
         if attribute != "No_Beard" and nouns:
             found["no"] = found.get("no", []) + nouns
         found |= {"unworn": list(has["wearing"])} if "wearing" in has else {}
@@ -198,9 +201,8 @@ def joined(parts: list[str], rng: Random) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if rng.random() < 0.7 else ", ".join(parts)
 
 
-THINGS = {
-    index: words for index, name in enumerate(ATTRIBUTES) if (words := _things(name))
-}  # "glasses", "beard": attribute -> nouns
+# "glasses", "beard": attribute -> nouns
+THINGS = {index: words for index, name in enumerate(ATTRIBUTES) if (words := _things(name))}
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,8 @@ from training.data.prepared import Prepared, load_prepared
 HERE = Path(__file__).parent
 CAPTIONS, THREES, UNDERSTANDING = (HERE / f"{name}.txt" for name in ("captions", "threes", "understanding"))
 
-Prompts = list[tuple[str, np.ndarray]]  # a prompt, and what it states: (40,) int8 of 1, -1 and 0 for unmentioned
+# a prompt, and what it states: (40,) int8 of 1, -1 and 0 for unmentioned
+Prompts = list[tuple[str, np.ndarray]]
 
 
 def read_prompts(path: Path) -> Prompts:
@@ -90,7 +91,8 @@ def draw_threes(prepared: Prepared, count: int) -> Prompts:
             of_kind = [i for i in np.flatnonzero(row == rng.choice((True, False))) if i not in chosen]
             chosen += [rng.choice(of_kind)] if of_kind else []
         present, absent = ([ATTRIBUTES[i] for i in chosen if row[i] == kind] for kind in (True, False))
-        if len(chosen) == 3 and not conflict(present, absent):  # CelebA's labels contradict each other now and then
+        # CelebA's labels contradict each other now and then
+        if len(chosen) == 3 and not conflict(present, absent):
             stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
             stated[chosen] = np.where(row[chosen], 1, -1)
             found.append((attributes_to_prompt(present, absent), stated))

@@ -22,8 +22,10 @@ from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
 from training.evaluation.sheet import moments
 
-SEED = 1  # of the set of faces
-RUN = Settings(steps=25, sampler="dpmpp", pag_scale=0.0)  # of all moments, whatever the defaults have become since
+# of the set of faces
+SEED = 1
+# of all moments, whatever the defaults have become since
+RUN = Settings(steps=25, sampler="dpmpp", pag_scale=0.0)
 
 
 def plot(points: dict[str, dict[str, float]], path: Path) -> None:

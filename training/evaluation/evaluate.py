@@ -86,18 +86,24 @@ FREE_TEXT = (
     "astronaut riding a horse",
 )
 FREE_SEEDS = (1, 2, 3)
-UNSEEN = 64  # captions of validation faces, one face of each
+# captions of validation faces, one face of each
+UNSEEN = 64
 
 
 @dataclass(frozen=True)
 class Size:
     """How many faces to look at. Distances depend on the count, so only equal sizes compare."""
 
-    count: int = 900  # faces of a set, one per caption
-    sets: int = 3  # sets, with a seed each
-    each: int = 20  # faces for, and against, each single attribute
-    threes: int = 640  # faces of three attributes
-    loss: int = 256  # faces of each kind for the loss by noise level
+    # faces of a set, one per caption
+    count: int = 900
+    # sets, with a seed each
+    sets: int = 3
+    # faces for, and against, each single attribute
+    each: int = 20
+    # faces of three attributes
+    threes: int = 640
+    # faces of each kind for the loss by noise level
+    loss: int = 256
 
 
 SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
@@ -172,7 +178,8 @@ def measure(
             report["inception_fid"] = inception_fid(
                 fid_network, np.concatenate(sets), photographs.faces, photographs.training
             )
-    return json.loads(json.dumps(report))  # a tuple among the settings comes back from the file as a list
+    # a tuple among the settings comes back from the file as a list
+    return json.loads(json.dumps(report))
 
 
 def known_accuracy(judge: Judge) -> dict[str, float]:

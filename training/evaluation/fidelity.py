@@ -32,7 +32,8 @@ from training.evaluation.distances import frechet_from_samples, kernel_distance,
 from training.evaluation.judge import FEATURES, Judge
 
 CACHE = Path("runs/evaluate")
-CHUNK = 96  # faces in one file of the cache
+# faces in one file of the cache
+CHUNK = 96
 # What makes a face besides weights and settings.
 CODE = ("pipeline.py", "sampler.py", "guidance.py", "diffusion.py", "unet.py", "clip.py")
 
@@ -104,14 +105,20 @@ def digits(value: float) -> float:
 class Photographs:
     """Real faces and the judge's looks at them."""
 
-    training: np.ndarray  # (N, 64, 64, 3) uint8
-    training_pooled: np.ndarray  # (N, 256)
-    faces: np.ndarray  # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
+    # (N, 64, 64, 3) uint8
+    training: np.ndarray
+    # (N, 256)
+    training_pooled: np.ndarray
+    # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
+    faces: np.ndarray
     # U-Net and the judge's statistics know faces and mirror images alike
     looks: dict[str, np.ndarray]
-    attributes: np.ndarray  # (M, 40) bool
-    squashed: np.ndarray  # (M,) bool, from a small squashed JPEG
-    data: str  # the prepared set's hash
+    # (M, 40) bool
+    attributes: np.ndarray
+    # (M,) bool, from a small squashed JPEG
+    squashed: np.ndarray
+    # the prepared set's hash
+    data: str
 
     @classmethod
     def of(cls, judge: Judge, prepared: Prepared, cache: Path = CACHE) -> "Photographs":
@@ -276,16 +283,16 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
     """
     steps, target = pipe.unet.config.steps, pipe.unet.config.target
     frequency = prepared.attributes[~prepared.validation].float().mean(0).clamp(min=1e-3).numpy()
-    curves = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}  # the upper end of each slice
+    # the upper end of each slice
+    curves = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}
     for name, members in (("training", ~prepared.validation), ("validation", prepared.validation)):
         rows = members.nonzero()[:, 0]
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]
         captions = [
             caption(prepared.attributes[row].numpy(), frequency, Random(i))[0] for i, row in enumerate(rows.tolist())
         ]
-        flags = F.pad(prepared.squashed[rows][:, None].float(), (1, 0)).to(
-            pipe.device
-        )  # texts, not images; the known source
+        # texts, not images; the known source
+        flags = F.pad(prepared.squashed[rows][:, None].float(), (1, 0)).to(pipe.device)
         condition = torch.cat([pipe.clip.encode_texts(captions).to(pipe.device), flags], dim=1)
         original = to_tensor(prepared.images[rows])
         curves[name] = []
@@ -294,7 +301,8 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
                 :, : len(rows)
             ]
             within = (torch.arange(len(rows)) + 0.5) / len(rows)
-            t = (((i + within) / bins * steps).floor() + 1) / steps  # on the grid, which the target "previous" needs
+            # on the grid, which the target "previous" needs
+            t = (((i + within) / bins * steps).floor() + 1) / steps
             x_t, wanted = training_pair(original, t, noise[0], target, noise[1], steps)
             parts = zip(*(part.to(pipe.device).split(64) for part in (x_t, t, condition, wanted)))
             losses = [F.mse_loss(pipe.unet(x, time, c), w, reduction="sum").item() for x, time, c, w in parts]

@@ -23,7 +23,8 @@ from model.pipeline import SIZE, FacePipeline
 from model.unet import UNet
 
 PROMPT, SEED = "a smiling woman with blond hair", 2
-COLUMNS = 8  # tiles in a row of the sheet
+# tiles in a row of the sheet
+COLUMNS = 8
 
 
 def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePipeline]]:

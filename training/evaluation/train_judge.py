@@ -37,12 +37,15 @@ class TrainConfig:
     """How to train; budgets are counted in images."""
 
     network: JudgeConfig = JudgeConfig()
-    images: int = 400_000  # images seen; the learning rate falls to 0 over these
+    # images seen; the learning rate falls to 0 over these
+    images: int = 400_000
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    half_life: int = 10_000  # images, of the running average of the weights
-    seed: int = 1  # another than CLIP's
+    # images, of the running average of the weights
+    half_life: int = 10_000
+    # another than CLIP's
+    seed: int = 1
 
 
 RECIPES = {
@@ -135,10 +138,11 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
     Accuracy and balanced accuracy are those of every second validation face; the others set the thresholds.
     """
     train, held_out = ~prepared.validation, prepared.validation
+    # the U-Net is trained on mirror images too
     faces = (
         judge.look(prepared.images[train]),
         judge.look(prepared.images[train].flip(2)),
-    )  # the U-Net is trained on mirror images too
+    )
     for name in FEATURES:
         both = torch.from_numpy(np.concatenate([side[name] for side in faces])).double()
         getattr(judge, f"{name}_mean").copy_(both.mean(0))
@@ -147,7 +151,8 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
         return {}
     logits, wanted = torch.from_numpy(judge.look(prepared.images[held_out])["logits"]), prepared.attributes[held_out]
     thresholds, rates = judged_by_halves(logits + judge.thresholds.cpu(), wanted)
-    accuracy = ((logits[1::2] > 0) == wanted[1::2]).float().mean().item()  # at the logits' own zero
+    # at the logits' own zero
+    accuracy = ((logits[1::2] > 0) == wanted[1::2]).float().mean().item()
     judge.thresholds.copy_(thresholds)
     return {
         "accuracy": round(accuracy, 4),

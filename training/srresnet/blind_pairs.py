@@ -21,8 +21,10 @@ from model.pipeline import FacePipeline
 from training.data.prompts import THREES, read_prompts
 
 COUNT = 30
-ROWS = 3  # pairs of a sheet, one below the other
-GAP = 12  # px between the two pictures
+# pairs of a sheet, one below the other
+ROWS = 3
+# px between the two pictures
+GAP = 12
 SIDES = ("left", "right")
 
 

@@ -52,17 +52,28 @@ class TrainConfig:
     data: DataConfig = DataConfig(
         (replace(STUDIO, share=0.85), Source(GENERAL_FOLDERS, 8, 0.15, turned=True)), patch=16
     )
-    width: int = 32  # channels of the discriminator's first layer; the paper has 64
-    batch: int = 4  # patches per step, all processes together
-    learning_rate: float = 1e-4  # the paper's, for both networks; rises over `warmup`, then falls to zero
-    warmup: float = 0.02  # share of the budget
-    pixel: float = 1.0  # weight of the mean absolute error in [-1, 1] units,
-    perceptual: float = 1.0  # of the distance in the judge's features (training/srresnet/perceptual.py),
-    adversarial: float = 0.002  # and of the discriminator's word; the paper has 0.001
-    ema_half_life: int = 1_500  # images (patches)
-    images: int = 10_000_000  # budget in patches; or less, where the minutes end first
-    checkpoint_seconds: float = 600  # between validations, each of which saves everything
-    validation_images: int = 4  # held-out photos per validation
+    # channels of the discriminator's first layer; the paper has 64
+    width: int = 32
+    # patches per step, all processes together
+    batch: int = 4
+    # the paper's, for both networks; rises over `warmup`, then falls to zero
+    learning_rate: float = 1e-4
+    # share of the budget
+    warmup: float = 0.02
+    # weight of the mean absolute error in [-1, 1] units,
+    pixel: float = 1.0
+    # of the distance in the judge's features (training/srresnet/perceptual.py),
+    perceptual: float = 1.0
+    # and of the discriminator's word; the paper has 0.001
+    adversarial: float = 0.002
+    # images (patches)
+    ema_half_life: int = 1_500
+    # budget in patches; or less, where the minutes end first
+    images: int = 10_000_000
+    # between validations, each of which saves everything
+    checkpoint_seconds: float = 600
+    # held-out photos per validation
+    validation_images: int = 4
     seed: int = 0
 
 
@@ -114,7 +125,8 @@ class Players:
 
     generator: SRResNet
     discriminator: Discriminator
-    optimizers: list[torch.optim.Optimizer] = field(init=False)  # the generator's, the discriminator's
+    # the generator's, the discriminator's
+    optimizers: list[torch.optim.Optimizer] = field(init=False)
 
     def __post_init__(self):
         self.optimizers = [
@@ -152,7 +164,8 @@ def train_step(
     players.discriminator.requires_grad_(False)
     with amp:
         drawn = players.generator(small)
-        gap = players.discriminator(drawn).float() - players.discriminator(true).float()  # (N,)
+        # (N,)
+        gap = players.discriminator(drawn).float() - players.discriminator(true).float()
         losses = {
             "pixel": F.l1_loss(drawn, true),
             "perceptual": perceptual(drawn, true).mean(),

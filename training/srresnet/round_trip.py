@@ -28,11 +28,13 @@ from model.unet import condition_of
 from training.core.state import check_writable
 from training.srresnet.data import image_files, read_image, shrink
 
+# folder -> px of the true face per px of input, as in training/srresnet/data.py
 PLACES = {
     "faces_hq": 8,
     "faces_256": 4,
-}  # folder -> px of the true face per px of input, as in training/srresnet/data.py
-TIMES = (0.06, 0.12, 0.18, 0.24)  # to noise to: beyond, features move, and the true face is another
+}
+# to noise to: beyond, features move, and the true face is another
+TIMES = (0.06, 0.12, 0.18, 0.24)
 
 
 @torch.inference_mode()
@@ -62,9 +64,10 @@ def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] 
     files = [path for folder in PLACES for path in image_files(data / folder)]
     if not files:
         raise FacetError(f"{data} holds none of the folders {', '.join(PLACES)}; see --data.")
+    # (N, 3, 64, 64)
     faces = torch.cat(
         [shrink(read_image(path, SIZE * scale)[None], scale) for path in files for scale in [PLACES[path.parent.name]]]
-    )  # (N, 3, 64, 64)
+    )
     results = []
     for version, time in enumerate(times):
         for start in tqdm(range(0, len(faces), batch), desc=f"noised to t = {time:g}", unit=f" x {batch} faces"):

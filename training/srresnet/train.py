@@ -46,14 +46,22 @@ LICENCE = "non-commercial research; see weights/README.md"
 class TrainConfig:
     network: SRResNetConfig = field(default_factory=SRResNetConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    batch: int = 6  # patches per step, all processes together; small, since here quality follows the number of steps
-    learning_rate: float = 5e-4  # Adam's peak; rises over `warmup`, then falls to zero at the end of the budget
-    warmup: float = 0.02  # share of the budget
-    ema_half_life: int = 1_500  # images (patches)
-    images: int = 10_000_000  # budget in patches; or less, where the minutes end first
-    test_set: str = ""  # validate on this folder of the literature, at the network's scale; "" is held-out people
-    checkpoint_seconds: float = 300  # between validations, each of which saves everything
-    validation_images: int = 12  # held-out photos per validation; all of them at the end
+    # patches per step, all processes together; small, since here quality follows the number of steps
+    batch: int = 6
+    # Adam's peak; rises over `warmup`, then falls to zero at the end of the budget
+    learning_rate: float = 5e-4
+    # share of the budget
+    warmup: float = 0.02
+    # images (patches)
+    ema_half_life: int = 1_500
+    # budget in patches; or less, where the minutes end first
+    images: int = 10_000_000
+    # validate on this folder of the literature, at the network's scale; "" is held-out people
+    test_set: str = ""
+    # between validations, each of which saves everything
+    checkpoint_seconds: float = 300
+    # held-out photos per validation; all of them at the end
+    validation_images: int = 12
     seed: int = 0
 
 

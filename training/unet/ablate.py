@@ -89,7 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
             heading += ["Fréchet, pooled", "spatial", "recall", "adherence"]
         for word, config in recipes.items():
             run = options.state_dir / word
-            if (run / "state.pt").exists():  # it may have begun from other weights
+            # it may have begun from other weights
+            if (run / "state.pt").exists():
                 raise InputError(f"{run} holds an earlier comparison: delete it or choose another --state-dir.")
             train(
                 prepared,

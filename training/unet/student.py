@@ -98,7 +98,8 @@ def sample_inputs(
     generator = torch.Generator().manual_seed(seed)
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
     condition = sample_conditions(data, picks.to(data.images.device), clip, config, Random(seed))
-    condition[:, -1] = 0  # the app never asks for the look of small JPEGs
+    # the app never asks for the look of small JPEGs
+    condition[:, -1] = 0
     return condition, face_noise([generator] * count, (3, *data.images.shape[1:3]), data.images.device)
 
 

@@ -176,9 +176,8 @@ def train(
     optimizers = optimizers_of(network, config)
     parts = {"network": network, "ema": ema} | {type(each).__name__: each for each in optimizers}
     resume(run.state, identity, parts, done)
-    config = replace(
-        config, seed=config.seed + done.before["images"]
-    )  # else a warm start would see the same noise once more
+    # else a warm start would see the same noise once more
+    config = replace(config, seed=config.seed + done.before["images"])
     fast = torch.compile(network) if device.type == "cuda" else network
 
     def export(path: Path, steps: int, loss: float | None = None):

@@ -22,8 +22,10 @@ from model.unet import UNet
 from training.data.captions import celeba_prompt, stated_attributes
 from training.data.prepared import Prepared, load_prepared
 
-PAIRS = 12_000  # captions, and as many faces
-RIDGE = 1e-3  # keeps directions that hardly occur from growing
+# captions, and as many faces
+PAIRS = 12_000
+# keeps directions that hardly occur from growing
+RIDGE = 1e-3
 
 
 def embeddings(clip: Clip, texts: list[str], faces: Tensor) -> Tensor:
@@ -56,7 +58,8 @@ def transfer(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = 
     first = unet.condition[0]
     weight = first.weight.data[:, : wanted.shape[1]].double()
     first.bias.data += (weight @ solved[-1]).float()
-    first.weight.data[:, wanted.shape[1]] += (weight @ solved[-2]).float()  # the flag of a face's own embedding
+    # the flag of a face's own embedding
+    first.weight.data[:, wanted.shape[1]] += (weight @ solved[-2]).float()
     first.weight.data[:, : wanted.shape[1]] = (weight @ solved[:-2].T).float()
     unet.mean, unet.std = mean, std
     return 1 - (left.var(0).sum() / wanted[~used].var(0).sum()).item()

@@ -14,16 +14,20 @@ from model.words.understanding import ABSENT, PRESENT
 from ui.how.face import face
 from ui.how.html import image
 
-STEPS = 12  # of the reverse diffusion, for faces that only illustrate
+# of the reverse diffusion, for faces that only illustrate
+STEPS = 12
+# one face of each, against all of these texts
 SEEN = (
     "a smiling woman with blond hair",
     "a man with a beard",
     "an old man with gray hair",
     "a young woman with black hair",
     "a man wearing glasses",
-)  # one face of each, against all of these texts
-LONGEST = 200  # characters of a visitor's own text that are shown
-LEFT_OUT = 24  # words that are left out one by one
+)
+# characters of a visitor's own text that are shown
+LONGEST = 200
+# words that are left out one by one
+LEFT_OUT = 24
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -25,8 +25,10 @@ from ui.component import ASSETS
 from ui.how.face import answer, error, noised, start
 from ui.how.html import colour, sign, signed, source_of, tile, tiles
 
-CHANCE_STEPS, CHANCES = 16, 3  # of DDPM, and how many runs of it start from one noise
-MOMENTS = (4, 8, 11, 13, 16)  # their steps that are shown
+# of DDPM, and how many runs of it start from one noise
+CHANCE_STEPS, CHANCES = 16, 3
+# their steps that are shown
+MOMENTS = (4, 8, 11, 13, 16)
 NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpmpp": "DPM-Solver++", "unipc": "UniPC"}
 
 _ALPHA = '<msub><mover accent="true"><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub>'
@@ -107,8 +109,10 @@ def samplers(folder: Path, unet: str) -> str | None:
 class Path2D:
     """A run as points of a plane."""
 
-    noisy: np.ndarray  # before the first step and after each: (steps + 1, 2)
-    denoised: np.ndarray  # each prediction: (steps, 2)
+    # before the first step and after each: (steps + 1, 2)
+    noisy: np.ndarray
+    # each prediction: (steps, 2)
+    denoised: np.ndarray
 
 
 def compared(pipe: FacePipeline, settings: Settings) -> str:

@@ -14,7 +14,8 @@ from model.srresnet import SRResNet, bicubic
 from ui.how.face import face, features
 from ui.how.html import colour, image, signed, stretched, tile, tiles
 
-CLOSER = slice(176, 304), slice(112, 240)  # rows and columns of a 512 px face: the eye on the left
+# rows and columns of a 512 px face: the eye on the left
+CLOSER = slice(176, 304), slice(112, 240)
 
 
 def shrunk(large: np.ndarray) -> np.ndarray:
@@ -73,7 +74,8 @@ def upscaling(pipe: FacePipeline, settings: Settings) -> str:
     stages, smooth, detail = shuffles(pipe.upscaler, x, pipe.compute)
     parts = []
     for index, (before, after) in enumerate(stages):
-        channel = int(after.flatten(1).std(1).argmax())  # the liveliest one
+        # the liveliest one
+        channel = int(after.flatten(1).std(1).argmax())
         size, large = before.shape[-1], after.shape[-1]
         four = [
             image(stretched(before[4 * channel + part]), f"Before: channel {4 * channel + part + 1}, {size} by {size}")

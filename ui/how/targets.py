@@ -25,7 +25,8 @@ TITLES = {
     "previous": "Asked for one step less noisy",
     "noise": "Asked for the noise",
 }
-SHOWN = (20, 40, 60, 80, TIMESTEPS)  # steps of the reverse diffusion in a film strip
+# steps of the reverse diffusion in a film strip
+SHOWN = (20, 40, 60, 80, TIMESTEPS)
 
 
 def targets(pipe: FacePipeline, settings: Settings, step: int) -> str:

@@ -205,7 +205,8 @@ def test_empty_long_and_strange_prompts(clip):
     nothing = understand(clip, "")
     assert not nothing.present and not nothing.absent and not nothing.unknown and not nothing.cut and not nothing.items
     assert understand(clip, "a man with a hat " * 40).cut
-    assert understand(clip, "x" * 5_000_000 + " glasses").cut  # no copies of it are made
+    # no copies of it are made
+    assert understand(clip, "x" * 5_000_000 + " glasses").cut
     long = Settings("x" * 9000, "y" * 9000)
     assert len(long.prompt) == len(long.negative_prompt) == LONGEST
     assert set(understand(clip, "skateboard, " * 500).unknown) == {"skateboard"}
