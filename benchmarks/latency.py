@@ -117,12 +117,12 @@ def figure(page: Page) -> float:
     """Milliseconds until a figure of "How it works" that asks the U-Net follows its slider."""
     page.goto(page.url.split("?")[0] + "?tab=how#predictions")
     page.wait_for_selector("#how-predictions [data-of]", timeout=120_000)
-    found = []
+    rounds = []
     for step in range(20, 20 + 7 * (RUNS + 1), 7):
         # until the other figures in sight have followed
         page.wait_for_timeout(1500)
-        found.append({"figure_ms": page.evaluate(FIGURE, step)})
-    return medians(found)["figure_ms"]
+        rounds.append({"figure_ms": page.evaluate(FIGURE, step)})
+    return medians(rounds)["figure_ms"]
 
 
 def understanding(

@@ -60,10 +60,10 @@ def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
     )
     if listed.returncode:
         raise InputError(f"{root} is no git checkout: only what git tracks is published.")
-    found = [root / name for name in listed.stdout.split("\0") if name]
-    found = [path for path in found if not path.relative_to(root).parts[-1].startswith(".") and os.path.lexists(path)]
-    refuse(found, root)
-    return sorted(found)
+    paths = [root / name for name in listed.stdout.split("\0") if name]
+    paths = [path for path in paths if not path.relative_to(root).parts[-1].startswith(".") and os.path.lexists(path)]
+    refuse(paths, root)
+    return sorted(paths)
 
 
 def refuse(files: list[Path], root: Path) -> None:
@@ -99,14 +99,14 @@ def weights_files(folder: Path) -> dict[str, Path | bytes]:
         files = [folder / name for name in names] + [*folder.glob("targets/*.safetensors")]
         files = [path for path in files if path.is_file()]
         refuse(files, folder)
-    found = named(files, folder)
+    upload = named(files, folder)
     if (folder / "README.md").is_file():
         card = (folder / "README.md").read_text(encoding="utf-8")
         shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)]
         refuse([folder / "README.md", *shown], folder.parent)
-        found |= named(shown, folder.parent)
-        found["README.md"] = card.replace("](../assets/", "](assets/").encode()
-    return found
+        upload |= named(shown, folder.parent)
+        upload["README.md"] = card.replace("](../assets/", "](assets/").encode()
+    return upload
 
 
 def publish(repo: str, kind: str, files: dict[str, Path | bytes], message: str) -> tuple[str, str]:

@@ -89,10 +89,10 @@ def label(attribute: str) -> str:
 
 def groups() -> dict[str, list[str]]:
     """Heading -> its attributes, in the order in which the page shows them."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for attribute, entry in WORDING.items():
-        found.setdefault(entry["group"], []).append(attribute)
-    return found
+        by_group.setdefault(entry["group"], []).append(attribute)
+    return by_group
 
 
 def lacking(attribute: str) -> str:

@@ -199,10 +199,10 @@ def tokenizer():
     """CLIP's byte-pair encoding of 49,408 tokens."""
     from open_clip.tokenizer import SimpleTokenizer
 
-    found = SimpleTokenizer(context_length=CONTEXT)
+    bpe = SimpleTokenizer(context_length=CONTEXT)
     # it keeps every word that anybody ever typed
-    found.cache = _Bounded(found.cache)
-    return found
+    bpe.cache = _Bounded(bpe.cache)
+    return bpe
 
 
 class _Bounded(dict):

@@ -123,9 +123,9 @@ class Settings:
 
     def changes(self) -> dict[str, Any]:
         """Edits and walk as a record holds them; empty for a face of a prompt and a seed alone."""
-        found: dict[str, Any] = {"edits": ",".join(f"{name}:{strength:g}" for name, strength in self.edits)}
-        found |= {"to_prompt": self.to_prompt, "to_seed": self.to_seed, "place": self.place or None}
-        return {name: value for name, value in found.items() if value not in ("", None)}
+        values: dict[str, Any] = {"edits": ",".join(f"{name}:{strength:g}" for name, strength in self.edits)}
+        values |= {"to_prompt": self.to_prompt, "to_seed": self.to_seed, "place": self.place or None}
+        return {name: value for name, value in values.items() if value not in ("", None)}
 
     def as_text(self) -> str:
         """The text that a PNG carries under PNG_KEY: JSON of the record."""

@@ -195,7 +195,7 @@ def app(tiny_weights):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium of tests/install_chromium.sh. Without one a test is skipped, but fails where CI is set."""
+    """Chromium of tests/install.sh chromium. Without one a test is skipped, but fails where CI is set."""
     with ExitStack() as stack:
         try:
             chrome = stack.enter_context(chromium())

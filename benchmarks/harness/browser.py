@@ -28,7 +28,7 @@ def chromium() -> Iterator[Browser]:
     """
     path = next(filter(None, map(shutil.which, (os.environ.get("CHROMIUM") or "", *NAMES))), None)
     if path is None:
-        raise FileNotFoundError("no Chromium: run tests/install_chromium.sh")
+        raise FileNotFoundError("no Chromium: run tests/install.sh chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser

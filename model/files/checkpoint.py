@@ -246,14 +246,14 @@ def fetch(source: str, seconds: float = FETCH_SECONDS) -> Path:
     answer: queue.Queue = queue.Queue(1)
     threading.Thread(target=_download, args=(match["repo"], match["revision"], answer), daemon=True).start()
     try:
-        found = answer.get(timeout=seconds)
+        fetched = answer.get(timeout=seconds)
     except queue.Empty:
-        found = f"no complete answer within {seconds:.0f} seconds"
-    if isinstance(found, str):
-        raise WeightsError(f"The weights {source} cannot be fetched from the Hub: {found}")
-    if match["hash"] and not release_hash(found).startswith(match["hash"]):
-        raise WeightsError(f"The weights {source} are not the pinned ones: their hash is {release_hash(found)[:16]}.")
-    return found
+        fetched = f"no complete answer within {seconds:.0f} seconds"
+    if isinstance(fetched, str):
+        raise WeightsError(f"The weights {source} cannot be fetched from the Hub: {fetched}")
+    if match["hash"] and not release_hash(fetched).startswith(match["hash"]):
+        raise WeightsError(f"The weights {source} are not the pinned ones: their hash is {release_hash(fetched)[:16]}.")
+    return fetched
 
 
 def _download(repo: str, revision: str, answer: queue.Queue) -> None:

@@ -157,8 +157,8 @@ def test_distances_of_the_training_faces_themselves_are_0_and_damage_adds(judge,
     training = prepared.images[~prepared.validation].numpy()
     # as in the judge's statistics
     both = np.concatenate([training, training[:, :, ::-1]])
-    found = fidelity.to_training(judge, [judge.look(both)])
-    noisy = fidelity.to_training(judge, [judge.look(fidelity.noisy(both))])
+    found = fidelity.to_training(judge, [judge.activations(both)])
+    noisy = fidelity.to_training(judge, [judge.activations(fidelity.noisy(both))])
     for name in ("pooled", "spatial"):
         assert found[name]["mean"] < 0.01 * noisy[name]["mean"] and found[name]["spread"] is None
 
@@ -174,7 +174,7 @@ def test_scale_has_a_floor_and_both_sources(judge, photographs):
 
 def test_training_faces_pass_as_validation_faces_and_noise_does_not(judge, photographs):
     noise = np.random.default_rng(0).integers(0, 256, photographs.faces.shape, dtype=np.uint8)
-    found = fidelity.beside_validation(photographs, [judge.look(noise)])
+    found = fidelity.beside_validation(photographs, [judge.activations(noise)])
     assert found["floor"]["recall"]["mean"] > 0.5 > found["generated"]["recall"]["mean"]
     assert found["generated"]["kernel"]["mean"] > abs(found["floor"]["kernel"]["mean"])
 

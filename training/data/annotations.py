@@ -117,4 +117,4 @@ def file_of(name: str, files: set[str]) -> str | None:
     """The file of a row: of its own name, or of its number with another ending (000001, 000001.png); None if there is
     none."""
     stem = Path(name).stem
-    return next((found for found in (name, *(stem + ending for ending in ENDINGS)) if found in files), None)
+    return next((file for file in (name, *(stem + ending for ending in ENDINGS)) if file in files), None)

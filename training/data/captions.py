@@ -151,9 +151,9 @@ def phrase_list(stated: np.ndarray, rng: Random) -> str:
     said = []
     if stated[MALE] and rng.random() < 0.08:
         said, stated = [of_sex("object", stated)], np.where(np.arange(40) == MALE, 0, stated)
-    found = chosen_words(stated, rng)
-    said += [phrase(kind, words, rng) for kind, words in found if kind not in DENIALS]
-    denied = denials([pair for pair in found if pair[0] in DENIALS], rng)
+    chosen = chosen_words(stated, rng)
+    said += [phrase(kind, words, rng) for kind, words in chosen if kind not in DENIALS]
+    denied = denials([pair for pair in chosen if pair[0] in DENIALS], rng)
     separator = rng.choice((", ", ", ", ", ", ", ", "; ", ". ", " and ", " ", " + ", " but "))
     if separator == " but ":
         text = " but ".join(filter(None, (rng.choice((", ", " and ")).join(said), " and ".join(denied))))
@@ -169,34 +169,34 @@ def phrase_list(stated: np.ndarray, rng: Random) -> str:
 
 def sentence(stated: np.ndarray, rng: Random) -> str:
     """`"a smiling young woman with wavy blond hair and big lips, wearing earrings, without glasses"`."""
-    found = {kind: [] for kind in ("person", "adjective", "hair", "with", "wearing")}
+    by_kind = {kind: [] for kind in ("person", "adjective", "hair", "with", "wearing")}
     denied = []
     for kind, words in chosen_words(stated, rng):
         kind = "with" if kind == "wearing" and rng.random() < 0.3 else kind
-        denied.append((kind, words)) if kind in DENIALS else found[kind].append(words)
+        denied.append((kind, words)) if kind in DENIALS else by_kind[kind].append(words)
 
-    before = [words for words in found["adjective"] if " " not in words and rng.random() < 0.75]
-    after = [words for words in found["adjective"] if words not in before]
-    after += [with_article(words) for words in found["person"][1:]]
+    before = [words for words in by_kind["adjective"] if " " not in words and rng.random() < 0.75]
+    after = [words for words in by_kind["adjective"] if words not in before]
+    after += [with_article(words) for words in by_kind["person"][1:]]
     if rng.random() < 0.12:
         before.insert(rng.randrange(len(before) + 1), rng.choice(FILLER["adjectives"]))
-    noun = found["person"][0] if found["person"] else rng.choice(FILLER["nouns"])
+    noun = by_kind["person"][0] if by_kind["person"] else rng.choice(FILLER["nouns"])
     subject = " ".join(before + [noun])
     text = with_article(subject) if rng.random() < 0.8 else subject
     if rng.random() < 0.4:
         text = f"{rng.choice(FILLER['openings'])} {text}"
 
-    if found["hair"]:
-        found["with"].insert(0, hair(found["hair"], rng))
+    if by_kind["hair"]:
+        by_kind["with"].insert(0, hair(by_kind["hair"], rng))
     if rng.random() < 0.12:
-        found["with"].insert(rng.randrange(len(found["with"]) + 1), rng.choice(FILLER["details"]))
+        by_kind["with"].insert(rng.randrange(len(by_kind["with"]) + 1), rng.choice(FILLER["details"]))
     tails = []
-    if found["with"]:
-        tails.append("with " + joined(found["with"], rng))
-    if found["wearing"]:
+    if by_kind["with"]:
+        tails.append("with " + joined(by_kind["with"], rng))
+    if by_kind["wearing"]:
         tails.append(
             rng.choice(("wearing ", "wearing ", "in "))
-            + joined([described(words, rng) for words in found["wearing"]], rng)
+            + joined([described(words, rng) for words in by_kind["wearing"]], rng)
         )
     tails += [
         rng.choice(("{}", "{}", "who is {}", "is {}", "that is {}")).format(degree(words, rng)) for words in after
@@ -221,14 +221,14 @@ def told(stated: np.ndarray, rng: Random) -> str:
             rng.choice(("the person", "this person", "someone who", "a person who", "it", "the face")),
             "the",
         )
-    found = chosen_words(stated, rng)
-    if not found:
+    chosen = chosen_words(stated, rng)
+    if not chosen:
         return subject
     if rng.random() < 0.5 and not subject.endswith("who"):
-        about = [owned(owner, kind, words, rng) if rng.random() < 0.5 else "" for kind, words in found]
-        about = [part or f"{subject} {clause(kind, words, rng)}" for part, (kind, words) in zip(about, found)]
+        about = [owned(owner, kind, words, rng) if rng.random() < 0.5 else "" for kind, words in chosen]
+        about = [part or f"{subject} {clause(kind, words, rng)}" for part, (kind, words) in zip(about, chosen)]
         return rng.choice((". ", ". ", ", ", " and ")).join(about) + rng.choice((".", ""))
-    return f"{subject} {joined([clause(kind, words, rng) for kind, words in found], rng)}"
+    return f"{subject} {joined([clause(kind, words, rng) for kind, words in chosen], rng)}"
 
 
 def of_sex(kind: str, stated: np.ndarray) -> str:

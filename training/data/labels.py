@@ -47,7 +47,7 @@ def read_labels(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} has no column `file` on its first line: write `file,Smiling,...` there.")
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise InputError(f"{path} has the column {twice[0]} twice: remove one.")
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for line, cells in body:
         shown = f"{path}, line {line} ({' '.join(', '.join(cells).split())[:80]})"
         if len(cells) != len(columns):
@@ -57,11 +57,11 @@ def read_labels(path: Path) -> pd.DataFrame:
         name = unicodedata.normalize("NFC", by_column.pop("file"))
         if not name:
             raise InputError(f"{shown}: the file name is missing; write it, or remove the row.")
-        if name in found:
+        if name in by_name:
             raise InputError(f"{shown}: {name} is named twice; remove one row.")
-        found[name] = [_value(cell, shown) for cell in by_column.values()]
+        by_name[name] = [_value(cell, shown) for cell in by_column.values()]
     attributes = [name for name in columns if name != "file"]
-    return pd.DataFrame(list(found.values()), index=list(found), columns=attributes, dtype=float)
+    return pd.DataFrame(list(by_name.values()), index=list(by_name), columns=attributes, dtype=float)
 
 
 def match_labels(labels: Sequence[str], pictures: Sequence[str]) -> dict[str, str]:
@@ -79,13 +79,13 @@ def match_labels(labels: Sequence[str], pictures: Sequence[str]) -> dict[str, st
     )
     by_way = [defaultdict(list) for _ in ways]
     for picture in pictures:
-        for way, found in zip(ways, by_way):
-            found[way(picture)].append(picture)
+        for way, by_key in zip(ways, by_way):
+            by_key[way(picture)].append(picture)
     matched: dict[str, str] = {}
     for label in labels:
         # A name with an ending means a file of this ending.
         usable = list(zip(ways, by_way))[: 2 if _stem(label) != label else None]
-        fitting = next((found[way(label)] for way, found in usable if way(label) in found), [])
+        fitting = next((by_key[way(label)] for way, by_key in usable if way(label) in by_key), [])
         if len(fitting) > 1:
             raise InputError(f"The label {label} fits {fitting[0]} and {fitting[1]}: write the whole name.")
         matched |= {label: fitting[0]} if fitting else {}

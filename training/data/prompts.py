@@ -36,7 +36,7 @@ def read_prompts(path: Path) -> Prompts:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text ({error}).") from error
-    found = []
+    prompts = []
     for number, line in enumerate(lines, 1):
         if line.startswith("#") or not line.strip():
             continue
@@ -50,8 +50,8 @@ def read_prompts(path: Path) -> Prompts:
                     f"{path.name} states {word!r}, which is none of the 40 attributes with a + or - before it."
                 )
             stated[ATTRIBUTES.index(word[1:])] = 1 if word[0] == "+" else -1
-        found.append((prompt.strip(), stated))
-    return found
+        prompts.append((prompt.strip(), stated))
+    return prompts
 
 
 def write_prompts(path: Path, prompts: Prompts, remark: str) -> None:
@@ -78,9 +78,9 @@ def draw_threes(prepared: Prepared, count: int) -> Prompts:
     The first attribute goes through all 40, not wanted and then wanted; a random validation face that suits it adds
     two more.
     """
-    rows, rng, found = prepared.attributes[prepared.validation].numpy(), Random(3), []
-    while len(found) < count:
-        first, wanted = divmod(len(found) % (2 * len(ATTRIBUTES)), 2)
+    rows, rng, prompts = prepared.attributes[prepared.validation].numpy(), Random(3), []
+    while len(prompts) < count:
+        first, wanted = divmod(len(prompts) % (2 * len(ATTRIBUTES)), 2)
         suited = np.flatnonzero(rows[:, first] == wanted)
         if not len(suited):
             raise InputError(
@@ -95,8 +95,8 @@ def draw_threes(prepared: Prepared, count: int) -> Prompts:
         if len(chosen) == 3 and not conflict(present, absent):
             stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
             stated[chosen] = np.where(row[chosen], 1, -1)
-            found.append((attributes_to_prompt(present, absent), stated))
-    return found
+            prompts.append((attributes_to_prompt(present, absent), stated))
+    return prompts
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -133,11 +133,11 @@ def measure(
     sets = [draw(pipe, face_set(captions, seed), cache) for seed in range(1, size.sets + 1)]
     single_faces = draw(pipe, [Settings(text, seed=seed) for text, _, seed in singles], cache)
     three_faces = draw(pipe, face_set(threes, 0), cache)
-    looks = [judge.look(faces) for faces in sets]
+    activations = [judge.activations(faces) for faces in sets]
 
-    caption_sets = [adherence(look["logits"] > 0, stated, on_real) for look in looks]
+    caption_sets = [adherence(each["logits"] > 0, stated, on_real) for each in activations]
     by_caption = adherence(
-        np.concatenate([look["logits"] > 0 for look in looks]), np.tile(stated, (size.sets, 1)), on_real
+        np.concatenate([each["logits"] > 0 for each in activations]), np.tile(stated, (size.sets, 1)), on_real
     )
     report = {
         "settings": DEFAULTS.sampling(),
@@ -146,12 +146,12 @@ def measure(
             name: {key: value for key, value in part.info.items() if key != "attributes"}
             for name, part in (("clip", pipe.clip), ("unet", pipe.unet), ("srresnet", pipe.upscaler), ("judge", judge))
         },
-        "frechet": to_training(judge, looks),
+        "frechet": to_training(judge, activations),
         "adherence": {
             "single": adherence(
-                judge.look(single_faces)["logits"] > 0, np.stack([row for _, row, _ in singles]), on_real
+                judge.activations(single_faces)["logits"] > 0, np.stack([row for _, row, _ in singles]), on_real
             ),
-            "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
+            "three": adherence(judge.activations(three_faces)["logits"] > 0, stated_by_three, on_real),
             "caption": by_caption
             | {"spread": summary([figures["share_of_margin"] for figures in caption_sets])["spread"]},
         },
@@ -160,7 +160,7 @@ def measure(
     if ddpm:
         ddpm_100 = Settings(steps=100, sampler="ddpm")
         report["ddpm_100"] = {
-            "defaults": to_training(judge, looks[:1]),
+            "defaults": to_training(judge, activations[:1]),
             "ddpm_100": fidelity(pipe, judge, [face_set(captions, 1, ddpm_100)], cache),
         }
     if prepared:
@@ -168,7 +168,7 @@ def measure(
         stating = {name: single_faces[2 * i * size.each :][: size.each] for i, name in enumerate(ATTRIBUTES)}
         report |= {
             "scale": scale(judge, photographs, size.count, size.sets),
-            "beside_validation": beside_validation(photographs, looks),
+            "beside_validation": beside_validation(photographs, activations),
             "memorisation": memorisation(judge, photographs, np.concatenate(sets)),
             "diversity": diversity(judge, photographs, stating),
             "clip_on_faces": clip_on_faces(pipe.clip, judge, prepared),

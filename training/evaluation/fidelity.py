@@ -1,7 +1,7 @@
 """Generated faces beside real ones, in the eyes of the frozen judge (training/evaluation/judge.py).
 
 Drawing is what takes time, so `draw` keeps every hundred faces on disk: an evaluation that was stopped goes on. What
-the judge reports of a set of faces (`Judge.look`) is called its looks here: arrays "pooled", "spatial" and "logits".
+the judge reports of a set of faces (`Judge.activations`) is called its activations: "pooled", "spatial" and "logits".
 """
 
 import hashlib
@@ -73,17 +73,17 @@ def fidelity(
     pipe: FacePipeline, judge: Judge, sets: Sequence[Sequence[Settings]], cache: Path = CACHE
 ) -> dict[str, dict]:
     """Fréchet distances of generated faces, see `face_set`: "pooled" and "spatial", each a `summary` over the sets."""
-    return to_training(judge, [judge.look(draw(pipe, faces, cache)) for faces in sets])
+    return to_training(judge, [judge.activations(draw(pipe, faces, cache)) for faces in sets])
 
 
-def to_training(judge: Judge, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
+def to_training(judge: Judge, activations: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
     """Fréchet distances of sets of faces to all training faces: "pooled" and "spatial", each a `summary` over the
     sets.
     """
     distances = {}
     for name in FEATURES:
         mean, covariance = (getattr(judge, f"{name}_{part}").cpu().numpy() for part in ("mean", "covariance"))
-        distances[name] = summary([frechet_from_samples(look[name], mean, covariance) for look in looks])
+        distances[name] = summary([frechet_from_samples(each[name], mean, covariance) for each in activations])
     return distances
 
 
@@ -103,7 +103,7 @@ def digits(value: float) -> float:
 
 @dataclass(frozen=True)
 class Photographs:
-    """Real faces and the judge's looks at them."""
+    """Real faces and the judge's activations of them."""
 
     # (N, 64, 64, 3) uint8
     training: np.ndarray
@@ -112,7 +112,7 @@ class Photographs:
     # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
     faces: np.ndarray
     # U-Net and the judge's statistics know faces and mirror images alike
-    looks: dict[str, np.ndarray]
+    activations: dict[str, np.ndarray]
     # (M, 40) bool
     attributes: np.ndarray
     # (M,) bool, from a small squashed JPEG
@@ -128,12 +128,12 @@ class Photographs:
         path = cache / f"training-{prepared.hash}-{judge.info.get('hash', '')}.npy"
         if not path.is_file():
             cache.mkdir(parents=True, exist_ok=True)
-            np.save(path, judge.look(training)["pooled"])
+            np.save(path, judge.activations(training)["pooled"])
         return cls(
             training,
             np.load(path),
             faces,
-            judge.look(faces),
+            judge.activations(faces),
             prepared.attributes[held_out].numpy(),
             prepared.squashed[held_out].numpy(),
             prepared.hash,
@@ -172,35 +172,37 @@ def scale(judge: Judge, photographs: Photographs, count: int, sets: int) -> dict
     own, that of the rarer kind, with their own floor.
     """
 
-    def at(looks: dict[str, np.ndarray], rows: np.ndarray, count: int) -> dict:
+    def at(activations: dict[str, np.ndarray], rows: np.ndarray, count: int) -> dict:
         picks = [np.random.default_rng(seed).permutation(rows)[:count] for seed in range(sets)]
-        return to_training(judge, [{name: looks[name][pick] for name in FEATURES} for pick in picks])
+        return to_training(judge, [{name: activations[name][pick] for name in FEATURES} for pick in picks])
 
-    everyone, looks = np.arange(len(photographs.faces)), photographs.looks
-    scales = {"count": min(count, len(everyone)), "as they are": at(looks, everyone, count)}
-    scales |= {name: at(judge.look(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()}
+    everyone, activations = np.arange(len(photographs.faces)), photographs.activations
+    scales = {"count": min(count, len(everyone)), "as they are": at(activations, everyone, count)}
+    scales |= {
+        name: at(judge.activations(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()
+    }
     kinds = {
         "small squashed JPEGs": np.flatnonzero(photographs.squashed),
         "full-size sources": np.flatnonzero(~photographs.squashed),
     }
     fewest = min(count, *map(len, kinds.values()))
     if fewest > 1:
-        scales["sources"] = {"count": fewest, "both": at(looks, everyone, fewest)}
-        scales["sources"] |= {name: at(looks, rows, fewest) for name, rows in kinds.items()}
+        scales["sources"] = {"count": fewest, "both": at(activations, everyone, fewest)}
+        scales["sources"] |= {name: at(activations, rows, fewest) for name, rows in kinds.items()}
     return scales
 
 
-def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
+def beside_validation(photographs: Photographs, activations: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
     """Kernel distance, precision and recall of each generated set against as many validation faces.
 
     "floor" holds the same for training faces in the generated ones' place.
     """
     columns = {"generated": [], "floor": []}
-    for seed, look in enumerate(looks):
+    for seed, generated in enumerate(activations):
         rng = np.random.default_rng(seed)
-        real = rng.permutation(photographs.looks["pooled"])[: len(look["pooled"])]
+        real = rng.permutation(photographs.activations["pooled"])[: len(generated["pooled"])]
         others = {
-            "generated": look["pooled"][: len(real)],
+            "generated": generated["pooled"][: len(real)],
             "floor": rng.permutation(photographs.training_pooled)[: len(real)],
         }
         for name, features in others.items():
@@ -242,7 +244,7 @@ def nearest_training(judge: Judge, photographs: Photographs, faces: np.ndarray) 
     """
     both = np.concatenate([faces, faces[:, :, ::-1]])
     nearest_of = {
-        "pooled": nearest(judge.look(both)["pooled"], photographs.training_pooled),
+        "pooled": nearest(judge.activations(both)["pooled"], photographs.training_pooled),
         "pixels": nearest(both, photographs.training) / np.prod(faces.shape[1:]) ** 0.5,
     }
     return {space: distances.reshape(2, -1).min(0) for space, distances in nearest_of.items()}
@@ -258,9 +260,9 @@ def diversity(judge: Judge, photographs: Photographs, faces: dict[str, np.ndarra
     """
     spreads = {}
     for name, drawn in faces.items():
-        real = photographs.looks["pooled"][photographs.attributes[:, ATTRIBUTES.index(name)]][:most]
+        real = photographs.activations["pooled"][photographs.attributes[:, ATTRIBUTES.index(name)]][:most]
         if min(len(drawn), len(real)) > 1:
-            spreads[name] = spread(judge.look(drawn)["pooled"]), spread(real)
+            spreads[name] = spread(judge.activations(drawn)["pooled"]), spread(real)
     if not spreads:
         return {}
     generated, validation = np.mean(list(spreads.values()), axis=0)

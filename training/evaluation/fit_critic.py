@@ -68,12 +68,12 @@ def sorted_by_eye(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def beside_the_eye(critic: Critic, clip: Clip, folder: Path = SORTED) -> dict[str, float]:
     """Set of sorted faces -> the area under the curve of telling whole from broken ones."""
-    found = {}
+    areas = {}
     for path in sorted(folder.glob("*.json")):
         faces, broken = sorted_by_eye(folder, path.stem)
         scores = critic.scores(clip, faces)
-        found[path.stem] = area_under_curve(scores[~broken], scores[broken])
-    return found
+        areas[path.stem] = area_under_curve(scores[~broken], scores[broken])
+    return areas
 
 
 def main(arguments: list[str] | None = None) -> None:

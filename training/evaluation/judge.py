@@ -102,7 +102,7 @@ class Judge(nn.Module):
         return self.head(torch.cat([features[name] for name in FEATURES], dim=1))
 
     @torch.inference_mode()
-    def look(self, faces: np.ndarray | Tensor, batch: int = 256) -> dict[str, np.ndarray]:
+    def activations(self, faces: np.ndarray | Tensor, batch: int = 256) -> dict[str, np.ndarray]:
         """(N, 64, 64, 3) uint8 -> float32 arrays "pooled" (N, 256), "spatial" (N, 512), "logits" (N, 40) less their
         thresholds: positive where the judge sees the attribute.
         """

@@ -140,8 +140,8 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
     train, held_out = ~prepared.validation, prepared.validation
     # the U-Net is trained on mirror images too
     faces = (
-        judge.look(prepared.images[train]),
-        judge.look(prepared.images[train].flip(2)),
+        judge.activations(prepared.images[train]),
+        judge.activations(prepared.images[train].flip(2)),
     )
     for name in FEATURES:
         both = torch.from_numpy(np.concatenate([side[name] for side in faces])).double()
@@ -149,7 +149,8 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
         getattr(judge, f"{name}_covariance").copy_(both.T.cov())
     if held_out.sum() < 4:
         return {}
-    logits, wanted = torch.from_numpy(judge.look(prepared.images[held_out])["logits"]), prepared.attributes[held_out]
+    wanted = prepared.attributes[held_out]
+    logits = torch.from_numpy(judge.activations(prepared.images[held_out])["logits"])
     thresholds, rates = judged_by_halves(logits + judge.thresholds.cpu(), wanted)
     # at the logits' own zero
     accuracy = ((logits[1::2] > 0) == wanted[1::2]).float().mean().item()

@@ -52,9 +52,9 @@ def changed(config: TrainConfig, word: str) -> TrainConfig:
 def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> list[str]:
     """Cells: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
     captions, stated = prompts_of(CAPTIONS, count)
-    look = judge.look(draw(pipe, face_set(captions, 1), cache))
-    distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
-    share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
+    seen = judge.activations(draw(pipe, face_set(captions, 1), cache))
+    distances, beside = to_training(judge, [seen]), beside_validation(photographs, [seen])["generated"]
+    share = adherence(seen["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
     pooled, spatial, recall = distances["pooled"]["mean"], distances["spatial"]["mean"], beside["recall"]["mean"]
     return [f"{pooled:.2f}", f"{spatial:.1f}", f"{recall:.2f}", f"{share:.2f}"]
 

@@ -88,7 +88,7 @@ def readings(pipe: FacePipeline, text: str) -> str:
     """What CLIP's text head reads: each attribute stated, denied, or not mentioned, with its confidence."""
     chances = pipe.compute(pipe.clip.stated, [text])[0].cpu()
     kinds = {PRESENT: "stated", ABSENT: "denied"}
-    found = [
+    read = [
         (kinds.get(side, "not mentioned"), label(name), chances[row, side].item())
         for row, name in enumerate(ATTRIBUTES)
         for side in [int(chances[row].argmax())]
@@ -96,9 +96,9 @@ def readings(pipe: FacePipeline, text: str) -> str:
     cells = "".join(
         f'<li class="{kind.split()[0]}" title="{name}: {kind}, {100 * sure:.0f} %">{name}'
         f'<span class="sr">: {kind}</span></li>'
-        for kind, name, sure in found
+        for kind, name, sure in read
     )
-    count = {kind: sum(one == kind for one, _, _ in found) for kind in ("stated", "denied", "not mentioned")}
+    count = {kind: sum(one == kind for one, _, _ in read) for kind in ("stated", "denied", "not mentioned")}
     return f"""<ul class="readings">{cells}</ul><p>{count["stated"]} stated, {count["denied"]} denied,
         {count["not mentioned"]} not mentioned.</p>"""
 

@@ -63,8 +63,8 @@ def shuffles(
     """x: (1, 3, H, W) in [-1, 1] -> per stage the feature maps (4C, H, W) before PixelShuffle and (C, 2H, 2W) after it;
     then bicubic enlargement and the detail that the network adds, each (3, scale H, scale W)."""
     names = [f"upsample.{stage}.{layer}" for stage in range(network.config.stages) for layer in (0, 1)]
-    found, _ = features(network, [*names, "tail"], x, compute=compute)
-    *maps, detail = (found[name] for name in (*names, "tail"))
+    outputs, _ = features(network, [*names, "tail"], x, compute=compute)
+    *maps, detail = (outputs[name] for name in (*names, "tail"))
     return list(zip(maps[::2], maps[1::2])), bicubic(x.cpu(), network.config.scale)[0], detail
 
 
