@@ -10,18 +10,14 @@ from PIL import Image
 
 from model.errors import InputError
 
-# a phone's 50 megapixels, and some more; looked up before anything is decoded
-MOST_PIXELS = 65_000_000
-# pixels; beyond it a picture is shrunk while it is read, one at a time
-LARGE = 4096 * 4096
-# pixels, the shorter side of what remains of a large picture at least
-ENOUGH = 1024
+MOST_PIXELS = 65_000_000  # a phone's 50 megapixels, and some more; looked up before anything is decoded
+LARGE = 4096 * 4096  # pixels; beyond it a picture is shrunk while it is read, one at a time
+ENOUGH = 1024  # pixels, the shorter side of what remains of a large picture at least
 PNG = b"\x89PNG\r\n\x1a\n"
 # The chunks that make a PNG's first picture. Texts, colour profiles and further frames stay out: Pillow refuses whole
 # pictures for what is in them.
 PNG_PARTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
-# EXIF 2.32, table 4
-ORIENTATION = 0x0112
+ORIENTATION = 0x0112  # EXIF 2.32, table 4
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -75,14 +71,12 @@ def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
             if pixels <= LARGE:
                 return _seen(image)
             with _one_large:
-                # a JPEG is decoded small
-                image.draft(None, (ENOUGH, ENOUGH))
+                image.draft(None, (ENOUGH, ENOUGH))  # a JPEG is decoded small
                 seen = _seen(image)
                 return seen.reduce(max(1, min(seen.size) // ENOUGH))
     except Image.DecompressionBombError:
         raise InputError(f"The image is larger than {MOST_PIXELS // 10**6} megapixels: shrink it first.") from None
-    except Exception as error:
-        # Pillow raises almost anything for a file made to confuse it
+    except Exception as error:  # Pillow raises almost anything for a file made to confuse it
         raise InputError(_unreadable("its end is missing" if "truncated" in str(error).lower() else "")) from None
 
 
@@ -91,8 +85,7 @@ def _contents(file: str | Path | io.BytesIO | None) -> bytes:
     try:
         with open(file or "", "rb") if isinstance(file, str | Path | None) else file as opened:
             head = opened.read(32)
-            # ISO 14496-12: what phones write instead of JPEG, or a film
-            if head[4:8] == b"ftyp":
+            if head[4:8] == b"ftyp":  # ISO 14496-12: what phones write instead of JPEG, or a film
                 raise InputError(_unreadable(f"it is {BRANDS.get(head[8:11], 'a film')}"))
             for start, kind in OTHERS:
                 if head.startswith(start):
@@ -132,12 +125,10 @@ def _seen(image: Image.Image) -> Image.Image:
     """Decoded, as an eye sees it: mode RGB."""
     try:
         turn = image.getexif().get(ORIENTATION)
-    except Exception:
-        # damaged EXIF says nothing
+    except Exception:  # damaged EXIF says nothing
         turn = None
     image.load()
-    # 16 bits of grey, which Pillow would clip at 255
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
         values, hidden = np.asarray(image), image.info.get("transparency")
         image = Image.fromarray((values.astype(np.float32) * (255 / 65535)).round().astype(np.uint8))
         if hidden is not None:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from model.errors import InputError
 from model.files.decode import ENOUGH, PNG, read_image
+from model.errors import InputError
 from tests.conftest import CASES
 
-# a corner and the middle of the pictures in tests/cases
-SKY, SKIN = (90, 120, 160), (225, 180, 150)
+SKY, SKIN = (90, 120, 160), (225, 180, 150)  # a corner and the middle of the pictures in tests/cases
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> io.BytesIO:
@@ -125,8 +124,7 @@ def test_texts_and_profiles_never_spoil_a_picture():
         assert np.array_equal(
             read_image(io.BytesIO(plain[:head] + extra + plain[head:])), Image.new("RGB", (20, 20), SKIN)
         )
-    # of the library: still as it was
-    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20  # of the library: still as it was
 
 
 def test_fifty_megapixels_are_shrunk():
