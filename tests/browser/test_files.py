@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from model.files.decode import read_image
 from model.errors import InputError
+from model.files.decode import read_image
 from model.images import middle_square
 from tests.browser.actions import LAST, drop, face, generate, png_of, status, tool
 from tests.conftest import CASES, ROOT

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from model.files.decode import ENOUGH, PNG, read_image
 from model.errors import InputError
+from model.files.decode import ENOUGH, PNG, read_image
 from tests.conftest import CASES
 
 SKY, SKIN = (90, 120, 160), (225, 180, 150)  # a corner and the middle of the pictures in tests/cases
