@@ -169,6 +169,7 @@ function close(back) {  // the mask stays, for another try
   part(".begin").focus();
 }
 
+facet.mask = text;
 facet.paint = address => open(address).catch(({message}) => facet.say(message, "error"));
 part(".begin").addEventListener("click", () => {
   if (!facet.face || facet.running) return facet.say("There is no finished face yet: wait for one.", "error");

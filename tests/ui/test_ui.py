@@ -18,7 +18,7 @@ from model.errors import InputError
 from model.pipeline import Frame
 from model.settings import Settings
 from tests.conftest import ROOT
-from ui import badge, component, explore, exports, frames, onsets, picker, sees, words
+from ui import badge, component, explore, exports, frames, onsets, picker, runs, sees, words
 from ui.server import engine
 
 
@@ -300,10 +300,46 @@ def test_a_walk_goes_to_what_was_asked_and_each_place_can_be_made_again(pipe):
 
 
 def test_faces_alike(pipe):
-    found, line = explore.alike(NOW, sent(image=frames.png(noise(3))))
-    assert line["kind"] == "" and len(found["faces"]) == explore.ALIKE
-    assert len({face["image"] for face in found["faces"]}) == explore.ALIKE
-    assert explore.alike(NOW, sent(image="/etc/hostname"))[1]["kind"] == "error"
+    image, told = frames.png(noise(3)), set()
+    walked = NOW | {"to_prompt": "an old man", "to_seed": 0, "place": 0.7}
+    for now, less in ((NOW, False), (NOW, True), (walked, True), (NOW | {"sampler": "ddpm"}, True), (None, True)):
+        found, line = last(explore.alike(now, sent(image=image, less=less)))
+        assert line["kind"] == "" and len(found["faces"]) == explore.ALIKE
+        assert len({face["image"] for face in found["faces"]}) == explore.ALIKE
+        told.add(found["title"])
+    assert len(told) == 3
+    event = explore.alike(NOW, sent(image=image))
+    assert next(event)[1]["text"].startswith("Drawing 8 faces")  # after the first step, and not after the last
+    event.close()
+    assert last(explore.alike(NOW, sent(image="/etc/hostname")))[1]["kind"] == "error"
+
+
+# --- painting over a part ---------------------------------------------------------------------------------------------
+
+
+def test_a_painted_part_is_drawn_anew(pipe):
+    known, mask = noise(3), np.zeros((64, 64), bool)
+    mask[:20] = True
+    painting = {"image": frames.png(known), "mask": "".join("01"[on] for on in mask.ravel())}
+    parts = list(runs.animate(*runs.Controls("a man", steps=3, new_seed=True, painting=painting)))
+    first = parts[0][0]
+    assert first["kind"] == "painted" and parts[0][3] is None  # its settings alone do not make it
+    drawn = pixels(next(message["image"] for message, *_ in parts if isinstance(message, dict) and "image" in message))
+    assert np.array_equal(drawn[20:], known[20:]) and np.abs(drawn[:20].astype(int) - known[:20]).mean() > 5
+    whole = runs.redraw(*runs.Controls("a man", steps=3, painting=painting))  # live mode
+    assert not np.array_equal(pixels(whole[0]["image"])[20:], known[20:])
+    for bad, told in (
+        ({**painting, "mask": "01"}, "64 x 64"),
+        ({**painting, "mask": None}, "64 x 64"),
+        ({**painting, "mask": "2" * 4096}, "0 or 1"),
+        ({**painting, "mask": "0" * 4096}, "empty"),
+        ({**painting, "mask": "1" * 4096}, "whole face"),
+        ({**painting, "image": "/etc/hostname"}, "image"),
+        ({"mask": painting["mask"]}, "image"),
+        ("x", "image"),
+    ):
+        _, line, *_ = last(runs.animate(*runs.Controls(steps=3, painting=bad)))
+        assert line["kind"] == "error" and told in line["text"] and "\n" not in line["text"], bad
 
 
 # --- exports ----------------------------------------------------------------------------------------------------------
