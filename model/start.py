@@ -12,10 +12,10 @@ from model.diffusion import add_noise, renoise
 from model.errors import InputError
 from model.images import middle_square, to_tensor
 from model.sampler import Denoise, FreshNoise, Sampler, Step
-from model.settings import number, pictures
+from model.settings import as_array, number, pictures
 
-# RePaint's resampling (section 4.2): every JUMP steps are taken REPEATS times, and noised again in between.
-JUMP, REPEATS = 3, 2
+# RePaint's resampling (section 4.2): each of PARTS of the way is gone REPEATS times, and noised again in between.
+PARTS, REPEATS = 4, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Start:
 
 def checked(mask: Any, size: int) -> np.ndarray:
     """A mask as (size, size) bool, some of it true and some false. Raises InputError."""
-    array = np.asarray(mask)
+    array = as_array(mask)
     if array.dtype != bool or array.shape != (size, size):
         raise InputError(f"The mask must be an array ({size}, {size}) of bool, not {array.shape} of {array.dtype}.")
     if not array.any():
@@ -83,13 +83,13 @@ def _known(denoise: Denoise, picture: Tensor, mask: Tensor) -> Denoise:
 @torch.inference_mode()
 def _repaint(sampler: Sampler, denoise: Denoise, x: Tensor, times: Tensor, fresh_noise: FreshNoise) -> Iterator[Step]:
     """RePaint, algorithm 1, around any sampler."""
-    begins, index = range(0, len(times) - 1, JUMP), 0
-    parts = [times[begin : begin + JUMP + 1] for begin in begins for _ in range(REPEATS)]
-    total, end = sum(len(part) - 1 for part in parts), times[0]
+    steps, index, end = len(times) - 1, 0, times[0]
+    cuts = [steps * part // PARTS for part in range(PARTS + 1)]
+    parts = [times[first : last + 1] for first, last in zip(cuts, cuts[1:]) if last > first for _ in range(REPEATS)]
     for part in parts:
         if end < part[0]:
             x = renoise(x, fresh_noise(), end, part[0])
         for step in sampler(denoise, x, part, fresh_noise):
             index += 1
-            yield step._replace(index=index, total=total)
+            yield step._replace(index=index, total=REPEATS * steps)
         x, end = step.noisy, part[-1]

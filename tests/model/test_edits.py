@@ -284,6 +284,7 @@ A = Settings("a", seed=1)
         ({"start_from": FACE / 255}, "uint8"),
         ({"start_from": FACE[None]}, "height, width"),
         ({"start_from": "face.png"}, "uint8"),
+        ({"start_from": [[1], [1, 2]]}, "uint8"),
         ({"start_from": FACE[:0]}, "height, width"),
         ({"start_from": FACE[..., :1]}, "3"),
         ({"mask": part(0, 9)}, "needs a face"),
