@@ -9,7 +9,7 @@ from ui import frames, runs
 def test_a_painted_part_is_drawn_anew(pipe):
     known, mask = noise(3), np.zeros((64, 64), bool)
     mask[:20] = True
-    painting = {"image": frames.png(known), "mask": "".join("01"[on] for on in mask.ravel())}
+    painting = {"image": frames.png(known), "mask": "".join("01"[int(on)] for on in mask.ravel())}
     parts = list(runs.animate(*runs.Controls("a man", steps=3, new_seed=True, painting=painting)))
     first = parts[0][0]
     # its settings alone do not make it
