@@ -5,6 +5,7 @@ import io
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -149,7 +150,7 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """
     if profile:
         try:
-            own = ImageCms.getOpenProfile(io.BytesIO(profile))
+            own: Any = ImageCms.getOpenProfile(io.BytesIO(profile))
             mode = {"RGB ": "RGB", "GRAY": "L"}[own.profile.xcolor_space]
             if mode == "RGB" or image.mode in ("L", "LA"):
                 intent = ImageCms.Intent.RELATIVE_COLORIMETRIC

@@ -11,10 +11,10 @@ from model.settings import MAX_SEED, PNG_KEY
 COMMENT = "UserComment"  # of EXIF
 LONGEST = 200_000  # characters of one text
 # The last lines of `parameters`, as AUTOMATIC1111's web UI began it: "Steps: 20, Sampler: Euler a, CFG scale: 7,
-# Seed: 1, ..."
-LAST_LINES = re.compile(r"(?:^|\n)Steps: *\d+, .*", re.DOTALL)
+# Seed: 1, ..."; some write bars for commas.
+LAST_LINES = re.compile(r"(?:^|\n)Steps: *\d+ *[,|] .*", re.DOTALL)
 NEGATIVE = re.compile(r"(?:^|\n)Negative prompt: *")
-PAIR = re.compile(r"([A-Z][\w ./()-]{0,40}): *(\"(?:\\.|[^\"\\])*\"|[^,\n]*)")
+PAIR = re.compile(r"([A-Z][\w ./()-]{0,40}): *(\"(?:\\.|[^\"\\])*\"|[^,|\n]*)")
 
 
 def settings_in(texts: Any, others: Any = ()) -> tuple[dict[str, Any], list[str], str]:
