@@ -134,4 +134,4 @@ def test_the_page_works_behind_a_proxy_that_says_nothing(deployed, tiny_weights,
 def test_make_load_drives_replicas():
     command = ["make", "--dry-run", "--always-make", "load", "REPLICAS=2"]
     line = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "benchmarks.load --replicas 2" in line and "install_nginx.sh" in line
+    assert "benchmarks.load --replicas 2" in line and "install.sh nginx" in line
