@@ -41,6 +41,7 @@ SCRIPTS = (
     "compare.js",
     "connection.js",
     "draft.js",
+    "exif.js",
     "explore.js",
     "files.js",
     "how-open.js",

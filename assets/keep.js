@@ -79,8 +79,8 @@ async function restore(file) {
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
   facet.quietUntil = performance.now() + 1500;
   facet.offerDraft();
-  const {facet: own, parameters, ...others} = texts;  // only names of what is not ours leave the browser
-  trigger("restore", {texts: {facet: own, parameters}, others: Object.keys(others), from: "png"});
+  const {facet: own, parameters, UserComment, ...others} = texts;  // only names of what is not ours leave the browser
+  trigger("restore", {texts: {facet: own, parameters, UserComment}, others: Object.keys(others), from: "png"});
 }
 part(".open input").addEventListener("change", event => {
   if (event.target.files[0]) restore(event.target.files[0]);
