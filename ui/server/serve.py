@@ -13,6 +13,7 @@ from ui.server import connections, line, store
 from ui.server.doors import SESSION
 from ui.server.guard import Guard
 from ui.server.quiet import keep_quiet
+from ui.share import card
 
 
 class Sessions(StateHolder):
@@ -29,6 +30,7 @@ async def lifespan(app) -> AsyncIterator[None]:
     """Gradio makes its app anew at every launch, so what belongs to it is set when it starts."""
     keep_quiet()
     store.patch()
+    card.add(app)
     app.state_holder = Sessions()
     app.state_holder.set_blocks(app.get_blocks())
     app.middleware_stack = Guard(app.middleware_stack)  # before gradio's own, which would answer other sites
