@@ -34,6 +34,12 @@ PROMPTS = (
 )
 SEEDS = (2, 3, 1, 5)
 SIDE = 160  # pixels of a face in the animation
+# three more faces for the card, beside those of the presets
+CARD = {
+    "a smiling woman with brown hair": 7,
+    "a smiling woman with blond hair": 2,
+    "Photo of person 5 o clock shadow, black hair, male, wavy hair, young, not smiling.": 13,
+}
 CARD_SIDE = 300  # pixels of a face on the card, which is 4 by 2 faces large
 MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
 
@@ -56,9 +62,9 @@ def presets(pipe: FacePipeline) -> np.ndarray:
 
 
 def card(pipe: FacePipeline, others: np.ndarray) -> Image.Image:
-    """PROMPTS under SEEDS and the first four of the other faces (N, 64, 64, 3), enlarged, in turn."""
-    own = pipe.generate(list(PROMPTS), list(SEEDS))
-    faces = np.concatenate([own[:2], others[:2], others[2:4], own[2:]])
+    """CARD and five other faces (5, 64, 64, 3), enlarged."""
+    own = pipe.generate(list(CARD), list(CARD.values()))
+    faces = np.concatenate([own[1:2], others[1:4], own[:1], others[4:], own[2:], others[:1]])
     large = contact_sheet(pipe.upscale(faces, crisp=pipe.crisp is not None), 4)
     return Image.fromarray(large).resize((4 * CARD_SIDE, 2 * CARD_SIDE), Image.Resampling.LANCZOS)
 
