@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import FILES, fetch, plain
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
-from model.device import half_precision, pick_device, run_split_if_full
+from model.device import half_precision, run_split_if_full
 from model.diffusion import add_noise
-from model.errors import InputError, WeightsError
+from model.errors import InputError
+from model.files.release import load_release
 from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
 from model.images import Frame, frames_of, middle_square, to_pixels, to_tensor
 from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
@@ -42,8 +42,8 @@ from model.settings import (
     whole,
 )
 from model.srresnet import SRResNet, upscale
-from model.understanding import Understood, fit_of, understand
 from model.unet import UNet, condition_of
+from model.words.understanding import Understood, fit_of, understand
 
 SIZE = 64  # pixels per side of a frame
 OWN = ("prompt", "negative_prompt", "seed", "guidance", *Settings.CHANGES)  # in what faces of a batch may differ
@@ -88,33 +88,10 @@ class FacePipeline:
     def from_pretrained(
         cls, source: str | Path, device: str = "auto", executor: Executor | None = None
     ) -> "FacePipeline":
-        """Load a folder, or "owner/repo@revision" on the Hub (see model/checkpoint.py).
-
-        Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and
-        InputError for a device that is not there.
-        """
-        source = plain(source)
-        folder, place = Path(source) if source and Path(source).is_dir() else fetch(source), pick_device(device)
-        paths = {name: folder / f"{name}.safetensors" for name in FILES}
-        clip, unet = Clip.from_file(paths["clip"], place), UNet.from_file(paths["unet"], place)
-        if unet.info.get("clip") != clip.hash:
-            raise WeightsError(
-                f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
-                f"{paths['clip']} ({clip.hash}): take both from the same release."
-            )
-        upscaler = SRResNet.from_file(paths["srresnet"], place)
-        crisp_file, student_file = (folder / f"{name}.safetensors" for name in ("srresnet_crisp", "student"))
-        crisp = SRResNet.from_file(crisp_file, place) if crisp_file.is_file() else None
-        student = UNet.from_file(student_file, place) if student_file.is_file() else None
-        if student and student.info.get("teacher") != unet.info["hash"]:
-            raise WeightsError(
-                f"{student_file} learnt from another U-Net ({student.info.get('teacher', 'unnamed')}) than "
-                f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`."
-            )
-        pipe = cls(clip, unet, upscaler, crisp, student)
-        pipe.executor = executor
-        if (folder / "critic.safetensors").is_file():
-            pipe.critic = Critic.from_file(folder / "critic.safetensors", clip)
+        """Load a folder, or "owner/repo@revision" on the Hub (see load_release for what it raises)."""
+        release = load_release(source, device)
+        pipe = cls(release.clip, release.unet, release.upscaler, release.crisp, release.student)
+        pipe.critic, pipe.executor = release.critic, executor
         return pipe
 
     def with_unet(self, unet: UNet) -> "FacePipeline":
@@ -122,6 +99,11 @@ class FacePipeline:
         pipe = FacePipeline(self.clip, unet, self.upscaler, self.crisp)
         pipe.executor = self.executor
         return pipe
+
+    @property
+    def chooses_seeds(self) -> bool:
+        """Whether `best_seed` can be asked: there are a student and a critic."""
+        return self.student is not None and self.critic is not None
 
     # --- faces ---------------------------------------------------------------------------------------------------
 

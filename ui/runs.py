@@ -96,8 +96,8 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
 
 def can_choose(pipe: FacePipeline, controls: Controls) -> bool:
     """Whether the student's preview tells which seed is best: of one face, from noise, without new noise on the way."""
-    able = pipe.student is not None and pipe.critic is not None
-    return able and controls.count == 1 and not controls.picture and controls.sampler != "ddpm"
+    one, from_noise = controls.count == 1, not controls.picture
+    return pipe.chooses_seeds and one and from_noise and controls.sampler != "ddpm"
 
 
 def offer_choice() -> Any:
@@ -106,7 +106,7 @@ def offer_choice() -> Any:
         pipe = engine.pipeline()
     except FacetError:  # the status line says so
         return gr.skip()
-    return gr.update(visible=pipe.student is not None and pipe.critic is not None)
+    return gr.update(visible=pipe.chooses_seeds)
 
 
 @refusing(outputs=3)
