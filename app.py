@@ -31,6 +31,7 @@ from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server import serve, store
 from ui.server.engine import HIDDEN, LIGHT, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
+from ui.share import qr
 from ui.status import status
 from ui.words import read
 
@@ -70,6 +71,8 @@ THEME = gr.themes.Base(
     body_text_color_subdued_dark="*neutral_400",
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_400",
+    input_background_fill_dark="*neutral_900",
+    input_border_color_dark="*neutral_700",
     input_placeholder_color="*neutral_500",
     input_placeholder_color_dark="*neutral_400",
     block_label_text_color="*neutral_700",
@@ -222,6 +225,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         with gr.Tab("How it works"):
             how.build(current)
             honest = gr.HTML("", elem_id="badge")
+    component("pair")
+    code = component("qr")
     file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---
@@ -326,6 +331,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     saved.failure(
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
     )
+    keep.qr(qr.draw, None, [code, line], trigger_mode="multiple", **LIGHT, **HIDDEN)
     keep.restore(restore, None, [line, *settings], queue=False, **HIDDEN).success(None, line, None, js=GO)
 
     # One thing changed: each says at once that it works, shows where its faces will be, and can be stopped.

@@ -54,9 +54,18 @@ function cross(other) {
   facet.bring({...mine, to_prompt: other.record.prompt, to_seed: other.record.seed, place: 0.5}, "cross");
 }
 
-// "Cross with…" and "Delete…" wait for a face to be chosen.
+// The face on screen and another one, step by step.
+async function compare(other) {
+  const face = facet.face;
+  if (!face || face.count > 1) throw new Error("Open one of the faces on screen first: two are compared.");
+  if (face.last && face.image === other.image) throw new Error("This is the face on screen: choose another one.");
+  const steps = await facet.store.steps(other.id);
+  facet.pair({image: face.image, record: face.record, frames: face.steps.frames}, {...other, frames: steps?.frames || []});
+}
+
+// "Cross with…", "Compare with…" and "Delete…" wait for a face to be chosen.
 let mode = "";
-const HINTS = {cross: "Choose a face to cross with the one on screen.", delete: "Choose a face to delete."};
+const HINTS = {cross: "Choose a face to cross with the one on screen.", compare: "Choose a face to compare with the one on screen.", delete: "Choose a face to delete."};
 
 function setMode(name) {
   mode = mode === name ? "" : name;
@@ -109,8 +118,8 @@ async function load(file) {
 part(".faces").addEventListener("click", event => {
   const button = event.target.closest("button"), found = button && faces.find(({id}) => id === Number(button.dataset.id));
   if (!found) return;
-  if (mode === "delete") remove([found], "The face is deleted.").catch(problem);
-  else mode === "cross" ? cross(found) : open(found);
+  const act = {delete: () => remove([found], "The face is deleted."), cross: () => cross(found), compare: () => compare(found)}[mode];
+  Promise.resolve().then(act || (() => open(found))).catch(problem);
   if (mode) setMode(mode);
 });
 part(".faces").addEventListener("keydown", event => {

@@ -2,7 +2,6 @@
 const facet = window.facet, part = selector => element.querySelector(selector);
 const REQUEST = 6e6;  // characters of frames in one request; the server refuses bodies of more than 8 MB
 
-const record = () => facet.face?.record;
 function summary({prompt, negative_prompt, seed, steps, guidance, sampler, edits, to_prompt, to_seed, place}) {
   const way = place ? `, ${Math.round(100 * place)} % of the way to ${to_prompt ? `"${to_prompt}", ` : ""}seed ${to_seed ?? seed}` : "";
   const words = (prompt ? `"${prompt}"` : "No prompt") + (negative_prompt ? `, not "${negative_prompt}"` : "");
@@ -26,9 +25,8 @@ function ready() {
 element.querySelector(".keep").addEventListener("click", event => {
   const what = event.target.closest("[data-what]")?.dataset.what, face = facet.face;
   if (!what || !face) return;
-  if (what === "link") return !face.record ? facet.say("This face came from another one: no settings make it again, so no link can hold it.")
-    : face.kind === "picture" ? facet.say("This face started from a picture, which no link can hold.")
-    : face.kind === "painted" ? facet.say("A part of this face was painted over, which no link can hold.") : link();
+  if (what === "link") return link();
+  if (what === "qr") return facet.code();
   facet.say("Preparing the file");
   facet.save({what, ...face, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
     frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
@@ -42,14 +40,34 @@ function thinned(frames) {
 }
 part(".settings").addEventListener("change", ready);
 
+// The address that draws the face on screen again; null, with a line that says why, where there is none.
+function address() {
+  const face = facet.face;
+  if (!face?.record) facet.say("This face came from another one: no settings make it again, so no link can hold it.");
+  else if (face.kind === "picture") facet.say("This face started from a picture, which no link can hold.");
+  else if (face.kind === "painted") facet.say("A part of this face was painted over, which no link can hold.");
+  else {
+    const found = new URL(location.href);
+    found.search = new URLSearchParams(Object.entries(face.record).filter(([name, value]) => name === "prompt" || value !== ""));
+    found.hash = "";
+    return found.href;
+  }
+  return null;
+}
+
+facet.code = () => {
+  const link = address();
+  if (link && !facet.showCode(link)) trigger("qr", {link});
+};
+
 async function link() {
-  const address = new URL(location.href);
-  address.search = new URLSearchParams(Object.entries(record()).filter(([name, value]) => name === "prompt" || value !== ""));
-  history.replaceState(null, "", address);
+  const found = address();
+  if (!found) return;
+  history.replaceState(null, "", found);
   const field = part(".link");
-  field.value = address.href;
+  field.value = found;
   try {
-    await navigator.clipboard.writeText(address.href);
+    await navigator.clipboard.writeText(found);
     facet.say("The link is copied. It holds all settings.");
   } catch {  // no permission, or no secure connection
     field.hidden = false;

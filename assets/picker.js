@@ -68,6 +68,9 @@ picker.addEventListener("click", event => {
   }
 });
 
+const unknown = picker.querySelector("[data-preset=surprise] .face");
+unknown.style.background = `url(${facet.noise(32)}) center / cover`;
+
 // A person nobody asked for: a few attributes, at random, that go together.
 function surprise() {
   const random = list => list[Math.floor(Math.random() * list.length)];

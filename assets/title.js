@@ -15,9 +15,9 @@ part(".keys").addEventListener("click", () => dialog.showModal());
 part(".present").addEventListener("click", present);
 dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || dialog.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
   if (event.target.closest?.("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return;
-  const act = {"?": () => dialog.showModal(), "/": () => prompt()?.focus(), f: present}[event.key];
+  const act = {"?": () => dialog.showModal(), "/": () => prompt()?.focus(), f: present, q: () => facet.code()}[event.key];
   if (!act) return;
   event.preventDefault();
   act();

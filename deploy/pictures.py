@@ -4,9 +4,12 @@
 
 assets/page.webp    the page after a run, photographed in Chromium
 assets/making.webp  faces drawn side by side: what the network predicts at every step, at the end enlarged by SRResNet
+assets/presets.webp  the face of each preset in assets/presets.json, with its prompt and seed, from left to right
+assets/card.jpg     eight faces, for the card that other sites show of a link to the page
 """
 
 import io
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
@@ -16,6 +19,8 @@ from PIL import Image
 
 from benchmarks.harness.browser import chromium
 from benchmarks.harness.server import ROOT, running
+from model import attributes
+from model.images import contact_sheet
 from model.pipeline import FacePipeline
 from model.settings import Settings
 
@@ -29,6 +34,13 @@ PROMPTS = (
 )
 SEEDS = (2, 3, 1, 5)
 SIDE = 160  # pixels of a face in the animation
+# three more faces for the card, beside those of the presets
+CARD = {
+    "a smiling woman with brown hair": 7,
+    "a smiling woman with blond hair": 2,
+    "Photo of person 5 o clock shadow, black hair, male, wavy hair, young, not smiling.": 13,
+}
+CARD_SIDE = 300  # pixels of a face on the card, which is 4 by 2 faces large
 MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
 
 
@@ -40,6 +52,21 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
     pictures = [Image.fromarray(step).resize((len(PROMPTS) * SIDE, SIDE), Image.Resampling.NEAREST) for step in steps]
     large = Image.fromarray(np.concatenate(pipe.upscale(faces, crisp=pipe.crisp is not None), axis=1))
     return [*pictures, large.resize(pictures[0].size, Image.Resampling.LANCZOS)]
+
+
+def presets(pipe: FacePipeline) -> np.ndarray:
+    """The face of each preset: (N, 64, 64, 3) uint8."""
+    found = json.loads((ASSETS / "presets.json").read_text(encoding="utf-8")).values()
+    prompts = [attributes.attributes_to_prompt(preset["present"], preset["absent"]) for preset in found]
+    return pipe.generate(prompts, [preset["seed"] for preset in found])
+
+
+def card(pipe: FacePipeline, others: np.ndarray) -> Image.Image:
+    """CARD and five other faces (5, 64, 64, 3), enlarged."""
+    own = pipe.generate(list(CARD), list(CARD.values()))
+    faces = np.concatenate([own[1:2], others[1:4], own[:1], others[4:], own[2:], others[:1]])
+    large = contact_sheet(pipe.upscale(faces, crisp=pipe.crisp is not None), 4)
+    return Image.fromarray(large).resize((4 * CARD_SIDE, 2 * CARD_SIDE), Image.Resampling.LANCZOS)
 
 
 def photograph(folder: Path) -> Image.Image:
@@ -58,7 +85,11 @@ def photograph(folder: Path) -> Image.Image:
 
 
 def main() -> None:
-    pictures = animation(FacePipeline.from_pretrained(ROOT / "weights"))
+    pipe = FacePipeline.from_pretrained(ROOT / "weights")
+    faces = presets(pipe)
+    Image.fromarray(contact_sheet(faces, len(faces))).save(ASSETS / "presets.webp", quality=88, method=6)
+    card(pipe, faces).save(ASSETS / "card.jpg", quality=82, optimize=True)
+    pictures = animation(pipe)
     pictures[0].save(
         ASSETS / "making.webp",
         save_all=True,

@@ -3,7 +3,9 @@
 The rule: typed words and boxes add up. Words come first, the boxes follow as a list; neither ever rewrites the other.
 """
 
+import base64
 import html
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -13,15 +15,13 @@ from model import attributes
 from model.attributes import ATTRIBUTES, CONFLICTS, WORDING
 from model.errors import InputError
 from model.words import languages, lexicon
-from ui.component import component
+from ui.component import ASSETS, asset, component
 
-# Chips above the boxes: name -> attributes wanted, attributes not wanted.
+# Chips above the boxes: name -> attributes wanted, attributes not wanted. Each shows a face of its prompt and
+# seed; assets/presets.webp holds them from left to right, see deploy/pictures.py.
+_PRESETS = json.loads(asset("presets.json"))
 PRESETS: dict[str, tuple[list[str], list[str]]] = {
-    "Film star": (["Attractive", "Heavy_Makeup", "Wearing_Lipstick", "Wavy_Hair", "Smiling", "Young"], ["Male"]),
-    "Grandfather": (["Male", "Gray_Hair", "Eyeglasses", "Smiling"], ["Young"]),
-    "Professor": (["Male", "Eyeglasses", "Receding_Hairline", "Wearing_Necktie"], ["No_Beard"]),
-    "Rock singer": (["Male", "Black_Hair", "Wavy_Hair", "5_o_Clock_Shadow", "Young"], ["Smiling"]),
-    "Summer day": (["Blond_Hair", "Smiling", "Wearing_Hat", "Rosy_Cheeks", "Young"], ["Male"]),
+    name: (preset["present"], preset["absent"]) for name, preset in _PRESETS.items()
 }
 # What "Surprise me" leaves out for a man and for a woman, since CelebA holds next to no such faces.
 FEMININE = [
@@ -61,7 +61,11 @@ def picker() -> gr.HTML:
 
 
 def _html() -> str:
-    chips = "".join(f'<button type="button" data-preset="{name}">{name}</button>' for name in PRESETS)
+    faces = base64.b64encode((ASSETS / "presets.webp").read_bytes()).decode()
+    chips = "".join(
+        f'<button type="button" data-preset="{name}"><i class="face" style="--at: {at}"></i>{name}</button>'
+        for at, name in enumerate(PRESETS)
+    )
     fieldsets = "".join(
         f'<fieldset><legend>{html.escape(heading)}</legend><div class="attributes">'
         f"{''.join(map(_attribute, names))}</div></fieldset>"
@@ -71,8 +75,8 @@ def _html() -> str:
   <div class="tools">
     <input type="search" placeholder="Find an attribute" aria-label="Find an attribute" autocomplete="off">
     <button type="button" class="clear" disabled>Clear</button></div>
-  <div class="presets" role="group" aria-label="Ideas">
-    <button type="button" data-preset="surprise">Surprise me</button>{chips}</div>
+  <div class="presets" role="group" aria-label="Ideas" style="--faces: url(data:image/webp;base64,{faces})">
+    <button type="button" data-preset="surprise"><i class="face"></i>Surprise me</button>{chips}</div>
   <p class="why" role="status"></p><p class="nothing" hidden></p>{fieldsets}</div>"""
 
 

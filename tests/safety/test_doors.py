@@ -156,7 +156,15 @@ def test_gradios_other_doors_are_closed(client, below, method, path):
 
 def test_the_doors_that_the_page_needs_are_open(client, below):
     for visitor, where in ((client, ""), (below, ""), (below, "/facet")):
-        for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/gradio_api/startup-events", "/favicon.ico"):
+        for path in (
+            "/",
+            "/config",
+            "/theme.css",
+            "/gradio_api/info",
+            "/gradio_api/startup-events",
+            "/favicon.ico",
+            "/card.jpg",
+        ):
             assert visitor.get(where + path).status_code == 200, where + path
         asked = visitor.post(f"{where}/gradio_api/call/health", json={"data": []})
         assert '"ok"' in visitor.get(f"{where}/gradio_api/call/health/{asked.json()['event_id']}").text

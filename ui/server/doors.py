@@ -39,6 +39,7 @@ DOORS = (
     _door(READ, r"/(assets|static|svelte)/[\w./@+-]+"),
     _door(READ, rf"{API}/(info|openapi\.json|app_id|user|login_check|startup-events|queue/status)/?"),
     _door("GET", rf"{API}/heartbeat/{SESSION.pattern}"),
+    _door(READ, r"/card\.jpg"),  # what other sites show for a link, see ui/share/card.py
     # runs
     _door("POST", rf"{API}/queue/join", 8 * MB, True),
     _door("GET", rf"{API}/queue/data"),

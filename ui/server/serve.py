@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 from ui.server import connections, line, store
 from ui.server.doors import SESSION
 from ui.server.guard import Guard
+from ui.server.packed import Packed
 from ui.server.quiet import keep_quiet
+from ui.share import card
 
 
 class Sessions(StateHolder):
@@ -29,9 +31,10 @@ async def lifespan(app) -> AsyncIterator[None]:
     """Gradio makes its app anew at every launch, so what belongs to it is set when it starts."""
     keep_quiet()
     store.patch()
+    card.add(app)
     app.state_holder = Sessions()
     app.state_holder.set_blocks(app.get_blocks())
-    app.middleware_stack = Guard(app.middleware_stack)  # before gradio's own, which would answer other sites
+    app.middleware_stack = Guard(Packed(app.middleware_stack))  # before gradio's own, which would answer other sites
     async with store.swept(app):
         yield
 

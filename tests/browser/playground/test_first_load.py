@@ -1,0 +1,54 @@
+"""The first load: how much it is, how few presses lead to an own face, and axe at every width."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.actions import DESKTOP, opened, status, tool
+
+# bytes over the network, compressed, without the opening face: random weights make it noise, which no format packs
+MOST = 700_000
+WIDTHS = (320, 390, 640, 768, 1024, 1440)  # 640 is 1280 px at 200 % zoom
+
+
+def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str):
+    page = browser.new_page(viewport=DESKTOP)
+    session, sizes, streams, asked = page.context.new_cdp_session(page), {}, set(), []
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    session.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
+    session.on(
+        "Network.responseReceived",
+        lambda event: event["response"]["mimeType"] == "text/event-stream" and streams.add(event["requestId"]),
+    )
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.wait_for_function("() => window.facet?.face?.finished")
+    page.wait_for_load_state("networkidle")
+    assert 200_000 < sum(size for request, size in sizes.items() if request not in streams) <= MOST
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+    page.locator("#generate").click()  # the first own face: one press
+    expect(status(page)).to_contain_text("Done in")
+    page.context.close()
+
+
+def problems(page: Page, where: str) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{where}: {issue['id']} {node['target']}" for issue in found for node in issue["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_is_silent_at_every_width(browser: Browser, address: str, scheme: str):
+    for page in opened(browser, address + f"?__theme={scheme}", viewport=DESKTOP):
+        found = []
+        page.add_style_tag(content="#actions { position: static !important; }")  # else it lies over what is behind it
+        for tab in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
+            tool(page, tab)
+            for width in WIDTHS if tab == "Attributes" else (390, 1440):
+                page.set_viewport_size({"width": width, "height": 800})
+                found += problems(page, f"{tab} at {width}")
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{tab} at {width}"
+        page.get_by_role("tab", name="How it works").click()
+        expect(page.locator("#how")).to_be_visible()
+        found += problems(page, "How it works")
+        assert found == []
