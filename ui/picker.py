@@ -12,7 +12,7 @@ import gradio as gr
 from model import attributes
 from model.attributes import ATTRIBUTES, CONFLICTS, WORDING
 from model.errors import InputError
-from model.words import english, languages
+from model.words import languages, lexicon
 from ui.component import component
 
 # Chips above the boxes: name -> attributes wanted, attributes not wanted.
@@ -99,7 +99,7 @@ def _tables() -> dict[str, set[str]]:
     """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
     found: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
     for kind in ("followed", "near", "unknown"):
-        for entry in english.TABLE[kind]:
+        for entry in lexicon.TABLE[kind]:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:

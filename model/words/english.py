@@ -1,111 +1,13 @@
-"""English: phrases and parts of the face (model/wording.toml, english.toml) -> marks."""
+"""English: a text -> marks, by the phrases and parts of the face of the lexicon."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from model.attributes import COMBINED, WORDING
 from model.words.ages import ages
+from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
-from model.words.spelling import Spelling
 from model.words.text import tokens
 
-TABLE = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
-Words = tuple[str, ...]
 REACH = 10  # words of one noun phrase
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a phrase of the table says."""
-
-    kind: str
-    states: tuple[tuple[str, bool], ...] = ()
-    instead: tuple[str, ...] = ()
-    noun: bool = False  # can be had or worn
-    adjective: bool = False  # can describe any thing, so that "a happy dog" is no happy face
-    pronoun: str = ""  # "pronoun" (he), "object" (him) or "owner" (his)
-
-
-class Phrases(dict):
-    """Phrases by their words, and how long the longest is that begins with a word."""
-
-    def __init__(self, found: Mapping[Words, Any]):
-        super().__init__(found)
-        self.reach: dict[str, int] = {}
-        for words in found:
-            self.reach[words[0]] = max(len(words), self.reach.get(words[0], 0))
-
-
-@dataclass(frozen=True)
-class Lexicon:
-    phrases: Phrases
-    heads: Phrases  # a part of the face, by its words
-    described: dict[str, Phrases]  # part -> the words that describe it
-    silent: Phrases
-    spelling: Spelling
-
-
-def _split(phrase: str) -> Words:
-    return tuple(token.text for token in tokens(phrase))
-
-
-def _bare(words: Words) -> Words:
-    return words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words
-
-
-def _states(signed: list[str]) -> tuple[tuple[str, bool], ...]:
-    return tuple((name[1:], name[0] == "+") for name in signed)
-
-
-@lru_cache(maxsize=1)
-def lexicon() -> Lexicon:
-    """All that the tables say, by words."""
-    heads = {_split(word): part for part, words in TABLE["heads"].items() for word in words}
-    phrases: dict[Words, Meaning] = {}
-    described: dict[str, dict[Words, Meaning]] = {part: {} for part in TABLE["heads"]}
-
-    def add(words: Words, meaning: Meaning, part: str = "") -> None:
-        if part:
-            described[part].setdefault(words, meaning)
-        elif words and words[0] not in ("no", "with"):  # a "no" is read, not known by heart
-            phrases.setdefault(words, meaning)
-            if len(words) > 1 and words[-1:] in heads and meaning.kind == FOLLOWED and len(words) <= 3:
-                described[heads[words[-1:]]].setdefault(words[:-1], meaning)
-
-    for kind in (NEAR, FOLLOWED, UNKNOWN):
-        for entry in TABLE[kind]:
-            meaning = Meaning(kind, _states(entry.get("states", [])), tuple(entry.get("instead", [])), noun=True)
-            for word in entry["words"]:
-                add(_split(word), meaning, entry.get("head", ""))
-    for entry in COMBINED:
-        for word in entry["words"]:
-            add(_bare(_split(word)), Meaning(FOLLOWED, _states(entry["states"])))
-    for name, entry in WORDING.items():
-        add(_split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
-        for side in ("has", "lacks"):
-            for kind, words in entry.get(side, {}).items():
-                meaning = Meaning(
-                    FOLLOWED,
-                    ((name, side == "has" and kind != "no"),),
-                    noun=kind in ("with", "wearing"),
-                    adjective=kind == "adjective",
-                    pronoun=kind if kind in ("pronoun", "object", "owner") else "",
-                )
-                for word in words:
-                    if kind == "no":  # what may follow a "no"
-                        meaning = Meaning(FOLLOWED, ((name, True),), noun=True)
-                    add(_bare(_split(word)), meaning, "hair" if kind == "hair" else "")
-    for word in TABLE["things"]["words"]:
-        add(_split(word), Meaning(UNKNOWN, noun=True))
-    silent = dict.fromkeys(map(_split, TABLE["silent"]["words"]))
-    single = {word for group in (phrases, heads, *described.values()) for words in group for word in words}
-    spelling = Spelling(single | {word for words in silent for word in words})
-    parts = {part: Phrases(words) for part, words in described.items()}
-    return Lexicon(Phrases(phrases), Phrases(heads), parts, Phrases(silent), spelling)
 
 
 def marks(text: str) -> list[Mark]:
@@ -117,7 +19,7 @@ class Reader:
     """One pass through the words of a text."""
 
     def __init__(self, text: str):
-        self.lexicon, self.found = lexicon(), []
+        self.text, self.lexicon, self.found = text, lexicon(), []
         self.ages = {age.start: age for age in ages(text)}
         self.words = [self.lexicon.spelling.mended(token) for token in tokens(text)]
         self.group = 0
@@ -198,8 +100,17 @@ class Reader:
         if length:
             self.emit("head" if head else "word", at, at + length - 1)
             return at + length
-        self.emit_item(at, at, Meaning(UNKNOWN))
+        if self.named(at):
+            self.emit("word", at, at)
+        else:
+            self.emit_item(at, at, Meaning(UNKNOWN))
         return at + 1
+
+    def named(self, at: int) -> bool:
+        """Whether this is the name of a role, as casting calls and scripts begin: `"NICK - a man"`."""
+        word, behind = self.words[at], self.text[self.words[at].end :].lstrip()
+        alone = not any(mark.role in ("item", "head") for mark in self.found) and not self.text.isupper()
+        return alone and len(word.text) > 2 and self.text[word.start : word.end].isupper() and behind[:1] in (*",:(-",)
 
     # --- a part of the face and what describes it ---
 
@@ -351,19 +262,9 @@ def _over(first: Mark, last: Mark) -> Mark:
     return Mark("item", first.start, last.end, Item(first.start, last.end, UNKNOWN), noun=True, word=first.word)
 
 
-@lru_cache(maxsize=1)
-def adjectives() -> frozenset[str]:
-    """Words that describe anything, not faces alone: before a dog or a dress they say nothing about the face."""
-    return frozenset(words[0] for words, meaning in lexicon().phrases.items() if meaning.adjective and len(words) == 1)
-
-
-def _set(phrases: str) -> Phrases:
-    return Phrases(dict.fromkeys(_split(phrase) for phrase in phrases.split("|")))
-
-
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING: dict[str, Phrases] = {
-    "no": _set(
+    "no": phrase_set(
         "shave off|wipe off|wash off|"
         "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|"
         "haven't|wasn't|isnt|doesnt|dont|take off|takes off|taking off|remove|removes|lacks|lacking|minus|"
@@ -371,19 +272,19 @@ STEERING: dict[str, Phrases] = {
         "drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|"
         "never mind|no need for|forget"
     ),
-    "or": _set("or"),
-    "and": _set("and|plus|n"),
-    "stop": _set("but|yet|though|although|however|except"),
-    "verb": _set(
+    "or": phrase_set("or"),
+    "and": phrase_set("and|plus|n"),
+    "stop": phrase_set("but|yet|though|although|however|except"),
+    "verb": phrase_set(
         "with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"
     ),
-    "no behind": _set("off|removed|gone|away|none"),
+    "no behind": phrase_set("off|removed|gone|away|none"),
 }
-DEGREES = _set(
+DEGREES = phrase_set(
     "very|really|quite|so|too|slightly|rather|a bit|somewhat|extremely|super|kind of|kinda|a little|fairly|pretty|"
     "naturally|a|an|the|all|totally|completely|mostly|incredibly|such|any|at all|mostly|partly|unusually|noticeably"
 )
-COPULAS = _set(
+COPULAS = phrase_set(
     "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
 )
 BETWEEN = (
