@@ -31,7 +31,7 @@ PATTERNS = [
         r"\b(?P<hundred>centenarian)\b",
     )
 ]
-NEARLY = re.compile(r"(?:(?:about|around|approx\.?|approximately|circa)\s+)?", re.IGNORECASE)
+NEARLY = re.compile(r"^(?:about|around|approx\.?|approximately|circa)\s+", re.IGNORECASE)
 ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60  # years: young from ADULT to GROWN, not young from OLD; all between is near
 
 
@@ -41,7 +41,7 @@ def ages(text: str) -> list[Item]:
     for pattern in PATTERNS:
         for match in pattern.finditer(text):
             if not any(item.start < match.end() and match.start() < item.end for item in found):
-                start = match.start() + len(NEARLY.match(match[0])[0])
+                start = match.end() - len(NEARLY.sub("", match[0]))
                 found.append(Item(start, match.end(), *_meaning(match)))
     return sorted(found, key=lambda item: item.start)
 
