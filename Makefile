@@ -19,8 +19,8 @@ app: .venv/app  ## open the page on the bundled weights and print its address
 	$(PY) app.py
 
 test: lint  ## run the lint and every test
-	bash tests/install_chromium.sh
-	bash tests/install_nginx.sh
+	bash tests/install.sh chromium
+	bash tests/install.sh nginx
 	$(PY) -m pytest $(ARGS)
 
 lint: .venv/dev  ## check style (ruff) and types (pyright)
@@ -86,7 +86,7 @@ runs/prepared/faces.safetensors: | .venv/dev
 	$(PY) -m training.data.prepare images --data $(DATA)
 
 bench: .venv/dev  ## how long a visitor waits
-	bash tests/install_chromium.sh
+	bash tests/install.sh chromium
 	$(PY) -m benchmarks.latency
 
 bench-peers: .venv/dev  ## Facet beside other small diffusion models, with random weights of their default sizes
@@ -104,11 +104,11 @@ grid: .venv/dev  ## make the README's grid of faces again
 	$(PY) -m training.evaluation.evaluate --grid assets/faces.png
 
 pictures: .venv/dev  ## photograph the page and draw the animation for the README again
-	bash tests/install_chromium.sh
+	bash tests/install.sh chromium
 	$(PY) -m deploy.pictures
 
 load: .venv/dev  ## many visitors at once: right answers, no growth; some six minutes
-	$(if $(REPLICAS),bash tests/install_nginx.sh)
+	$(if $(REPLICAS),bash tests/install.sh nginx)
 	$(PY) -m benchmarks.load $(if $(REPLICAS),--replicas $(REPLICAS)) $(ARGS)
 
 soak: .venv/dev  ## an hour of visitors, attacks, kills and restarts

@@ -1,6 +1,6 @@
 // What people's files hold, looked at in the browser: whether one is a picture, its middle square, the texts inside a PNG.
 Object.assign(window.facet, {
-  MOST_PIXELS: 65e6,  // as model/decode.py has it
+  MOST_PIXELS: 65e6,  // as model/files/decode.py has it
   LONGEST_TEXT: 200000,  // characters of one text that is read
 
   // A picture's middle square as it is seen, at most `side` pixels wide, over white, upright, the first frame: a PNG's data URI.

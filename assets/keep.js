@@ -14,7 +14,7 @@ facet.summary = summary;
 
 function ready() {
   const face = facet.face;
-  const from = face?.kind === "picture" ? "; the picture it started from is not" : "";
+  const from = {picture: "; the picture it started from is not", painted: "; what it was before a part was painted over is not"}[face?.kind] || "";
   part(".shown").textContent = !face ? "" : !face.record ? "This face came from another one: it has no settings of its own."
     : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
   part("[data-what=png]").textContent = face?.count > 1 ? `Save all ${face.count} as one picture` : "Save picture";
@@ -27,7 +27,8 @@ element.querySelector(".keep").addEventListener("click", event => {
   const what = event.target.closest("[data-what]")?.dataset.what, face = facet.face;
   if (!what || !face) return;
   if (what === "link") return !face.record ? facet.say("This face came from another one: no settings make it again, so no link can hold it.")
-    : face.kind === "picture" ? facet.say("This face started from a picture, which no link can hold.") : link();
+    : face.kind === "picture" ? facet.say("This face started from a picture, which no link can hold.")
+    : face.kind === "painted" ? facet.say("A part of this face was painted over, which no link can hold.") : link();
   facet.say("Preparing the file");
   facet.save({what, ...face, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
     frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
@@ -92,10 +93,10 @@ document.addEventListener("drop", event => {
   restore(event.dataTransfer.files[0]);
 });
 
-// Faces like one, shown under Explore (whose own parts exist only once it was opened).
-facet.alike = image => {
+// Faces more or less like one, shown under Explore (whose own parts exist only once it was opened).
+facet.alike = (image, less = false) => {
   [...document.querySelectorAll("#tools [role=tab]")].find(tab => tab.textContent.trim() === "Explore")?.click();
-  trigger("alike", {image});
+  trigger("alike", {image, less});
 };
 
 facet.hear("face", ready);

@@ -24,12 +24,13 @@ from benchmarks.harness.browser import chromium, setting
 from benchmarks.harness.server import ROOT, running
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS
-from model.understanding import shortened
 from model.words.reading import read
+from model.words.understanding import shortened
 from training.evaluation import markdown
 
 RUNS, LONG_RUNS = 7, 3
-GOALS = {  # figure -> what it is, the most it should be on two cores
+# figure -> what it is, the most it should be on two cores
+GOALS = {
     "first_step_ms": ("first step on the screen after the click, ms", 150),
     "last_step_ms": (f"last of {DEFAULTS.steps} steps, ms", None),
     "done_ms": ("512 px image, ms", None),
@@ -82,12 +83,10 @@ def one_run(page: Page) -> dict[str, float]:
     """Milliseconds from the click to the first step, the last step, and the word that all is done."""
     page.click("#generate")
     # The page itself keeps the times: asking it at every frame, as Playwright would, takes time from the cores.
-    page.wait_for_function(
-        "() => window.done && !window.facet.running", polling=500, timeout=120_000
-    )  # the crisp image comes last
-    steps, done = page.evaluate(
-        "[window.steps, window.done]"
-    )  # [step, milliseconds]; the last one is shown again with the 512 px image
+    # the crisp image comes last
+    page.wait_for_function("() => window.done && !window.facet.running", polling=500, timeout=120_000)
+    # [step, milliseconds]; the last one is shown again with the 512 px image
+    steps, done = page.evaluate("[window.steps, window.done]")
     last = max(step for step, _ in steps)
     return {
         "first_step_ms": steps[0][1],
@@ -116,9 +115,11 @@ def live(page: Page) -> float:
     runs = []
     for age in range(RUNS + 1):
         page.locator("#prompt textarea").fill(f"a smiling woman, {20 + age} years old")
-        page.wait_for_timeout(600)  # until the words have been read
+        # until the words have been read
+        page.wait_for_timeout(600)
         runs.append({"live_ms": page.evaluate(LIVE)})
-        page.wait_for_timeout(2500)  # until it is enlarged
+        # until it is enlarged
+        page.wait_for_timeout(2500)
     return medians(runs)["live_ms"]
 
 
@@ -126,11 +127,12 @@ def figure(page: Page) -> float:
     """Milliseconds until a figure of "How it works" that asks the U-Net follows its slider."""
     page.goto(page.url.split("?")[0] + "?tab=how#predictions")
     page.wait_for_selector("#how-predictions [data-of]", timeout=120_000)
-    found = []
+    rounds = []
     for step in range(20, 20 + 7 * (RUNS + 1), 7):
-        page.wait_for_timeout(1500)  # until the other figures in sight have followed
-        found.append({"figure_ms": page.evaluate(FIGURE, step)})
-    return medians(found)["figure_ms"]
+        # until the other figures in sight have followed
+        page.wait_for_timeout(1500)
+        rounds.append({"figure_ms": page.evaluate(FIGURE, step)})
+    return medians(rounds)["figure_ms"]
 
 
 def understanding(
@@ -142,7 +144,8 @@ def understanding(
 ) -> float:
     """Milliseconds, the median, to read a prompt as the page does while one types."""
     pipe, taken = FacePipeline.from_pretrained(ROOT / "weights", "cpu"), []
-    pipe.understood("")  # the first call wakes what is slow the first time
+    # the first call wakes what is slow the first time
+    pipe.understood("")
     for prompt in prompts * 10:
         start = time.perf_counter()
         pipe.understood(prompt)
@@ -177,7 +180,8 @@ def main() -> None:
         with chromium() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(server.address)
-            page.wait_for_function("() => window.facet?.face?.finished")  # the face that the page opens with
+            # the face that the page opens with
+            page.wait_for_function("() => window.facet?.face?.finished")
             page.evaluate(WATCH)
             figures |= medians([one_run(page) for _ in range(RUNS + 1)])
             figures |= {"long_done_ms": long_runs(page), "live_ms": live(page), "figure_ms": figure(page)}

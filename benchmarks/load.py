@@ -31,21 +31,30 @@ from benchmarks.harness.server import Server, running
 from model.settings import DEFAULTS
 
 FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman with blond hair", "an old man", "")]
-TOLERANCE = 6  # grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
-MOST_GROWTH = 0.05  # of memory, from the middle to the end of the long part
-MORE = 20  # threads and open files at the end beyond those at the beginning
+# grey levels between the same face twice: 2 of the network in another batch, 4 of the JPEG
+TOLERANCE = 6
+# of memory, from the middle to the end of the long part
+MOST_GROWTH = 0.05
+# threads and open files at the end beyond those at the beginning
+MORE = 20
 
 
 @dataclass
 class Tally:
     """What happened to the requests."""
 
-    waits: list[float] = field(default_factory=list)  # seconds from asking to the last frame, of right answers
-    longest: dict[int, float] = field(default_factory=dict)  # user -> the longest of them
-    understood: list[float] = field(default_factory=list)  # seconds that /understand took meanwhile
-    full: int = 0  # refused, since the queue was full
-    wrong: list[str] = field(default_factory=list)  # another face than the one this prompt and seed make
-    failed: list[str] = field(default_factory=list)  # anything else
+    # seconds from asking to the last frame, of right answers
+    waits: list[float] = field(default_factory=list)
+    # user -> the longest of them
+    longest: dict[int, float] = field(default_factory=dict)
+    # seconds that /understand took meanwhile
+    understood: list[float] = field(default_factory=list)
+    # refused, since the queue was full
+    full: int = 0
+    # another face than the one this prompt and seed make
+    wrong: list[str] = field(default_factory=list)
+    # anything else
+    failed: list[str] = field(default_factory=list)
 
 
 def last_face(stream: str) -> np.ndarray:
@@ -108,14 +117,14 @@ async def user(
         prompt, seed = FACES[turn % len(FACES)]
         start = time.monotonic()
         try:
-            found = await face(client, server, prompt, seed, steps)
+            drawn = await face(client, server, prompt, seed, steps)
         except (ValueError, httpx.HTTPError) as error:
             tally.failed.append(f"{type(error).__name__}: {error}"[:200])
             continue
-        if found is None:
+        if drawn is None:
             tally.full += 1
             await asyncio.sleep(0.5)
-        elif np.abs(found.astype(int) - alone[prompt, seed]).max() > TOLERANCE:
+        elif np.abs(drawn.astype(int) - alone[prompt, seed]).max() > TOLERANCE:
             tally.wrong.append(f"{prompt!r}, seed {seed}")
         else:
             tally.waits.append(time.monotonic() - start)
@@ -178,28 +187,28 @@ def grown(figures: list[dict[str, int]]) -> list[str]:
     """
     first, middle, last = figures[0], figures[len(figures) // 2], figures[-1]
     more = [name for name in ("threads", "descriptors") if last[name] > first[name] + MORE]
-    found = [f"{name} from {first[name]} to {last[name]}" for name in more]
+    growth = [f"{name} from {first[name]} to {last[name]}" for name in more]
     if last["files"] > first["files"]:
-        found.append(f"files from {first['files']} to {last['files']}")
+        growth.append(f"files from {first['files']} to {last['files']}")
     if last["memory_mb"] > (1 + MOST_GROWTH) * middle["memory_mb"]:
-        found.append(f"memory from {middle['memory_mb']} to {last['memory_mb']} MB")
-    return found
+        growth.append(f"memory from {middle['memory_mb']} to {last['memory_mb']} MB")
+    return growth
 
 
 def measure_limits(limits: list[int], users: int, seconds: float) -> dict[int, dict]:
     """Faces a second and waits with each number of runs side by side."""
-    found = {}
+    by_limit = {}
     for limit in limits:
         with (
             tempfile.TemporaryDirectory() as folder,
             running(Path(folder) / "app", {"FACET_CONCURRENCY": str(limit)}) as server,
         ):
             result = summary(*asyncio.run(load(server, users, DEFAULTS.steps, seconds)))
-            found[limit] = {
+            by_limit[limit] = {
                 name: result[name] for name in ("faces_per_second", "wait_median_s", "wait_95_percent_s", "failed")
             }
-            print(f"{limit} side by side: {found[limit]}", flush=True)
-    return found
+            print(f"{limit} side by side: {by_limit[limit]}", flush=True)
+    return by_limit
 
 
 def main() -> None:

@@ -28,21 +28,30 @@ from datetime import date
 
 from training.evaluation import markdown
 
-ROUNDS = 3  # medians of
-STEPS = 12  # of a long sampling, timed
+# medians of
+ROUNDS = 3
+# of a long sampling, timed
+STEPS = 12
 
 
 @dataclass(frozen=True)
 class Contender:
     """What a library does for one face."""
 
-    parameters: int  # of the network that is called at every step
-    steps: int  # for a face, at the library's defaults
-    calls: int  # network calls for a face, both branches of guidance counted
-    draw: Callable[[], None] | None  # a whole face, where that is short
-    some: Callable[[int], None]  # so many steps of a face at the defaults
-    ddim: Callable[[], None]  # 25 steps of DDIM, without guidance where the library can do without
-    ddim_calls: int = 25  # network calls of those
+    # of the network that is called at every step
+    parameters: int
+    # for a face, at the library's defaults
+    steps: int
+    # network calls for a face, both branches of guidance counted
+    calls: int
+    # a whole face, where that is short
+    draw: Callable[[], None] | None
+    # so many steps of a face at the defaults
+    some: Callable[[int], None]
+    # 25 steps of DDIM, without guidance where the library can do without
+    ddim: Callable[[], None]
+    # network calls of those
+    ddim_calls: int = 25
 
 
 def facet() -> Contender:
@@ -135,6 +144,7 @@ def lucidrains() -> Contender:
         for t in range(999, 999 - steps, -1):
             x, _ = full.p_sample(x, t, classes)
 
+    # its sampling fails at a guidance of 1
     return Contender(
         sum(p.numel() for p in network.parameters()),
         1000,
@@ -143,7 +153,7 @@ def lucidrains() -> Contender:
         some,
         lambda: short.sample(classes),
         ddim_calls=50,
-    )  # its sampling fails at a guidance of 1
+    )
 
 
 def diffusers() -> Contender:
@@ -184,7 +194,8 @@ def measure(name: str) -> dict[str, float]:
     start = time.perf_counter()
     contender = CONTENDERS[name]()
     ready = time.perf_counter() - start
-    contender.some(2)  # the first steps wake what is slow the first time
+    # the first steps wake what is slow the first time
+    contender.some(2)
     first = statistics.median(seconds(lambda: contender.some(1)) for _ in range(ROUNDS))
     if contender.draw:
         face = statistics.median(seconds(contender.draw) for _ in range(ROUNDS))

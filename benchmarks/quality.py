@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.harness.server import ROOT
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
@@ -28,7 +28,8 @@ from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
 
 BUDGETS = (4, 6, 8, 10, 15, 25, 50, 100)
-SEED = 1  # of the set of faces
+# of the set of faces
+SEED = 1
 REFERENCE = "ddpm 100 steps"
 
 
@@ -124,12 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks", help="folder of quality.json and quality.png")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("benchmarks.quality"):
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
         results = measure(pipe, judge, options.faces, options.budgets, options.samplers, options.cache)
-    except FacetError as error:
-        raise SystemExit(f"benchmarks.quality: {error}") from error
     about = {"date": date.today().isoformat(), "unet": pipe.unet.info["hash"], "faces": options.faces}
     (options.out / "quality.json").write_text(json.dumps({**about, "found": results}, indent=1) + "\n")
     plot(results, options.samplers, options.out / "quality.png")

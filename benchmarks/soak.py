@@ -30,7 +30,8 @@ from benchmarks.harness.server import ROOT, Server, running
 from benchmarks.load import FACES, TOLERANCE, face
 
 STEPS = 8
-SECRET = "zanzibarquartz"  # a word of the prompts that no log may hold
+# a word of the prompts that no log may hold
+SECRET = "zanzibarquartz"
 
 
 @dataclass
@@ -39,10 +40,13 @@ class Soak:
 
     server: Server
     until: float
-    alone: dict = field(default_factory=dict)  # (prompt, seed) -> the face drawn with nothing else to do
-    faces: Counter = field(default_factory=Counter)  # right, wrong, refused, cut
+    # (prompt, seed) -> the face drawn with nothing else to do
+    alone: dict = field(default_factory=dict)
+    # right, wrong, refused, cut
+    faces: Counter = field(default_factory=Counter)
     attacks: Counter = field(default_factory=Counter)
-    longest: dict[int, float] = field(default_factory=dict)  # user -> seconds
+    # user -> seconds
+    longest: dict[int, float] = field(default_factory=dict)
     memory_mb: int = 0
     logs: str = ""
     up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,16 +68,16 @@ async def visitor(soak: Soak, client: httpx.AsyncClient, number: int) -> None:
         prompt, seed = FACES[turn % len(FACES)]
         start = time.monotonic()
         try:
-            found = await face(client, soak.server, prompt, seed, STEPS)
+            drawn = await face(client, soak.server, prompt, seed, STEPS)
         except (ValueError, KeyError, httpx.HTTPError):
             soak.faces["cut"] += 1
             await asyncio.sleep(0.5)
             continue
-        if found is None:
+        if drawn is None:
             soak.faces["refused"] += 1
             await asyncio.sleep(0.5)
             continue
-        right = np.abs(found.astype(int) - soak.alone[prompt, seed]).max() <= TOLERANCE
+        right = np.abs(drawn.astype(int) - soak.alone[prompt, seed]).max() <= TOLERANCE
         soak.faces["right" if right else "wrong"] += 1
         soak.longest[number] = max(soak.longest.get(number, 0.0), time.monotonic() - start)
 
@@ -161,7 +165,8 @@ async def attacker(soak: Soak, client: httpx.AsyncClient, chance: random.Random)
     while not soak.over:
         await soak.up.wait()
         name = chance.choice(list(ATTACKS))
-        with contextlib.suppress(httpx.HTTPError, OSError):  # the app may refuse, cut off, or be starting again
+        # the app may refuse, cut off, or be starting again
+        with contextlib.suppress(httpx.HTTPError, OSError):
             await ATTACKS[name](client, soak.server.api)
         soak.attacks[name] += 1
         await asyncio.sleep(0.2)
@@ -188,13 +193,15 @@ async def life(soak: Soak, folder: Path, seconds: float, kills: int, environment
             while time.monotonic() < end:
                 soak.memory_mb = max(soak.memory_mb, soak.server.figures()["memory_mb"])
                 await asyncio.sleep(0.2)
-            if last:  # whoever waits still gets an answer
+            # whoever waits still gets an answer
+            if last:
                 await asyncio.sleep(min(20.0, seconds))
             soak.up.clear()
             soak.server.process.send_signal(signal.SIGTERM if last or turn % 2 else signal.SIGKILL)
             await asyncio.to_thread(soak.server.process.wait, 30)
         soak.logs += (place / "log").read_text(errors="replace")
-    soak.up.set()  # whoever waits sees that it is over
+    # whoever waits sees that it is over
+    soak.up.set()
 
 
 async def soak(
@@ -207,25 +214,25 @@ async def soak(
 ) -> dict:
     """`users` visitors and two attackers for so many seconds. Returns what is printed."""
     (folder / "pictures").mkdir()
-    found = Soak(server=None, until=float("inf"))  # type: ignore[arg-type]
+    state = Soak(server=None, until=float("inf"))  # type: ignore[arg-type]
     limits = httpx.Limits(max_connections=2 * users + 20)
     async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
-        tasks = [asyncio.create_task(visitor(found, client, number)) for number in range(users)]
-        tasks += [asyncio.create_task(attacker(found, client, random.Random(number))) for number in range(2)]
-        await life(found, folder, seconds, kills, environment or {}, code)
+        tasks = [asyncio.create_task(visitor(state, client, number)) for number in range(users)]
+        tasks += [asyncio.create_task(attacker(state, client, random.Random(number))) for number in range(2)]
+        await life(state, folder, seconds, kills, environment or {}, code)
         await asyncio.wait(tasks, timeout=60)
     return {
         "users": users,
         "seconds": seconds,
         "kills_and_restarts": kills,
-        **{name: found.faces[name] for name in ("right", "wrong", "refused", "cut")},
-        "users_with_a_face": len(found.longest),
-        "longest_wait_s": round(max(found.longest.values(), default=0.0), 1),
-        "memory_mb": found.memory_mb,
+        **{name: state.faces[name] for name in ("right", "wrong", "refused", "cut")},
+        "users_with_a_face": len(state.longest),
+        "longest_wait_s": round(max(state.longest.values(), default=0.0), 1),
+        "memory_mb": state.memory_mb,
         "files_left": sum(path.is_file() for path in (folder / "pictures").rglob("*")),
-        "attacks": dict(found.attacks),
-        "log_lines": len(found.logs.splitlines()),
-        "log_is_clean": SECRET not in found.logs and "Traceback" not in found.logs,
+        "attacks": dict(state.attacks),
+        "log_lines": len(state.logs.splitlines()),
+        "log_is_clean": SECRET not in state.logs and "Traceback" not in state.logs,
     }
 
 
@@ -236,9 +243,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5, help="how often the app is ended and started again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(soak(Path(folder), options.users, options.seconds, options.kills))
-    print(json.dumps(found, indent=1))
-    if found["wrong"] or found["files_left"] or not found["log_is_clean"]:
+        report = asyncio.run(soak(Path(folder), options.users, options.seconds, options.kills))
+    print(json.dumps(report, indent=1))
+    if report["wrong"] or report["files_left"] or not report["log_is_clean"]:
         raise SystemExit("soak: see above")
 
 

@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.srresnet import SRResNet, upscale
 from training.evaluation import markdown
 from training.srresnet.quality import score_set
 
 SETS = ("Set5", "Set14")
-QUOTED = {  # dB of Y at x4, as published; not measured here
+# dB of Y at x4, as published; not measured here
+QUOTED = {
     "well-known PyTorch SRResNet (twtygqyy/pytorch-SRResNet), quoted": (31.80, 28.25),
     "SRResNet, Ledig et al. 2017, quoted": (32.05, 28.49),
     "EDSR, Lim et al. 2017, quoted": (32.46, 28.80),
@@ -39,7 +40,8 @@ def speed(path: Path) -> dict[str, float]:
     network = SRResNet.from_file(path)
     face, seconds = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8), []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(RUNS + 1):  # the first wakes what is slow the first time
+    # the first wakes what is slow the first time
+    for _ in range(RUNS + 1):
         start = time.perf_counter()
         upscale(network, face)
         seconds.append(time.perf_counter() - start)
@@ -94,11 +96,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("weights/srresnet_x4.safetensors"), help="an x4 network")
     parser.add_argument("--app", type=Path, default=Path("weights/srresnet.safetensors"), help="the x8 network to time")
     args = parser.parse_args()
-    try:
+    with exit_in_one_line("benchmarks.sr"):
         report = {"machine": f"{platform.machine()}, {platform.system()}", "from_64_to_512": speed(args.app)}
         report["x4"] = literature(args.data, args.weights)
-    except FacetError as error:
-        raise SystemExit(f"benchmarks.sr: {error}") from error
     print(table(report["x4"]))
     print(json.dumps(report, indent=1))
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "deploy" / "constraints.txt"
-PYTHON = "3.12"  # of the image
+# of the image
+PYTHON = "3.12"
 HEAD = """# Every package of the image at the version the tests ran with. CUDA's own come with PyTorch where they are
 asked for.
 # `make lock` writes this file anew.
@@ -32,8 +33,8 @@ def needed() -> dict[str, str]:
         command += ["--target", folder, "--python-version", PYTHON, "--report", str(report)]
         command += ["--requirement", str(ROOT / "requirements.txt")]
         subprocess.run([sys.executable, "-m", *command], check=True)
-        found = (item["metadata"] for item in json.loads(report.read_text())["install"])
-        return {re.sub(r"[-_.]+", "-", each["name"]).lower(): each["version"] for each in found}
+        packages = (item["metadata"] for item in json.loads(report.read_text())["install"])
+        return {re.sub(r"[-_.]+", "-", each["name"]).lower(): each["version"] for each in packages}
 
 
 def installed(name: str, otherwise: str) -> str:
@@ -45,8 +46,8 @@ def installed(name: str, otherwise: str) -> str:
 
 
 def main() -> None:
-    found = {name: installed(name, version) for name, version in needed().items() if not CUDA.match(name)}
-    CONSTRAINTS.write_text(HEAD + "".join(f"{name}=={version}\n" for name, version in sorted(found.items())))
+    versions = {name: installed(name, version) for name, version in needed().items() if not CUDA.match(name)}
+    CONSTRAINTS.write_text(HEAD + "".join(f"{name}=={version}\n" for name, version in sorted(versions.items())))
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import FacetError, InputError
+from model.files.checkpoint import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 
 ROOT = Path(__file__).parent.parent
+# what the page runs on
 SPACE = (
     "README.md",
     "LICENSE",
@@ -33,11 +34,12 @@ SPACE = (
     "ui",
     "assets",
     "weights",
-)  # what the page runs on
+)
+# but these weights, which only measure or begin a training
 NOT_SHOWN = (
     "judge.safetensors",
     "srresnet_x4.safetensors",
-)  # but these weights, which only measure or begin a training
+)
 
 
 SECRET_NAME = re.compile(
@@ -58,10 +60,10 @@ def files_of(names: tuple[str, ...], root: Path) -> list[Path]:
     )
     if listed.returncode:
         raise InputError(f"{root} is no git checkout: only what git tracks is published.")
-    found = [root / name for name in listed.stdout.split("\0") if name]
-    found = [path for path in found if not path.relative_to(root).parts[-1].startswith(".") and os.path.lexists(path)]
-    refuse(found, root)
-    return sorted(found)
+    paths = [root / name for name in listed.stdout.split("\0") if name]
+    paths = [path for path in paths if not path.relative_to(root).parts[-1].startswith(".") and os.path.lexists(path)]
+    refuse(paths, root)
+    return sorted(paths)
 
 
 def refuse(files: list[Path], root: Path) -> None:
@@ -91,19 +93,20 @@ def weights_files(folder: Path) -> dict[str, Path | bytes]:
         files = [
             path for path in files_of(("weights",), ROOT) if path.name.endswith((".safetensors", "evaluation.json"))
         ]
-    else:  # somebody's own, which git need not know: the files that the page reads
+    else:
+        # somebody's own, which git need not know: the files that the page reads
         names = [f"{name}.safetensors" for name in FILES + OPTIONAL] + ["evaluation.json"]
         files = [folder / name for name in names] + [*folder.glob("targets/*.safetensors")]
         files = [path for path in files if path.is_file()]
         refuse(files, folder)
-    found = named(files, folder)
+    upload = named(files, folder)
     if (folder / "README.md").is_file():
         card = (folder / "README.md").read_text(encoding="utf-8")
         shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)]
         refuse([folder / "README.md", *shown], folder.parent)
-        found |= named(shown, folder.parent)
-        found["README.md"] = card.replace("](../assets/", "](assets/").encode()
-    return found
+        upload |= named(shown, folder.parent)
+        upload["README.md"] = card.replace("](../assets/", "](assets/").encode()
+    return upload
 
 
 def publish(repo: str, kind: str, files: dict[str, Path | bytes], message: str) -> tuple[str, str]:
@@ -111,7 +114,8 @@ def publish(repo: str, kind: str, files: dict[str, Path | bytes], message: str) 
     api = HfApi()
     api.create_repo(repo, repo_type=kind, exist_ok=True, space_sdk="gradio" if kind == "space" else None)
     changes = [CommitOperationAdd(name, file) for name, file in files.items()]
-    if kind == "space":  # what an earlier version of the page had would be served on
+    # what an earlier version of the page had would be served on
+    if kind == "space":
         there = set(api.list_repo_files(repo, repo_type=kind)) - {".gitattributes"}
         changes += [CommitOperationDelete(name) for name in sorted(there - set(files))]
     commit = api.create_commit(repo, changes, commit_message=message, repo_type=kind)

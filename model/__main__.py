@@ -25,7 +25,8 @@ def writable(path: Path) -> Path:
     """The path itself, if a picture can be written there. Raises InputError before anything is drawn."""
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.stat(path)  # refuses names that are too long or hold a NUL
+            # refuses names that are too long or hold a NUL
+            os.stat(path)
         if path.is_dir():
             raise InputError(f"--out {path} is a folder: name a file in it, for instance {path / 'face.png'}.")
         if path.exists() and not path.is_file():

@@ -51,9 +51,12 @@ ATTRIBUTES = (
 )
 
 _TABLE = tomllib.loads((Path(__file__).parent / "wording.toml").read_text(encoding="utf-8"))
-FILLER: dict[str, list[str]] = _TABLE.pop("filler")  # words that say nothing about the attributes
-COMBINED: list[dict] = _TABLE.pop("combined")  # words that state several attributes at once
-WORDING: dict[str, dict] = _TABLE  # attribute -> its group and the words that state or deny it
+# words that say nothing about the attributes
+FILLER: dict[str, list[str]] = _TABLE.pop("filler")
+# words that state several attributes at once
+COMBINED: list[dict] = _TABLE.pop("combined")
+# attribute -> its group and the words that state or deny it
+WORDING: dict[str, dict] = _TABLE
 
 # Pairs that no face can have at once. Pairs that are only rare in CelebA (a smiling bald woman) stay allowed.
 CONFLICTS = tuple(
@@ -86,10 +89,10 @@ def label(attribute: str) -> str:
 
 def groups() -> dict[str, list[str]]:
     """Heading -> its attributes, in the order in which the page shows them."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for attribute, entry in WORDING.items():
-        found.setdefault(entry["group"], []).append(attribute)
-    return found
+        by_group.setdefault(entry["group"], []).append(attribute)
+    return by_group
 
 
 def lacking(attribute: str) -> str:

@@ -18,16 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES, attributes_to_prompt
 from model.errors import InputError
+from model.files import checkpoint
 from model.words.text import LONGEST, for_clip
 
-CONTEXT = 77  # tokens, start and end included
-MOST_WORDS, LONGEST_WORD = 10_000, 40  # of the tokenizer's cache, some 4 MB
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's pixel statistics, RGB in [0, 1]
+# tokens, start and end included
+CONTEXT = 77
+# of the tokenizer's cache, some 4 MB
+MOST_WORDS, LONGEST_WORD = 10_000, 40
+# CLIP's pixel statistics, RGB in [0, 1]
+MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2  # rows of the folded token table
+# rows of the folded token table
+PAD, UNKNOWN, FIRST_KNOWN = 0, 1, 2
 
 
 def _small() -> dict:
@@ -43,23 +47,29 @@ def _small() -> dict:
 class ClipConfig:
     """What is needed to build the towers again."""
 
-    name: str = "facet-small"  # or the name of an open_clip model
-    architecture: dict = field(default_factory=_small)  # open_clip's model config; its vocab_size follows from `tokens`
-    tokens: int = 0  # known tokens of the folded table; 0 keeps all 49,408
+    # or the name of an open_clip model
+    name: str = "facet-small"
+    # open_clip's model config; its vocab_size follows from `tokens`
+    architecture: dict = field(default_factory=_small)
+    # known tokens of the folded table; 0 keeps all 49,408
+    tokens: int = 0
 
 
 class Clip(nn.Module):
     """Two towers into one space, and a head that reads attributes from a text's embedding."""
 
-    vocabulary: Tensor  # (config.tokens,) ids of the known tokens, where the table is folded
+    # (config.tokens,) ids of the known tokens, where the table is folded
+    vocabulary: Tensor
 
     def __init__(self, config: ClipConfig, vocabulary: Tensor | None = None):
         """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are last."""
         super().__init__()
-        from open_clip import CustomTextCLIP  # seconds to import: only when a CLIP is really built
+        # seconds to import: only when a CLIP is really built
+        from open_clip import CustomTextCLIP
 
         self.config = config
-        self.info = {}  # how the weights were trained, once loaded
+        # how the weights were trained, once loaded
+        self.info = {}
         architecture = {**config.architecture, "text_cfg": dict(config.architecture["text_cfg"])}
         if config.tokens:
             architecture["text_cfg"]["vocab_size"] = FIRST_KNOWN + config.tokens
@@ -92,9 +102,8 @@ class Clip(nn.Module):
 
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "error", message="QuickGELU mismatch"
-                )  # openai's weights in the wrong architecture
+                # openai's weights in the wrong architecture
+                warnings.filterwarnings("error", message="QuickGELU mismatch")
                 towers = open_clip.create_model(
                     name, pretrained=pretrained, force_custom_text=True, require_pretrained=True
                 )
@@ -126,7 +135,8 @@ class Clip(nn.Module):
         if self.config.tokens:
             table = torch.full((len(tokenizer().encoder),), UNKNOWN, device=ids.device)
             table[self.vocabulary.long()] = torch.arange(len(self.vocabulary), device=ids.device) + FIRST_KNOWN
-            end = ids.argmax(1, keepdim=True)  # the end of text is the highest id; behind it is padding
+            # the end of text is the highest id; behind it is padding
+            end = ids.argmax(1, keepdim=True)
             ids = table[ids].masked_fill(torch.arange(CONTEXT, device=ids.device) > end, PAD)
             ids = ids[:, : int(end.max()) + 1]
         return ids
@@ -144,7 +154,8 @@ class Clip(nn.Module):
 
     def read(self, text_features: Tensor) -> Tensor:
         """(N, 512) -> (N, 40, 3) logits: each attribute absent, unmentioned, or present in the text."""
-        unit_scale = text_features * text_features.shape[-1] ** 0.5  # entries near 1, which a linear layer likes
+        # entries near 1, which a linear layer likes
+        unit_scale = text_features * text_features.shape[-1] ** 0.5
         return self.head(unit_scale).unflatten(-1, (len(ATTRIBUTES), 3))
 
     @torch.inference_mode()
@@ -188,9 +199,10 @@ def tokenizer():
     """CLIP's byte-pair encoding of 49,408 tokens."""
     from open_clip.tokenizer import SimpleTokenizer
 
-    found = SimpleTokenizer(context_length=CONTEXT)
-    found.cache = _Bounded(found.cache)  # it keeps every word that anybody ever typed
-    return found
+    bpe = SimpleTokenizer(context_length=CONTEXT)
+    # it keeps every word that anybody ever typed
+    bpe.cache = _Bounded(bpe.cache)
+    return bpe
 
 
 class _Bounded(dict):

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.clip import MEAN, STD, Clip
 from model.errors import WeightsError
+from model.files import checkpoint
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class Critic(nn.Module):
         parts = [feature_maps(clip, photographs[i : i + batch]) for i in range(0, len(photographs), batch)]
         second, third = (torch.cat(each) for each in zip(*parts))
         maps = second, third
-        for places, found in zip((self.second, self.third), maps):
-            places.fit(found)
+        for places, one in zip((self.second, self.third), maps):
+            places.fit(one)
         distances = self.distances(maps)
         self.scale_mean[:2], self.scale_std[:2] = distances.mean(0), distances.std(0)
         total = ((distances - self.scale_mean[:2]) / self.scale_std[:2]).sum(1)

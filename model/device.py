@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from model.errors import InputError
 
-KINDS = ("cpu", "cuda", "mps")  # that hold numbers and compute; "meta" is a device of PyTorch's too
-_twins: "weakref.WeakKeyDictionary[nn.Module, nn.Module]" = (
-    weakref.WeakKeyDictionary()
-)  # network -> its copy on the CPU
+# that hold numbers and compute; "meta" is a device of PyTorch's too
+KINDS = ("cpu", "cuda", "mps")
+# network -> its copy on the CPU
+_twins: "weakref.WeakKeyDictionary[nn.Module, nn.Module]" = weakref.WeakKeyDictionary()
 _making = threading.Lock()
-_last = -float("inf")  # time.monotonic() when a CPU last stood in
+# time.monotonic() when a CPU last stood in
+_last = -float("inf")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -32,7 +33,8 @@ def pick_device(name: str = "auto") -> torch.device:
         if device.type not in KINDS:
             raise ValueError(device.type)
         torch.empty(1, device=device)
-    except Exception as error:  # each kind of device has errors of its own
+    except Exception as error:
+        # each kind of device has errors of its own
         raise InputError(f"There is no device {str(name)[:40]!r} here: use auto, cpu, cuda or mps.") from error
     return device
 
@@ -57,7 +59,8 @@ def run_split_if_full(network: nn.Module, *inputs: Tensor, **options: Any) -> Te
     try:
         return network(*inputs, **options)
     except torch.OutOfMemoryError:
-        pass  # the error holds on to what was computed: go on when it is gone
+        # the error holds on to what was computed: go on when it is gone
+        pass
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     count = len(inputs[0])

@@ -12,7 +12,8 @@ from model.attributes import attributes_to_prompt, lacking
 from model.diffusion import TIMESTEPS, to_original
 from model.sampler import Denoise, FreshNoise, noise_of
 
-if TYPE_CHECKING:  # it imports this module
+# it imports this module
+if TYPE_CHECKING:
     from model.settings import Settings
 
 # --- ways between conditions -----------------------------------------------------------------------------------------
@@ -46,14 +47,16 @@ def slerp(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
     """
     cosine = (first * last).sum() / (first.norm() * last.norm())
     angle, shares = cosine.clamp(-1, 1).arccos(), shares.view(-1, *[1] * first.dim())
-    if angle.sin() < 1e-4:  # the same direction: nothing to turn
+    # the same direction: nothing to turn
+    if angle.sin() < 1e-4:
         return (1 - shares) * first + shares * last
     return ((1 - shares) * angle).sin() / angle.sin() * first + (shares * angle).sin() / angle.sin() * last
 
 
 # --- what Settings.CHANGES do, to each face of a batch its own --------------------------------------------------------
 
-Encode = Callable[[Sequence[str]], Tensor]  # N texts -> (N, 514), see FacePipeline.condition
+# N texts -> (N, 514), see FacePipeline.condition
+Encode = Callable[[Sequence[str]], Tensor]
 
 
 def conditions_of(faces: Sequence["Settings"], encode: Encode) -> Tensor:
@@ -111,14 +114,15 @@ class Guidance:
     it puts the parts together.
     """
 
-    scale: float | Sequence[float] = (
-        1.0  # 0 ignores the condition, 1 follows it, more exaggerates it; or one for each face
-    )
+    # 0 ignores the condition, 1 follows it, more exaggerates it; or one for each face
+    scale: float | Sequence[float] = 1.0
     # The lowest and the highest time at which a scale above 1 is used. Elsewhere it is 1, as it changes little at low
     # noise and does harm at high noise (Kynkäänniemi et al. 2024).
     interval: tuple[float, float] = (0.0, 1.0)
-    pag_scale: float = 0.0  # 0 is none; the network needs self-attention
-    pag_interval: tuple[float, float] = (0.0, 1.0)  # the lowest and the highest time at which it is used
+    # 0 is none; the network needs self-attention
+    pag_scale: float = 0.0
+    # the lowest and the highest time at which it is used
+    pag_interval: tuple[float, float] = (0.0, 1.0)
 
 
 class Predictor(NamedTuple):
@@ -127,8 +131,10 @@ class Predictor(NamedTuple):
     # (x_t (M, 3, H, W), t (M,) like x_t, condition (M, D)) -> prediction (M, 3, H, W). Where PAG acts it gets a fourth
     # input, (M,) bool: the images whose self-attention is switched off.
     network: Callable[..., Tensor]
-    target: str  # one of diffusion.TARGETS
-    steps: int = TIMESTEPS  # the discretisation it was trained with, which only the target "previous" depends on
+    # one of diffusion.TARGETS
+    target: str
+    # the discretisation it was trained with, which only the target "previous" depends on
+    steps: int = TIMESTEPS
 
 
 def guided(
@@ -157,14 +163,17 @@ def guided(
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
         weight = torch.where((scale > 1) & ~_within(guidance.interval, t), 1.0, scale)
         push = torch.where(_within(guidance.pag_interval, t), guidance.pag_scale, 0.0)
-        conditioned = weight != 0  # else the unconditional branch is the one that draws
+        # else the unconditional branch is the one that draws
+        conditioned = weight != 0
         drawn = torch.where(conditioned[:, None].to(x_t.device), condition, unconditional)
-        branches = (  # (share of each face, its condition)
+        # (share of each face, its condition)
+        branches = (
             (weight + push * conditioned, condition),
             (1 - weight + push * ~conditioned, unconditional),
             (-push, drawn),
         )
-        rows = [share.nonzero().flatten() for share, _ in branches]  # the faces that need each branch
+        # the faces that need each branch
+        rows = [share.nonzero().flatten() for share, _ in branches]
         shares, conditions = (torch.cat([values[of] for values, of in zip(each, rows)]) for each in zip(*branches))
         times, faces = t[torch.cat(rows)], torch.cat(rows).to(x_t.device)
         noisy, perturbed = x_t[faces], torch.arange(len(faces), device=x_t.device) >= len(faces) - len(rows[2])

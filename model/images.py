@@ -24,7 +24,8 @@ def levels(scaled: Tensor) -> Tensor:
 
 def to_tensor(pixels: np.ndarray | Tensor) -> Tensor:
     """(..., H, W, 3) uint8 -> (..., 3, H, W) float32 in [-1, 1], a copy."""
-    tensor = pixels if isinstance(pixels, Tensor) else torch.tensor(pixels)  # a copy: some arrays are read-only
+    # a copy: some arrays are read-only
+    tensor = pixels if isinstance(pixels, Tensor) else torch.tensor(pixels)
     return scaled(tensor.movedim(-1, -3))
 
 
@@ -60,11 +61,16 @@ def from_contact_sheet(sheet: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 class Frame:
     """The picture after one step."""
 
-    index: int  # steps done, from 1
-    total: int  # steps in all
-    noise_level: float  # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
-    noisy: np.ndarray  # x_t, which the next step starts from: (64, 64, 3) uint8
-    denoised: np.ndarray  # predicted x_0: (64, 64, 3) uint8
+    # steps done, from 1
+    index: int
+    # steps in all
+    total: int
+    # sqrt(1 - alpha_bar) of `noisy`, 0 at the end
+    noise_level: float
+    # x_t, which the next step starts from: (64, 64, 3) uint8
+    noisy: np.ndarray
+    # predicted x_0: (64, 64, 3) uint8
+    denoised: np.ndarray
     # Where the prompt acts: (64, 64) uint8, by how much the predicted x_0 with and without it differ (the mean over the
     # colours), 255 the most at this step. None where guidance is not used.
     influence: np.ndarray | None = None

@@ -19,14 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import FILES, fetch, plain
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
-from model.device import half_precision, pick_device, run_split_if_full
-from model.diffusion import add_noise
-from model.errors import InputError, WeightsError
+from model.device import half_precision, run_split_if_full
+from model.errors import InputError
+from model.files.release import load_release
 from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
-from model.images import Frame, frames_of, middle_square, to_pixels, to_tensor
+from model.images import Frame, frames_of, to_pixels
 from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
 from model.settings import (
     DEFAULTS,
@@ -42,8 +41,9 @@ from model.settings import (
     whole,
 )
 from model.srresnet import SRResNet, upscale
-from model.understanding import Understood, fit_of, understand
+from model.start import Start
 from model.unet import UNet, condition_of
+from model.words.understanding import Understood, fit_of, understand
 
 SIZE = 64  # pixels per side of a frame
 OWN = ("prompt", "negative_prompt", "seed", "guidance", *Settings.CHANGES)  # in what faces of a batch may differ
@@ -59,8 +59,7 @@ class _Batch:
     condition: Tensor  # (N, 514)
     unconditional: Tensor  # (N, 514) or (1, 514), for the guidance's other branch
     fresh_noise: FreshNoise  # (N, 3, 64, 64) at each call
-    start_from: Tensor | None = None  # (1, 3, 64, 64) in [-1, 1], a picture to change
-    start: float = 1.0  # the time it is noised to
+    start: Start | None = None  # a picture to change
 
 
 class FacePipeline:
@@ -88,33 +87,10 @@ class FacePipeline:
     def from_pretrained(
         cls, source: str | Path, device: str = "auto", executor: Executor | None = None
     ) -> "FacePipeline":
-        """Load a folder, or "owner/repo@revision" on the Hub (see model/checkpoint.py).
-
-        Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and
-        InputError for a device that is not there.
-        """
-        source = plain(source)
-        folder, place = Path(source) if source and Path(source).is_dir() else fetch(source), pick_device(device)
-        paths = {name: folder / f"{name}.safetensors" for name in FILES}
-        clip, unet = Clip.from_file(paths["clip"], place), UNet.from_file(paths["unet"], place)
-        if unet.info.get("clip") != clip.hash:
-            raise WeightsError(
-                f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
-                f"{paths['clip']} ({clip.hash}): take both from the same release."
-            )
-        upscaler = SRResNet.from_file(paths["srresnet"], place)
-        crisp_file, student_file = (folder / f"{name}.safetensors" for name in ("srresnet_crisp", "student"))
-        crisp = SRResNet.from_file(crisp_file, place) if crisp_file.is_file() else None
-        student = UNet.from_file(student_file, place) if student_file.is_file() else None
-        if student and student.info.get("teacher") != unet.info["hash"]:
-            raise WeightsError(
-                f"{student_file} learnt from another U-Net ({student.info.get('teacher', 'unnamed')}) than "
-                f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`."
-            )
-        pipe = cls(clip, unet, upscaler, crisp, student)
-        pipe.executor = executor
-        if (folder / "critic.safetensors").is_file():
-            pipe.critic = Critic.from_file(folder / "critic.safetensors", clip)
+        """Load a folder, or "owner/repo@revision" on the Hub (see load_release for what it raises)."""
+        release = load_release(source, device)
+        pipe = cls(release.clip, release.unet, release.upscaler, release.crisp, release.student)
+        pipe.critic, pipe.executor = release.critic, executor
         return pipe
 
     def with_unet(self, unet: UNet) -> "FacePipeline":
@@ -122,6 +98,11 @@ class FacePipeline:
         pipe = FacePipeline(self.clip, unet, self.upscaler, self.crisp)
         pipe.executor = self.executor
         return pipe
+
+    @property
+    def chooses_seeds(self) -> bool:
+        """Whether `best_seed` can be asked: there are a student and a critic."""
+        return self.student is not None and self.critic is not None
 
     # --- faces ---------------------------------------------------------------------------------------------------
 
@@ -135,6 +116,7 @@ class FacePipeline:
         negative_prompt: str = "",
         start_from: np.ndarray | None = None,
         strength: float = 0.6,
+        mask: np.ndarray | None = None,
     ) -> Iterator[Frame]:
         """Draw one face, yielding a Frame after every step. Close the iterator to stop.
 
@@ -142,7 +124,7 @@ class FacePipeline:
         ignored (see `prompt_note`). Raises InputError at once, not at the first frame.
         """
         settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
-        return (frames[0] for frames in self.stream_faces([settings], start_from, strength))
+        return (frames[0] for frames in self.stream_faces([settings], start_from, strength, mask))
 
     def generate(
         self,
@@ -172,24 +154,25 @@ class FacePipeline:
         return self.generate_faces(faces, batch_size)
 
     def stream_faces(
-        self, faces: Sequence[Settings], start_from: np.ndarray | None = None, strength: float = 0.6
+        self,
+        faces: Sequence[Settings],
+        start_from: np.ndarray | None = None,
+        strength: float = 0.6,
+        mask: np.ndarray | None = None,
     ) -> Iterator[list[Frame]]:
         """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step. Close it to stop.
 
         :param faces:       may differ in prompts, seed, guidance, edits and place on a walk only.
-        :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (SDEdit, Meng et al. 2022): its
-                            middle square at 64 px is noised to the time `strength`; only the steps below that are run.
+        :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (see model/start.py): its middle
+                            square at 64 px is noised to the time `strength`; only the steps below that are run.
         :param strength:    above 0, up to 1: how much of `start_from` is drawn anew; near 1 nothing of it is left.
+        :param mask:        (64, 64) bool: only where it is true anything changes. Such a run takes more steps.
         :raises InputError: at once, not at the first frame.
         """
-        if not number("The strength", strength, 0, 1):
-            raise InputError("The strength must be above 0.")
-        batch = self._batch(listed("The faces", faces, 1, MAX_AT_ONCE))
-        if start_from is not None:
-            if batch.settings.sampler == STUDENT:
-                raise InputError("The student starts from noise: choose another sampler.")
-            square = middle_square(pictures("The face to start from", start_from, several=False), SIZE)
-            batch = replace(batch, start_from=to_tensor(square)[None], start=strength)
+        start = Start.read(start_from, strength, mask, SIZE)
+        batch = replace(self._batch(listed("The faces", faces, 1, MAX_AT_ONCE)), start=start)
+        if start and batch.settings.sampler == STUDENT:
+            raise InputError("The student starts from noise: choose another sampler.")
         seen: list[Tensor | None] = []
         sampling = self._sample(batch, seen.append)
         return (frames_of(step, seen.pop()) for step in sampling)
@@ -216,6 +199,21 @@ class FacePipeline:
             return np.zeros((0, SIZE, SIZE, 3), np.uint8)
         condition = condition_of(embedding.to(self.device), of_images=True).expand(len(faces), -1)
         return self._finish(replace(self._batch(faces), condition=condition), list(seeds), batch_size)
+
+    def stream_alike(self, face: np.ndarray, faces: Sequence[Settings], away: bool = False) -> Iterator[list[Frame]]:
+        """`stream_faces`, towards what CLIP sees in a face ((H, W, 3) uint8) or away from it.
+
+        Towards: the face's image embedding takes the place of each prompt. Away: it takes that of each negative prompt,
+        so that the guidance leads away from it, and the noise is turned round, to its mirror image.
+        """
+        batch = self._batch(listed("The faces", faces, 1, MAX_AT_ONCE))
+        embedding = self.compute(self.clip.encode_images, pictures("The face", face, several=False)[None])
+        seen = condition_of(embedding.to(self.device), of_images=True).expand(len(faces), -1)
+        if away:
+            batch = replace(batch, unconditional=seen, fresh_noise=lambda noise=batch.fresh_noise: -noise())
+        else:
+            batch = replace(batch, condition=seen)
+        return (frames_of(step, None) for step in self._sample(batch))
 
     def strengths(self, settings: Settings, attribute: str, values: Sequence[float] = (-2, -1, 0, 1, 2)) -> np.ndarray:
         """One attribute pushed and pulled, all else the same: a face for each value, (N, 64, 64, 3) uint8.
@@ -394,7 +392,6 @@ class FacePipeline:
         run = partial(self.compute, run_split_if_full, unet)
         predictor = Predictor(run, unet.config.target, unet.config.steps)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)
-        times, x = time_grid(settings.steps, sampler, batch.start), batch.fresh_noise()
-        if batch.start_from is not None:
-            x = add_noise(batch.start_from.to(x).expand_as(x), x, times[:1].expand(len(x)))
-        return SAMPLERS[sampler](denoise, x, times, batch.fresh_noise)
+        times = time_grid(settings.steps, sampler, batch.start.time if batch.start else 1.0)
+        sample = batch.start.around(SAMPLERS[sampler]) if batch.start else SAMPLERS[sampler]
+        return sample(denoise, batch.fresh_noise(), times, batch.fresh_noise)

@@ -18,16 +18,22 @@ from model.errors import InputError
 from model.guidance import Guidance
 from model.sampler import SAMPLERS
 
-MAX_STEPS = 1000  # of the reverse diffusion
+# of the reverse diffusion
+MAX_STEPS = 1000
 # The network that draws in so few steps (training/unet/student.py). It is named as a sampler is.
 STUDENT, STUDENT_STEPS = "student", 4
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**32 - 1
-MAX_STRENGTH = 5.0  # of one attribute: 1 is as far from the prompt as stating it
-MAX_EDITS = 12  # attributes edited in one face
-MAX_AT_ONCE = 16  # faces of one stream
-MAX_SERIES = 64  # faces of one series: strengths or a walk
-PNG_KEY = "facet"  # names the text chunk of a PNG that holds the settings
+# of one attribute: 1 is as far from the prompt as stating it
+MAX_STRENGTH = 5.0
+# attributes edited in one face
+MAX_EDITS = 12
+# faces of one stream
+MAX_AT_ONCE = 16
+# faces of one series: strengths or a walk
+MAX_SERIES = 64
+# names the text chunk of a PNG that holds the settings
+PNG_KEY = "facet"
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,16 @@ class Settings:
     Raises InputError, one line, for a value that cannot be used.
     """
 
-    prompt: str = ""  # any text; "" is any face
-    negative_prompt: str = ""  # what to avoid: it takes the empty text's place in the guidance
-    seed: int = 0  # of the noise, 0 to MAX_SEED
-    steps: int = 12  # 1 to MAX_STEPS: network calls of the branch that sees the prompt
-    sampler: str = "unipc"  # one of sampler.SAMPLERS, or "student"
+    # any text; "" is any face
+    prompt: str = ""
+    # what to avoid: it takes the empty text's place in the guidance
+    negative_prompt: str = ""
+    # of the noise, 0 to MAX_SEED
+    seed: int = 0
+    # 1 to MAX_STEPS: network calls of the branch that sees the prompt
+    steps: int = 12
+    # one of sampler.SAMPLERS, or "student"
+    sampler: str = "unipc"
     # Classifier-free guidance, 0 to MAX_GUIDANCE: 0 ignores the prompt, 1 follows it, more exaggerates it.
     guidance: float = 2.0
     # The times at which it is used. Below, it changes almost nothing; above, it shifts colours and narrows the choice.
@@ -60,8 +71,10 @@ class Settings:
     # alone, 1 about as far from it as stating the attribute, -1 as denying it. As a text: "Smiling:2,Male:-1".
     edits: tuple[tuple[str, float], ...] = ()
     # The other end of a walk, and the place on it: from 0, this face, to 1, the face of these two.
-    to_prompt: str | None = None  # None: the same prompt
-    to_seed: int | None = None  # None: the same seed
+    # None: the same prompt
+    to_prompt: str | None = None
+    # None: the same seed
+    to_seed: int | None = None
     place: float = 0.0
 
     # What a link, a PNG and JSON hold. The others are the same for every face of the page.
@@ -90,7 +103,8 @@ class Settings:
         if self.sampler == STUDENT:
             checked |= {"steps": STUDENT_STEPS, "guidance": Settings.guidance}
         for name, value in checked.items():
-            object.__setattr__(self, name, value)  # the dataclass is frozen to everybody else
+            # the dataclass is frozen to everybody else
+            object.__setattr__(self, name, value)
 
     def as_guidance(self) -> Guidance:
         """Both kinds of guidance, as the sampler's network is given them."""
@@ -109,9 +123,9 @@ class Settings:
 
     def changes(self) -> dict[str, Any]:
         """Edits and walk as a record holds them; empty for a face of a prompt and a seed alone."""
-        found: dict[str, Any] = {"edits": ",".join(f"{name}:{strength:g}" for name, strength in self.edits)}
-        found |= {"to_prompt": self.to_prompt, "to_seed": self.to_seed, "place": self.place or None}
-        return {name: value for name, value in found.items() if value not in ("", None)}
+        values: dict[str, Any] = {"edits": ",".join(f"{name}:{strength:g}" for name, strength in self.edits)}
+        values |= {"to_prompt": self.to_prompt, "to_seed": self.to_seed, "place": self.place or None}
+        return {name: value for name, value in values.items() if value not in ("", None)}
 
     def as_text(self) -> str:
         """The text that a PNG carries under PNG_KEY: JSON of the record."""
@@ -141,7 +155,8 @@ def _read(name: Any, value: Any) -> Any:
     if name in ("prompt", "negative_prompt"):
         if not isinstance(value, str) or len(value) > LONGEST:
             raise InputError(f"The {name.replace('_', ' ')} must be text of at most {LONGEST} characters.")
-    elif name not in ("sampler", "edits", "to_prompt") and isinstance(value, str):  # as a link holds numbers
+    elif name not in ("sampler", "edits", "to_prompt") and isinstance(value, str):
+        # as a link holds numbers
         value = _parsed(value)
     one: dict[str, Any] = {name: value}
     return getattr(Settings(**one), name)
@@ -151,7 +166,8 @@ def _parsed(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
-        return text  # which the check refuses, naming it
+        # which the check refuses, naming it
+        return text
 
 
 # --- checks: each returns the value as its type, or raises InputError in one line that begins with `name` -------------
@@ -203,11 +219,19 @@ def listed(name: str, values: Any, least: int, most: int) -> list:
 
 def pictures(name: str, values: Any, several: bool = True) -> np.ndarray:
     """(N, H, W, 3) uint8, or (H, W, 3) if `several` is False."""
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim != 3 + several or array.shape[-1] != 3 or array.dtype != np.uint8 or 0 in array.shape[-3:]:
         form = "(N, height, width, 3)" if several else "(height, width, 3)"
         raise InputError(f"{name} must be an array {form} of uint8, not {array.shape} of {array.dtype}.")
     return array
+
+
+def as_array(values: Any) -> np.ndarray:
+    """`values` as an array; where rows differ in length, one without a shape, which no check passes."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.asarray(None)
 
 
 def interval(name: str, value: Any) -> tuple[float, float]:

@@ -10,21 +10,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.device import call, run_split_if_full
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.images import to_pixels, to_tensor
 
-TILE = 96  # side of what is enlarged at once, input px: bounds the memory, whatever the image's size
-HALO = 3  # input px around it that the layers after the body see: 2.5 at most
-MAX_PIXELS = 2**20  # of one input image
+# side of what is enlarged at once, input px: bounds the memory, whatever the image's size
+TILE = 96
+# input px around it that the layers after the body see: 2.5 at most
+HALO = 3
+# of one input image
+MAX_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
 class SRResNetConfig:
-    channels: int = 64  # features of every layer, the paper's 64
-    blocks: int = 16  # residual blocks at the input's resolution, the paper's 16
-    stages: int = 3  # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
+    # features of every layer, the paper's 64
+    channels: int = 64
+    # residual blocks at the input's resolution, the paper's 16
+    blocks: int = 16
+    # doublings of the resolution: 3 for x8 (the paper has 2, for x4)
+    stages: int = 3
 
     @classmethod
     def read(cls, stored: dict) -> "SRResNetConfig":
@@ -53,7 +59,8 @@ class ResidualBlock(nn.Module):
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x):  # (N, C, H, W) -> (N, C, H, W)
+    # (N, C, H, W) -> (N, C, H, W)
+    def forward(self, x):
         return x + self.conv2(self.act(self.conv1(x)))
 
 
@@ -84,7 +91,8 @@ class SRResNet(nn.Module):
     def __init__(self, config: SRResNetConfig = SRResNetConfig()):
         super().__init__()
         self.config = config
-        self.info = {}  # how the weights were trained, once loaded
+        # how the weights were trained, once loaded
+        self.info = {}
         channels = config.channels
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(
@@ -99,7 +107,8 @@ class SRResNet(nn.Module):
     def initialise(self):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.25)  # a: the slope PReLU starts with
+                # a: the slope PReLU starts with
+                nn.init.kaiming_normal_(module.weight, a=0.25)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for block in self.body:
@@ -121,8 +130,10 @@ class SRResNet(nn.Module):
             conv, _, act = stage.children()
             assert isinstance(conv, nn.Conv2d) and isinstance(act, nn.PReLU)
             nn.init.zeros_(conv.weight)
-            conv.weight[:, :, 1, 1] = torch.eye(self.config.channels).repeat_interleave(4, 0)  # PixelShuffle's order
-            nn.init.ones_(act.weight)  # no bend yet
+            # PixelShuffle's order
+            conv.weight[:, :, 1, 1] = torch.eye(self.config.channels).repeat_interleave(4, 0)
+            # no bend yet
+            nn.init.ones_(act.weight)
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "SRResNet":
@@ -130,11 +141,14 @@ class SRResNet(nn.Module):
         network = checkpoint.restore(path, lambda config: cls(SRResNetConfig.read(config)))
         return network.to(device).to(memory_format=torch.channels_last)
 
-    def forward(self, x, window: tuple[int, int, int, int] | None = None):  # (N, 3, H, W)
+    # (N, 3, H, W)
+    def forward(self, x, window: tuple[int, int, int, int] | None = None):
         """window: (top, bottom, left, right), the rows and columns to enlarge; what lies around them is only looked at.
         -> (N, 3, scale (bottom - top), scale (right - left))"""
-        features = self.head(x)  # (N, C, H, W)
-        features = features + self.body(features)  # the global skip
+        # (N, C, H, W)
+        features = self.head(x)
+        # the global skip
+        features = features + self.body(features)
         if window is None:
             return bicubic(x, self.config.scale) + self.tail(self.upsample(features)).float()
         rows, columns = (slice(max(low - HALO, 0), high + HALO) for low, high in (window[:2], window[2:]))
@@ -170,7 +184,8 @@ def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor
         )
     scale, reach = network.config.scale, network.config.reach
     large = np.empty((n, scale * height, scale * width, 3), np.uint8)
-    for image, enlarged in zip(images, large):  # (H, W, 3), (scale H, scale W, 3)
+    # (H, W, 3), (scale H, scale W, 3)
+    for image, enlarged in zip(images, large):
         for (top, bottom), (left, right) in product(spans(height), spans(width)):
             above, before = (max(low - reach, 0) for low in (top, left))
             part = image[above : bottom + reach, before : right + reach]

@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.diffusion import TARGETS, TIMESTEPS, log_snr, timestep_band
+from model.files import checkpoint
 
-FLAGS = 2  # extra entries of the condition: 1 = an image's own embedding instead of a text's; 1 = small JPEG source
+# extra entries of the condition: 1 = an image's own embedding instead of a text's; 1 = small JPEG source
+FLAGS = 2
 
 
 def condition_of(embedding: Tensor, of_images: bool = False) -> Tensor:
@@ -35,15 +36,24 @@ def condition_of(embedding: Tensor, of_images: bool = False) -> Tensor:
 class UNetConfig:
     """What is needed to build the network again."""
 
-    channels: tuple[int, ...] = (96, 192, 384)  # per level, from 32x32 down; each level halves the size
-    blocks: int = 1  # residual blocks per level in the encoder; the decoder has one more
-    attention: tuple[int, ...] = (1, 2)  # levels with self-attention (1 is 16x16 pixels); the middle always has it
-    embedding: int = 512  # entries of the CLIP embedding
-    hidden: int = 512  # width of the vectors that modulate the blocks
-    unshuffle: int = 2  # pixels per side folded into channels at the input
-    band_only: bool = False  # the lecture's form: the time enters by the band alone
-    target: str = "velocity"  # what is predicted, one of diffusion.TARGETS
-    steps: int = TIMESTEPS  # discretisation, which only the target "previous" depends on
+    # per level, from 32x32 down; each level halves the size
+    channels: tuple[int, ...] = (96, 192, 384)
+    # residual blocks per level in the encoder; the decoder has one more
+    blocks: int = 1
+    # levels with self-attention (1 is 16x16 pixels); the middle always has it
+    attention: tuple[int, ...] = (1, 2)
+    # entries of the CLIP embedding
+    embedding: int = 512
+    # width of the vectors that modulate the blocks
+    hidden: int = 512
+    # pixels per side folded into channels at the input
+    unshuffle: int = 2
+    # the lecture's form: the time enters by the band alone
+    band_only: bool = False
+    # what is predicted, one of diffusion.TARGETS
+    target: str = "velocity"
+    # discretisation, which only the target "previous" depends on
+    steps: int = TIMESTEPS
 
 
 class ResidualBlock(nn.Module):
@@ -54,12 +64,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm1 = nn.GroupNorm(_groups(inputs), inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.steer = nn.Linear(hidden, 2 * outputs)  # default init: a zero start learns the condition late
+        # default init: a zero start learns the condition late
+        self.steer = nn.Linear(hidden, 2 * outputs)
         self.norm2 = nn.GroupNorm(_groups(outputs), outputs)
         self.conv2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:  # x: (N, C, H, W), modulation: (N, hidden)
+    # x: (N, C, H, W), modulation: (N, hidden)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         scale, shift = self.steer(modulation)[:, :, None, None].chunk(2, dim=1)
         h = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
@@ -76,13 +88,16 @@ class Attention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = _zero(nn.Conv2d(channels, channels, 1))
 
-    def forward(self, x: Tensor, perturbed: Tensor | None = None) -> Tensor:  # (N, C, H, W), (N,) bool
+    # (N, C, H, W), (N,) bool
+    def forward(self, x: Tensor, perturbed: Tensor | None = None) -> Tensor:
         n, c, h, w = x.shape
         query, key, value = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).unbind(1)
-        weights = (query.transpose(-1, -2) * (c // self.heads) ** -0.5 @ key).softmax(-1)  # (N, heads, H*W, H*W)
+        # (N, heads, H*W, H*W)
+        weights = (query.transpose(-1, -2) * (c // self.heads) ** -0.5 @ key).softmax(-1)
         # Plain products: torch's fused attention is slower for so few pixels on a CPU.
         mixed = value @ weights.transpose(-1, -2)
-        if perturbed is not None:  # each pixel of these images sees itself alone
+        # each pixel of these images sees itself alone
+        if perturbed is not None:
             mixed = torch.where(perturbed.view(n, 1, 1, 1), value, mixed)
         return x + self.out(mixed.reshape(n, c, h, w))
 
@@ -106,7 +121,8 @@ class UNet(nn.Module):
     Raises ValueError for an unknown target.
     """
 
-    mean: Tensor  # (embedding,), statistics of the embeddings it was trained on, by which they are standardised
+    # (embedding,), statistics of the embeddings it was trained on, by which they are standardised
+    mean: Tensor
     std: Tensor
 
     def __init__(self, config: UNetConfig = UNetConfig()):
@@ -114,7 +130,8 @@ class UNet(nn.Module):
         if config.target not in TARGETS:
             raise ValueError(f"unknown target {config.target!r}")
         self.config = config
-        self.info = {}  # how the weights were trained, once loaded; info["clip"] is the hash of their CLIP
+        # how the weights were trained, once loaded; info["clip"] is the hash of their CLIP
+        self.info = {}
         hidden, channels, shuffled = config.hidden, config.channels, config.unshuffle**2
         self.register_buffer("mean", torch.zeros(config.embedding))
         self.register_buffer("std", torch.ones(config.embedding))

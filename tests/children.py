@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import checkpoint
 from model.clip import ClipConfig
+from model.files import checkpoint
 from tests.conftest import SMALL_CLIP
 from training.clip import train as train_clip
 from training.clip import words as train_words

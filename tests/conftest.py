@@ -3,7 +3,8 @@
 import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
+# no test may reach the network
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,10 +17,10 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser
 
 from benchmarks.harness.browser import chromium
-from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.critic import Critic, CriticConfig, feature_maps
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401
@@ -29,7 +30,8 @@ from training.data.prepared import Prepared, load_prepared
 from training.unet.recipes import TINY
 
 ROOT = Path(__file__).parent.parent
-CASES = ROOT / "tests" / "cases"  # files as people bring them, drawn by program
+# files as people bring them, drawn by program
+CASES = ROOT / "tests" / "cases"
 SMALL_CLIP = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
@@ -105,7 +107,8 @@ class StopAfter:
     """What Ctrl-C looks like to a training that has done so many steps."""
 
     def __init__(self, steps: int):
-        self.asked, self.steps = -1, steps  # a loop asks once before its first step, and after each
+        # a loop asks once before its first step, and after each
+        self.asked, self.steps = -1, steps
 
     @property
     def requested(self) -> bool:
@@ -144,7 +147,8 @@ def save_critic(folder: Path) -> None:
 
 def random_unet() -> UNet:
     unet = UNet(TINY)
-    for parameter in unet.parameters():  # zero-initialised layers would make every face the same
+    # zero-initialised layers would make every face the same
+    for parameter in unet.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return unet
 
@@ -191,7 +195,7 @@ def app(tiny_weights):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium of tests/install_chromium.sh. Without one a test is skipped, but fails where CI is set."""
+    """Chromium of tests/install.sh chromium. Without one a test is skipped, but fails where CI is set."""
     with ExitStack() as stack:
         try:
             chrome = stack.enter_context(chromium())

@@ -79,8 +79,10 @@ class Deployed:
     """The running app and what surrounds it."""
 
     server: Server
-    code: Path  # the clean folder
-    before: dict[str, tuple[int, int]]  # its contents before the app began
+    # the clean folder
+    code: Path
+    # its contents before the app began
+    before: dict[str, tuple[int, int]]
     proxy: Proxy
 
 
@@ -100,7 +102,8 @@ def deployed(tiny_weights, tmp_path_factory) -> Iterator[Deployed]:
         "no_proxy": "127.0.0.1,localhost",
         "FACET_WEIGHTS": str(tiny_weights),
         "HOME": str(folder / "nowhere"),
-        "MPLCONFIGDIR": str(folder / "matplotlib"),  # which the image does not have
+        # which the image does not have
+        "MPLCONFIGDIR": str(folder / "matplotlib"),
         "HF_HUB_OFFLINE": "0",
     }
     with running(folder / "run", settings, code, command) as server:

@@ -25,7 +25,8 @@ class FakeHub(ThreadingHTTPServer):
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
         self.objects: dict[str, bytes] = {}
         self.wrote: list[str] = []
-        self.delay = 0.0  # seconds before every answer
+        # seconds before every answer
+        self.delay = 0.0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 

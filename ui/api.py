@@ -24,7 +24,8 @@ from ui.status import refusing_callers
 class Picture(gr.File):
     """A file by its path. Gradio's own leaves an empty file behind at every call."""
 
-    is_template = True  # for the browser it is a gr.File
+    # for the browser it is a gr.File
+    is_template = True
 
     def preprocess(self, payload: Any) -> Any:
         return payload.path if payload else None
@@ -111,7 +112,8 @@ def build() -> None:
     gr.api(generate, api_name="generate", **NETWORKS)
     gr.api(understand, api_name="understand", **LIGHT)
     gr.api(health, api_name="health", api_visibility="undocumented", **LIGHT)
-    with gr.Column(visible=False):  # the typed ends of endpoints that the page itself does not use
+    # the typed ends of endpoints that the page itself does not use
+    with gr.Column(visible=False):
         gr.on(
             [], upscale, Picture(label="image"), gr.Image(label="large", format="png"), api_name="upscale", **NETWORKS
         )

@@ -31,7 +31,8 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
         )
     near, measured = _inside(report, "memorisation", "pixels"), _inside(report, "weights", "unet").get("hash")
     medians = [near.get("generated_median"), near.get("validation_median")]
-    if all(map(_is_number, medians)) and measured == info.get("hash"):  # not what was measured of other weights
+    # not what was measured of other weights
+    if all(map(_is_number, medians)) and measured == info.get("hash"):
         parts.append(
             f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels "
             f"on the median (new photographs: {near['validation_median']:.0f})"

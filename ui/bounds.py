@@ -9,10 +9,14 @@ from PIL import Image
 
 from model.errors import InputError
 
-MOST_SCANS = 64  # of a progressive JPEG; encoders write about ten, and each goes over the whole picture again
-MOST_PROGRESSIVE = 4096 * 4096  # pixels of one: its coefficients are all kept in memory, 6 bytes a pixel
-OWN_SIDE = 512  # pixels a side of a picture that the page itself made
-SCAN, PROGRESSIVE = b"\xff\xda", (0xC2, 0xC6, 0xCA, 0xCE)  # markers of ITU-T T.81, table B.1
+# of a progressive JPEG; encoders write about ten, and each goes over the whole picture again
+MOST_SCANS = 64
+# pixels of one: its coefficients are all kept in memory, 6 bytes a pixel
+MOST_PROGRESSIVE = 4096 * 4096
+# pixels a side of a picture that the page itself made
+OWN_SIDE = 512
+# markers of ITU-T T.81, table B.1
+SCAN, PROGRESSIVE = b"\xff\xda", (0xC2, 0xC6, 0xCA, 0xCE)
 TOO_MUCH = "This JPEG takes too long to decode: save it again, or send a PNG."
 
 
@@ -47,7 +51,8 @@ def own(file: io.BytesIO) -> io.BytesIO:
     try:
         with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
             large = max(image.size) > OWN_SIDE
-    except Exception:  # the decoder says it better
+    except Exception:
+        # the decoder says it better
         large = False
     if large:
         raise InputError(f"A picture of this page has at most {OWN_SIDE} pixels a side.")

@@ -22,10 +22,14 @@ from ui.runs import COUNTS
 from ui.server import engine
 from ui.status import refusing, status
 
-MOST_FRAMES = 120  # of an animation; longer runs are thinned out evenly
-SIDE = 256  # pixels, at least, of an animation and of one picture of a film strip
-STRIP = 8  # pictures of a film strip
-MS, LAST_MS = 60, 1500  # how long an animation shows a frame, and the last one
+# of an animation; longer runs are thinned out evenly
+MOST_FRAMES = 120
+# pixels, at least, of an animation and of one picture of a film strip
+SIDE = 256
+# pictures of a film strip
+STRIP = 8
+# how long an animation shows a frame, and the last one
+MS, LAST_MS = 60, 1500
 
 
 @refusing(outputs=2)
@@ -128,7 +132,8 @@ def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
         files["steps.webp"] = _animation({**sent, "what": "webp"}, settings)
         files["steps.png"] = _film_strip(sent, settings)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # stored as it is: pictures are packed already
+    # stored as it is: pictures are packed already
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()
@@ -149,9 +154,8 @@ def _sized(pixels: np.ndarray) -> np.ndarray:
     """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp
     square."""
     height, width = pixels.shape[:2]
-    side = (
-        width * -(-SIDE // width) if height == width <= SIDE else SIDE
-    )  # no frame of ours is larger, or wider than high
+    # no frame of ours is larger, or wider than high
+    side = width * -(-SIDE // width) if height == width <= SIDE else SIDE
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST))
 
 

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model.decode import read_image
 from model.errors import InputError
+from model.files.decode import read_image
 from model.images import contact_sheet, middle_square
 from model.pipeline import SIZE, Frame
 from ui import bounds
 from ui.server import budget
 
-MESSAGES_PER_SECOND = 15  # the server never drops a message, so it must not send more than a browser can take
-DEADLINE = 120.0  # seconds one run may take
-HEAT = np.array([(0, 0, 0), (90, 20, 110), (225, 80, 40), (255, 205, 60), (255, 255, 220)])  # colours of 0, 1/4 ... 1
+# the server never drops a message, so it must not send more than a browser can take
+MESSAGES_PER_SECOND = 15
+# seconds one run may take
+DEADLINE = 120.0
+# colours of 0, 1/4 ... 1
+HEAT = np.array([(0, 0, 0), (90, 20, 110), (225, 80, 40), (255, 205, 60), (255, 255, 220)])
 
 
 def messages(
@@ -109,9 +112,10 @@ def _data_uri(pixels: np.ndarray, kind: str, **options: Any) -> str:
 
 
 def read_picture(file: str | io.BytesIO | None) -> np.ndarray:
-    """An image as it is seen: (H, W, 3) uint8. file, errors: as in `model.decode.read_image`."""
+    """An image as it is seen: (H, W, 3) uint8. file, errors: as in `model.files.decode.read_image`."""
     bounds.check_file(file)
-    return np.array(read_image(file))  # a copy, since Pillow's own cannot be written to
+    # a copy, since Pillow's own cannot be written to
+    return np.array(read_image(file))
 
 
 def read_face(file: str | io.BytesIO | None) -> np.ndarray:

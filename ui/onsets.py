@@ -11,8 +11,10 @@ from model.pipeline import FacePipeline, Frame
 from ui.frames import thinned
 from ui.picker import chosen, typed
 
-MOST = 64  # steps that are looked at: more are thinned out evenly
-SHOWN = 6  # attributes that are told
+# steps that are looked at: more are thinned out evenly
+MOST = 64
+# attributes that are told
+SHOWN = 6
 
 
 def wanted(pipe: FacePipeline, words: str, picks: Any) -> dict[str, bool]:

@@ -17,7 +17,8 @@ from ui.runs import Controls, about_run, crisp, finished, in_one, stream
 from ui.server import engine
 from ui.status import status
 
-FIRST = Settings("a smiling woman with brown hair", seed=7)  # on screen when the page opens
+# on screen when the page opens
+FIRST = Settings("a smiling woman with brown hair", seed=7)
 _drawing = threading.Lock()
 
 
@@ -39,7 +40,8 @@ def warm_up() -> None:
     """Load the pipeline and draw the first face, so that no visitor waits for either."""
     try:
         opening()
-    except (FacetError, OSError) as error:  # the system's, for instance, where it gives out no more descriptors
+    except (FacetError, OSError) as error:
+        # the system's, for instance, where it gives out no more descriptors
         print(error, flush=True)
 
 

@@ -16,9 +16,12 @@ from ui.onsets import wanted
 from ui.server import engine
 from ui.status import refusing
 
-BARS = 12  # attributes shown: the wanted ones, then those with the highest scores
-LABELS = 8  # that a visitor may type
-OTHERS = 12  # faces of the session to compare with
+# attributes shown: the wanted ones, then those with the highest scores
+BARS = 12
+# that a visitor may type
+LABELS = 8
+# faces of the session to compare with
+OTHERS = 12
 
 
 @refusing(outputs=2)

@@ -6,8 +6,8 @@ from typing import Any
 from model import attributes
 from model.attributes import CONFLICTS
 from model.errors import FacetError
-from model.understanding import Understood
 from model.words.marks import IMPLIED, NEAR, UNKNOWN
+from model.words.understanding import Understood
 from ui.picker import chosen, combined, typed
 from ui.server import engine
 
@@ -32,7 +32,8 @@ def read(words: str, picks: Any) -> dict[str, Any]:
             return {"prompt": ""}
         pipe = engine.pipeline()
         said = pipe.understood(typed(words)) if typed(words) else None
-        found = said if said and prompt == typed(words) else pipe.understood(prompt)  # read once where no box is ticked
+        # read once where no box is ticked
+        found = said if said and prompt == typed(words) else pipe.understood(prompt)
     except FacetError as error:
         return {"prompt": "", "warning": str(error)}
     chips = [{"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found.present.items()]

@@ -28,7 +28,7 @@ def chromium() -> Iterator[Browser]:
     """
     path = next(filter(None, map(shutil.which, (os.environ.get("CHROMIUM") or "", *NAMES))), None)
     if path is None:
-        raise FileNotFoundError("no Chromium: run tests/install_chromium.sh")
+        raise FileNotFoundError("no Chromium: run tests/install.sh chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -38,7 +38,8 @@ def chromium() -> Iterator[Browser]:
 def setting(page: Page, name: str, value) -> None:
     """Fill in a field of the open tab "Settings"."""
     field = page.locator(f"#{name} :is(input, textarea)").first
-    for _ in range(3):  # gradio may put the first value back a moment after a tab opens
+    # gradio may put the first value back a moment after a tab opens
+    for _ in range(3):
         field.fill(str(value))
         field.evaluate("field => field.blur()")
         time.sleep(0.2)

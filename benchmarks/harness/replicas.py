@@ -20,7 +20,8 @@ CONFIG = ROOT / "deploy" / "nginx.conf"
 class Replicas:
     """Asked like one `Server`."""
 
-    address: str  # nginx's
+    # nginx's
+    address: str
     servers: tuple[Server, ...]
 
     @property
@@ -33,18 +34,18 @@ class Replicas:
 
     def figures(self) -> dict[str, int]:
         """Those of all replicas together."""
-        found: Counter[str] = Counter()
+        total: Counter[str] = Counter()
         for server in self.servers:
-            found.update(server.figures())
-        return dict(found)
+            total.update(server.figures())
+        return dict(total)
 
 
 def nginx() -> str:
     """The path of nginx. Raises FileNotFoundError."""
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if not found:
+    path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if not path:
         raise FileNotFoundError("No nginx found: install it (on Debian: apt-get install nginx).")
-    return found
+    return path
 
 
 def free_port() -> int:

@@ -19,9 +19,11 @@ ROOT = Path(__file__).parents[2]
 class Server:
     """A running app."""
 
-    address: str  # http://127.0.0.1:port
+    # http://127.0.0.1:port
+    address: str
     process: subprocess.Popen
-    folder: Path  # holds `temp` (gradio's cache) and `log` (all that the app prints)
+    # holds `temp` (gradio's cache) and `log` (all that the app prints)
+    folder: Path
 
     @property
     def api(self) -> str:

@@ -33,7 +33,8 @@ def opened(browser: Browser, address: str, **options):
     page.wait_for_function(
         "() => window.facet?.face?.finished && document.querySelector('.player').dataset.view === 'large'"
     )
-    if "prompt=" not in address:  # else the opening face's words would be in every prompt
+    # else the opening face's words would be in every prompt
+    if "prompt=" not in address:
         page.locator("#prompt textarea").fill("")
         page.locator("#prompt textarea").blur()
     page.evaluate("""() => {  // every step that the player shows, since Generate was pressed
@@ -89,7 +90,8 @@ def generate(page: Page) -> None:
 
 
 def face(page: Page, key: str = "image"):
-    time.sleep(0.15)  # the player tells of a new face a moment after it shows it
+    # the player tells of a new face a moment after it shows it
+    time.sleep(0.15)
     return page.evaluate(f"window.facet.face.{key}")
 
 

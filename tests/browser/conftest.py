@@ -1,6 +1,6 @@
 """The page in a real browser: Debian's Chromium, driven by Playwright, against `python app.py` in a process of its own.
 
-`tests/install_chromium.sh` finds or installs Chromium. Without one these tests are skipped, but fail where CI is set.
+`tests/install.sh chromium` finds or installs Chromium. Without one these tests are skipped, but fail where CI is set.
 Every page's console must stay empty, and every request must go to the app itself.
 """
 
@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from benchmarks.harness.server import running
-from model import checkpoint
+from model.files import checkpoint
 from model.pipeline import FacePipeline
 from tests.browser.actions import DESKTOP, PHONE, opened
 from tests.conftest import save_crisp

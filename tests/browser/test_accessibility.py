@@ -23,7 +23,8 @@ def test_keyboard_alone(page: Page):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.type") == "checkbox":
             break
-    page.keyboard.press("Space")  # ticks, and does not play
+    # ticks, and does not play
+    page.keyboard.press("Space")
     reads(page, "a woman, male.")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -32,9 +33,8 @@ def test_keyboard_alone(page: Page):
 
 def test_reduced_motion(browser: Browser, address: str):
     for page in opened(browser, address, viewport=DESKTOP):
-        assert (
-            page.locator(".split").input_value() == "0" and page.evaluate("window.shown") == []
-        )  # nothing played by itself
+        # nothing played by itself
+        assert page.locator(".split").input_value() == "0" and page.evaluate("window.shown") == []
         page.evaluate("""() => { window.wiped = []; const show = document.querySelector('.divider');
             new MutationObserver(() => window.wiped.push(show.style.left)).observe(show, {attributes: true}); }""")
         generate(page)
@@ -76,10 +76,10 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, scheme: str, 
                 page.get_by_role("button", name="Less and more of it").click()
                 expect(page.locator("#strip .faces button")).to_have_count(5)
             page.mouse.move(2, 2)
-            page.evaluate(
-                "document.querySelector('#actions').style.position = 'static'"
-            )  # else it lies over what is behind it
-            time.sleep(0.5)  # until colours have faded over
+            # else it lies over what is behind it
+            page.evaluate("document.querySelector('#actions').style.position = 'static'")
+            # until colours have faded over
+            time.sleep(0.5)
             for issue in Axe().run(page).response["violations"]:
                 if issue["impact"] in ("serious", "critical"):
                     found += [

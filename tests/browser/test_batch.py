@@ -20,7 +20,8 @@ def test_a_batch_to_open_one_from(size, count, request):
     alone = face(page)
     view(page, "Noisy")
     page.locator(".before").click()
-    assert step(page) == LAST - 1  # its own steps came along
+    # its own steps came along
+    assert step(page) == LAST - 1
     page.get_by_role("button", name="Back to all faces").click()
     assert cells.count() == count and face(page, "count") == count
     cells.nth(0).focus()

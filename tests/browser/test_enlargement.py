@@ -15,7 +15,8 @@ from ui.frames import file_of, read_picture
 def test_three_enlargements_to_compare(size, request):
     page: Page = request.getfixturevalue(size)
     generate(page)
-    page.wait_for_function("() => document.querySelector('.split').value === '0'")  # the reveal has ended
+    # the reveal has ended
+    page.wait_for_function("() => document.querySelector('.split').value === '0'")
     by = page.locator(".enlargements")
     expect(by.get_by_role("button", name="Crisp")).to_have_attribute("aria-pressed", "true")
     by.get_by_role("button", name="SRResNet").click()
@@ -52,6 +53,5 @@ def test_the_crisp_enlargement_is_shown_and_saved_and_the_choice_stays(page, pip
     expect(page.locator(".explain")).to_contain_text("Enlarged eight times. Drag")
     assert picture.get_attribute("src") != crisp and np.array_equal(kept(), pipe.upscale(face[None])[0])
     generate(page)
-    expect(by.locator("[data-by=srresnet]")).to_have_attribute(
-        "aria-pressed", "true"
-    )  # the next face comes as this one was left
+    # the next face comes as this one was left
+    expect(by.locator("[data-by=srresnet]")).to_have_attribute("aria-pressed", "true")

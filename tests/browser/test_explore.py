@@ -29,7 +29,8 @@ def test_one_thing_changed(size, request, pipe: FacePipeline):
     page.get_by_role("button", name="Walk", exact=True).click()
     expect(page.locator("#strip .title")).to_contain_text("old man", timeout=40_000)
     place = page.get_by_label("Place on the way")
-    assert place.input_value() == "0"  # without motion it waits to be played
+    # without motion it waits to be played
+    assert place.input_value() == "0"
     page.locator("#strip").get_by_role("button", name="Play").click()
     page.wait_for_function("() => +document.querySelector('#strip .bar input').value > 2")
     page.locator("#strip").get_by_role("button", name="Pause").click()
@@ -44,5 +45,6 @@ def test_one_thing_changed(size, request, pipe: FacePipeline):
     for frame in ImageSequence.Iterator(animation):
         frame.load()
         durations.append(frame.info["duration"])
-    assert sum(durations) > 24 * MS  # there and back
+    # there and back
+    assert sum(durations) > 24 * MS
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

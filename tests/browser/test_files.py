@@ -1,4 +1,4 @@
-"""Pictures as people bring them, in the browser: the page's answers are those of model/decode.py, pixel for pixel as
+"""Pictures as people bring them, in the browser: the answers are those of model/files/decode.py, pixel for pixel as
 near as decoders are."""
 
 import base64
@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from model.decode import read_image
 from model.errors import InputError
+from model.files.decode import read_image
 from model.images import middle_square
 from tests.browser.actions import LAST, drop, face, generate, png_of, status, tool
 from tests.conftest import CASES, ROOT
-from tests.model.test_decode import SKIN, chunk, encoded
+from tests.model.files.test_decode import SKIN, chunk, encoded
 from ui.frames import file_of, read_picture
 
 SIDE = 64

@@ -6,7 +6,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from model.settings import DEFAULTS
-from tests.ui.test_how_learning import write_sheet
+from tests.ui.how.test_learning import write_sheet
 from ui.how import page as how
 
 FIGURES = (
@@ -46,9 +46,8 @@ def mark(page: Page, name: str) -> str:
 def test_tab(browser: Browser, address: str, scheme: str, width: int):
     for page in opened(browser, address, scheme, viewport={"width": width, "height": 900}):
         expect(page.locator("#generate")).to_be_visible()
-        assert (
-            page.locator("#how-forward").count() == 0 or not page.locator("#how-forward [data-of]").count()
-        )  # nothing yet
+        # nothing yet
+        assert page.locator("#how-forward").count() == 0 or not page.locator("#how-forward [data-of]").count()
         page.get_by_role("tab", name="How it works").click()
         before = {name: mark(page, name) for name in FIGURES}
         assert page.locator("#how .problem").count() == 0
@@ -141,7 +140,8 @@ def test_path_shows_its_steps(browser: Browser, address: str):
         mark(page, "paths")
         page.locator("#film-teacher").fill("5")
         expect(page.locator("#how-paths .film output").first).to_have_text("6")
-        assert page.locator("#how-paths circle.now").count() == 2  # on the path, and among the predictions
+        # on the path, and among the predictions
+        assert page.locator("#how-paths circle.now").count() == 2
 
 
 def test_tab_follows_the_face_just_made(browser: Browser, address: str):
@@ -153,7 +153,8 @@ def test_tab_follows_the_face_just_made(browser: Browser, address: str):
         page.click("#generate")
         expect(page.get_by_text("Done in")).to_be_visible(timeout=60_000)
         page.get_by_role("tab", name="How it works").click()
-        expect(page.locator("#how-glance p")).not_to_have_text(words)  # another seed
+        # another seed
+        expect(page.locator("#how-glance p")).not_to_have_text(words)
         expect(page.locator("#how-glance [data-of]")).not_to_have_attribute("data-of", before)
 
 
@@ -170,7 +171,8 @@ def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path,
             page.get_by_label("Images seen in training").fill("2")
             expect(seen).to_have_text("20,000")
             place = sheet.evaluate("sheet => getComputedStyle(sheet).backgroundPosition")
-            assert place == "0px -256px"  # the first tile of the second row
+            # the first tile of the second row
+            assert place == "0px -256px"
             page.evaluate("""() => {
                 const seen = document.querySelector("#how-learning output");
                 window.shown = [];
@@ -179,7 +181,8 @@ def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path,
             page.locator("#how-learning").get_by_role("button", name="Play").click()
             expect(page.locator("#how-learning").get_by_role("button", name="Pause")).to_be_visible()
             expect(page.locator("#how-learning").get_by_role("button", name="Play")).to_be_visible()
-            assert page.evaluate("window.shown") == ["0", "1,000", "20,000"]  # from the beginning, and stops at the end
+            # from the beginning, and stops at the end
+            assert page.evaluate("window.shown") == ["0", "1,000", "20,000"]
     finally:
         demo.close()
 

@@ -99,11 +99,13 @@ def test_animations_strips_and_archives(page: Page):
     page.keyboard.press("Home")
     time.sleep(0.3)
     name, data = saved(page, "frame")
-    assert name.endswith("-step-1.png") and np.asarray(Image.open(io.BytesIO(data))).std() > 40  # noise
+    # noise
+    assert name.endswith("-step-1.png") and np.asarray(Image.open(io.BytesIO(data))).std() > 40
     view(page, "Clean")
     page.locator(".stage").focus()
     page.keyboard.press("ArrowRight")
-    page.get_by_role("button", name="Use this frame").click()  # no settings make that face again
+    # no settings make that face again
+    page.get_by_role("button", name="Use this frame").click()
     expect(page.locator("#keep .shown")).to_have_text("This face came from another one: it has no settings of its own.")
     page.get_by_role("button", name="Copy link").click()
     expect(status(page)).to_contain_text("no link can hold it")
@@ -140,7 +142,8 @@ def test_the_gallery_stays_in_the_browser(size, request):
     page.reload()
     page.wait_for_function("() => window.facet?.face")
     expect(entries).to_have_count(2)
-    entries.nth(1).click()  # the newest comes first
+    # the newest comes first
+    entries.nth(1).click()
     expect(words(page)).to_have_value("first")
     page.wait_for_function("() => window.facet.face.kind === 'gallery' && window.facet.face.finished")
     assert face(page) == first and face(page, "record") == made

@@ -23,7 +23,8 @@ def test_live_mode_redraws_with_the_same_seed(size, request):
     page.wait_for_function("() => window.facet.face.record.prompt.includes('wearing hat')")
     assert face(page) != before and face(page, "record.seed") == seed and face(page, "record.steps") == LIVE_STEPS
     assert len(face(page, "frames")) <= LIVE_STEPS
-    page.wait_for_function("() => window.facet.face.finished")  # when nothing changes any more, it is enlarged
+    # when nothing changes any more, it is enlarged
+    page.wait_for_function("() => window.facet.face.finished")
     generate(page)
     assert face(page, "record.steps") == LAST and face(page, "record.seed") == seed
 
@@ -38,7 +39,8 @@ def test_live_mode_drops_stale_work(page: Page):
     page.wait_for_function("() => window.facet.face.record.prompt === 'Photo of person wearing hat.'")
     time.sleep(1)
     assert face(page, "record.prompt") == "Photo of person wearing hat."
-    assert len(page.evaluate("[...new Set(window.seen)]")) < 11  # fewer than there were clicks
+    # fewer than there were clicks
+    assert len(page.evaluate("[...new Set(window.seen)]")) < 11
 
 
 def test_a_change_in_live_mode_ends_the_run(page: Page):

@@ -16,7 +16,8 @@ def test_forty_attributes_in_named_groups(page: Page):
     deny(page, "Eyeglasses").click()
     reads(page, "Photo of person smiling, no eyeglasses.")
     expect(deny(page, "Eyeglasses")).to_have_attribute("aria-pressed", "true")
-    box(page, "Eyeglasses").check()  # wanted now, so no longer not wanted
+    # wanted now, so no longer not wanted
+    box(page, "Eyeglasses").check()
     reads(page, "Photo of person eyeglasses, smiling.")
     deny(page, "Smiling").click()
     expect(box(page, "Smiling")).not_to_be_checked()
@@ -53,7 +54,8 @@ def test_presets_and_surprises(page: Page):
 def test_search_as_you_type(size, request):
     page: Page = request.getfixturevalue(size)
     search = page.get_by_label("Find an attribute")
-    search.press_sequentially("specta")  # another word for eyeglasses
+    # another word for eyeglasses
+    search.press_sequentially("specta")
     assert page.locator(".attribute:visible").evaluate_all("items => items.map(item => item.dataset.name)") == [
         "Eyeglasses"
     ]

@@ -58,7 +58,8 @@ def test_the_timeline_needs_no_server(page: Page):
     assert float(page.locator(".dot").get_attribute("cx")) < float(first[0])
     assert float(page.locator(".noise").inner_text().split()[-1]) > float(first[1].split()[-1])
     expect(page.locator(".facts .step")).to_have_text(f"Step 1 of {LAST}")
-    page.keyboard.press("Space")  # plays
+    # plays
+    page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.wait_for_function("() => +document.querySelector('.player').dataset.step > 4")
     page.keyboard.press("Space")
@@ -74,7 +75,8 @@ def test_the_timeline_needs_no_server(page: Page):
     page.mouse.down()
     page.mouse.move(place["x"] + 200, place["y"] + 250, steps=4)
     page.mouse.up()
-    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 5}")  # dragged back
+    # dragged back
+    page.wait_for_function(f"() => +document.querySelector('.player').dataset.step < {LAST - 5}")
     assert page.asked == []
 
 
@@ -99,7 +101,8 @@ def test_touch_scrubs_on_a_phone(phone: Page):
     for name in (".before", ".before"):
         phone.locator(name).tap()
     assert step(phone) == LAST - 2
-    phone.locator(".stage").tap()  # a tap plays
+    # a tap plays
+    phone.locator(".stage").tap()
     phone.wait_for_function(f"() => +document.querySelector('.player').dataset.step === {LAST}")
 
 

@@ -35,10 +35,12 @@ def test_words_and_boxes_never_fight(page: Page):
     words(page).fill("an old man 👴")
     box(page, "Wearing hat").check()
     reads(page, "an old man 👴, wearing hat.")
-    expect(words(page)).to_have_value("an old man 👴")  # nobody writes into the visitor's words
+    # nobody writes into the visitor's words
+    expect(words(page)).to_have_value("an old man 👴")
     words(page).press("Control+Enter")
     expect(status(page)).to_contain_text("Done in")
     expect(words(page)).to_have_value("an old man 👴")
     page.wait_for_function("() => window.facet.face.record.prompt === 'an old man 👴, wearing hat.'")
-    page.locator('[data-name="Wearing_Hat"] input').uncheck()  # its name may tell by now what the words say
+    # its name may tell by now what the words say
+    page.locator('[data-name="Wearing_Hat"] input').uncheck()
     reads(page, "an old man 👴")

@@ -49,13 +49,15 @@ def test_stop_keeps_a_frame_that_can_be_used(size, request):
     assert step(page) == stopped and 5 < stopped < 900
     assert str(stopped) in status(page).inner_text()
     expect(page.locator(".picture")).to_be_visible()
-    page.locator(".before").click()  # its steps can be looked at as well
+    # its steps can be looked at as well
+    page.locator(".before").click()
     assert step(page) == stopped - 1
     page.get_by_role("button", name="Use this frame").click()
     page.wait_for_function("() => window.facet.face.finished && window.facet.face.kind === 'frame'")
     expect(page.locator(".srresnet")).to_be_visible()
     set_steps(page, 5)
-    generate(page)  # and the page goes on
+    # and the page goes on
+    generate(page)
 
 
 def test_generate_pressed_before_the_crisp_form_has_come_draws_anew(page: Page):
@@ -98,7 +100,8 @@ def test_stop_takes_back_what_was_pressed_before_the_crisp_form_had_come(page: P
     page.wait_for_function("() => window.pressed && !window.facet.running")
     time.sleep(1.5)
     assert page.evaluate("window.starts") == 1
-    generate(page)  # and the page goes on
+    # and the page goes on
+    generate(page)
 
 
 def test_a_double_click_draws_once(page: Page):
@@ -127,7 +130,8 @@ def test_stop_while_queued(page: Page, browser: Browser, address: str):
         )
     before = face(page)
     page.click("#generate")
-    expect(status(page)).to_contain_text("You are next")  # both places are taken
+    # both places are taken
+    expect(status(page)).to_contain_text("You are next")
     page.click("#stop")
     expect(status(page)).to_have_text("Stopped.")
     for other in others:

@@ -33,7 +33,8 @@ def test_two_tabs_and_a_reload_never_mix(page: Page, browser: Browser, address: 
         other.click("#generate")
         for one in (page, other):
             one.wait_for_function("() => window.shown.length > 3")
-        page.reload()  # in mid-run
+        # in mid-run
+        page.reload()
         page.wait_for_function("() => window.facet?.face")
         # Gradio's own: a page that goes away hides first, and then its client takes messages out of their order.
         page.said[:] = [
@@ -45,7 +46,8 @@ def test_two_tabs_and_a_reload_never_mix(page: Page, browser: Browser, address: 
         other.wait_for_function("() => window.facet.face.record.prompt === 'the second tab' && window.facet.face.last")
         assert len(face(other, "frames")) == LAST
         assert face(page, "kind") == "opening"
-        expect(words(page)).to_have_value("the first tab")  # the draft
+        # the draft
+        expect(words(page)).to_have_value("the first tab")
         set_steps(page, LAST)
         words(page).fill("after the reload")
         generate(page)

@@ -26,7 +26,8 @@ def test_curve_of_learning(tiny_weights, tmp_path, capsys):
     both = json.loads((tmp_path / "curve.json").read_text())["points"]
     assert list(both) == ["500", "4000", "11000"] and both["500"] == first["points"]["500"]
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
-    curve.main([str(files[2]), "--faces", "5", *options])  # other numbers of faces do not compare
+    # other numbers of faces do not compare
+    curve.main([str(files[2]), "--faces", "5", *options])
     assert list(json.loads((tmp_path / "curve.json").read_text())["points"]) == ["11000"]
     with pytest.raises(SystemExit, match="curve: .* serves for"):
         curve.main([str(files[2]), "--faces", "1", *options])

@@ -43,7 +43,8 @@ def test_frechet_agrees_with_the_root_of_the_product():
     cross = np.sqrt(np.linalg.eigvals(a @ b).real).sum()
     expected = shift @ shift + np.trace(a) + np.trace(b) - 2 * cross
     assert frechet(np.zeros(8), a, shift, b) == pytest.approx(expected, rel=1e-9)
-    assert frechet(shift, b, np.zeros(8), a) == pytest.approx(expected, rel=1e-9)  # symmetric
+    # symmetric
+    assert frechet(shift, b, np.zeros(8), a) == pytest.approx(expected, rel=1e-9)
 
 
 def test_frechet_survives_fewer_samples_than_dimensions():
@@ -97,14 +98,17 @@ def test_a_set_that_misses_a_mode_keeps_precision_and_loses_recall():
     near, far = normal(200, 2, seed=1), normal(200, 2, 50, seed=2)
     precision, recall = precision_recall(np.concatenate([near, far]), normal(400, 2, seed=3))
     assert precision > 0.9 and 0.4 < recall <= 0.5
-    assert precision_recall(normal(400, 2, seed=3), np.concatenate([near, far])) == (recall, precision)  # roles swapped
+    # roles swapped
+    assert precision_recall(normal(400, 2, seed=3), np.concatenate([near, far])) == (recall, precision)
 
 
 def test_the_ball_reaches_to_the_third_neighbour():
-    real = np.array([[0.0], [1], [2], [3]])  # the ball of 0 and of 3 has radius 3, that of 1 and 2 radius 2
+    # the ball of 0 and of 3 has radius 3, that of 1 and 2 radius 2
+    real = np.array([[0.0], [1], [2], [3]])
     inside, outside = np.array([[5.9], [-2.9], [1.5], [1.5]]), np.array([[6.1], [-3.1], [6.1], [-3.1]])
     assert precision_recall(real, inside)[0] == 1 and precision_recall(real, outside)[0] == 0
-    assert precision_recall(real, inside, k=2)[0] == 0.5  # radius 2 and 1: the far two are out
+    # radius 2 and 1: the far two are out
+    assert precision_recall(real, inside, k=2)[0] == 0.5
 
 
 # --- points -----------------------------------------------------------------------------------------------------------
@@ -129,4 +133,5 @@ def test_nearest_finds_the_nearest_in_any_chunk(chunk):
 def test_nearest_knows_a_copied_picture():
     faces = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
     found = nearest(faces[3:5], np.delete(faces, 4, axis=0))
-    assert found[0] < 1 and found[1] > 500  # grey levels over 192 values
+    # grey levels over 192 values
+    assert found[0] < 1 and found[1] > 500

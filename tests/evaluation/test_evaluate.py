@@ -32,7 +32,8 @@ def judge(prepared, tmp_path_factory) -> Judge:
     judge = Judge(JudgeConfig(channels=(8, 8, 16), blocks=(1, 1, 1), places=4)).train()
     for module in judge.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0  # one pass over the faces sets the statistics
+            # one pass over the faces sets the statistics
+            module.momentum = 1.0
     judge(prepared.images.permute(0, 3, 1, 2).float() / 255)
     measure_judge(judge.eval(), prepared)
     path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
@@ -58,7 +59,8 @@ def test_hand_written_prompts_are_well_formed_and_none_is_a_caption():
     found = prompts.read_prompts(prompts.UNDERSTANDING)
     assert len(found) >= 150 and len({prompt for prompt, _ in found}) == len(found)
     said = np.stack([stated for _, stated in found])
-    assert (said != 0).any(0).all() and (said == -1).sum() > 60  # every attribute occurs, and there are many denials
+    # every attribute occurs, and there are many denials
+    assert (said != 0).any(0).all() and (said == -1).sum() > 60
 
 
 @pytest.mark.parametrize("path, count", [(prompts.CAPTIONS, 900), (prompts.THREES, 640)])
@@ -90,11 +92,13 @@ def test_drawn_prompts_are_true_of_a_validation_face(prepared):
     def fits(stated):
         return ((stated == 0) | (rows == (stated == 1))).all(1).any()
 
-    assert not fits(np.ones(40))  # no face has everything
+    # no face has everything
+    assert not fits(np.ones(40))
     for found in (prompts.draw_captions(everyone, 30), prompts.draw_threes(everyone, 80)):
         assert all(fits(stated) for _, stated in found)
     first = [stated[i // 2] for i, (_, stated) in enumerate(prompts.draw_threes(everyone, 80))]
-    assert first == [-1, 1] * 40  # each attribute denied, then stated
+    # each attribute denied, then stated
+    assert first == [-1, 1] * 40
     with pytest.raises(InputError, match="5000 captions need"):
         prompts.draw_captions(everyone, 5000)
 
@@ -107,16 +111,20 @@ def test_adherence_tells_obeying_from_ignoring():
     on_real = dict.fromkeys(ATTRIBUTES, 0.9)
     perfect = adherence.adherence(stated == 1, stated, on_real)
     assert perfect["balanced_accuracy"] == 1 and perfect["share_of_margin"] == 1.25 and len(perfect["attributes"]) == 40
-    always = adherence.adherence(np.ones((80, 40), bool), stated, on_real)  # the same face whatever the prompt
+    # the same face whatever the prompt
+    always = adherence.adherence(np.ones((80, 40), bool), stated, on_real)
     assert always["balanced_accuracy"] == 0.5 and always["share_of_margin"] == 0
     assert adherence.adherence(stated == -1, stated, on_real)["share_of_margin"] == -1.25
 
 
 def test_adherence_is_balanced_and_counts_only_what_is_stated():
     stated, seen = np.zeros((10, 40), np.int8), np.zeros((10, 40), bool)
-    stated[:8, SMILING], stated[8:, SMILING] = 1, -1  # eight asked to smile, two not to
-    seen[:6, SMILING] = True  # six of the eight do
-    seen[:, GLASSES], stated[:, GLASSES] = True, 1  # nothing denies glasses: no balance to be had
+    # eight asked to smile, two not to
+    stated[:8, SMILING], stated[8:, SMILING] = 1, -1
+    # six of the eight do
+    seen[:6, SMILING] = True
+    # nothing denies glasses: no balance to be had
+    seen[:, GLASSES], stated[:, GLASSES] = True, 1
     found = adherence.adherence(seen, stated, dict.fromkeys(ATTRIBUTES, 1.0))
     assert found["attributes"] == {"Smiling": 0.875}
     with pytest.raises(InputError, match="too few"):
@@ -138,7 +146,8 @@ def test_damage_does_what_it_says():
     assert (fidelity.blurred(faces) == 100).all()
     faces[:, :, 32:] = 200
     edge = fidelity.blurred(faces)[0, 32, :, 0].astype(float)
-    slope = np.diff(edge) / 100  # the blurred edge is the Gaussian's integral: its slope is the Gaussian
+    # the blurred edge is the Gaussian's integral: its slope is the Gaussian
+    slope = np.diff(edge) / 100
     assert (slope * (np.arange(63) - 31) ** 2).sum() ** 0.5 == pytest.approx(1, abs=0.1)
     textured = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     assert 10 < np.abs(fidelity.compressed(textured).astype(int) - textured).mean() < 80
@@ -146,9 +155,10 @@ def test_damage_does_what_it_says():
 
 def test_distances_of_the_training_faces_themselves_are_0_and_damage_adds(judge, prepared):
     training = prepared.images[~prepared.validation].numpy()
-    both = np.concatenate([training, training[:, :, ::-1]])  # as in the judge's statistics
-    found = fidelity.to_training(judge, [judge.look(both)])
-    noisy = fidelity.to_training(judge, [judge.look(fidelity.noisy(both))])
+    # as in the judge's statistics
+    both = np.concatenate([training, training[:, :, ::-1]])
+    found = fidelity.to_training(judge, [judge.activations(both)])
+    noisy = fidelity.to_training(judge, [judge.activations(fidelity.noisy(both))])
     for name in ("pooled", "spatial"):
         assert found[name]["mean"] < 0.01 * noisy[name]["mean"] and found[name]["spread"] is None
 
@@ -158,12 +168,13 @@ def test_scale_has_a_floor_and_both_sources(judge, photographs):
     assert found["count"] == 30 and found["as they are"]["pooled"]["spread"] > 0
     assert found["with noise of 12 grey levels"]["spatial"]["mean"] > found["as they are"]["spatial"]["mean"]
     assert set(found["sources"]) == {"count", "both", "small squashed JPEGs", "full-size sources"}
-    assert found["sources"]["count"] == photographs.squashed.sum()  # the rarer kind
+    # the rarer kind
+    assert found["sources"]["count"] == photographs.squashed.sum()
 
 
 def test_training_faces_pass_as_validation_faces_and_noise_does_not(judge, photographs):
     noise = np.random.default_rng(0).integers(0, 256, photographs.faces.shape, dtype=np.uint8)
-    found = fidelity.beside_validation(photographs, [judge.look(noise)])
+    found = fidelity.beside_validation(photographs, [judge.activations(noise)])
     assert found["floor"]["recall"]["mean"] > 0.5 > found["generated"]["recall"]["mean"]
     assert found["generated"]["kernel"]["mean"] > abs(found["floor"]["kernel"]["mean"])
 
@@ -195,15 +206,16 @@ def test_loss_by_noise_is_the_training_loss(tiny_weights, prepared, target):
     pipe.unet.config = replace(pipe.unet.config, target=target)
     found = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)
     assert len(found["training"]) == len(found["validation"]) == 2 and found["t"] == [0.5, 1]
-    pipe.unet.forward = lambda x, t, condition: torch.zeros_like(
-        x
-    )  # then the loss is the wanted prediction's mean square
+    # then the loss is the wanted prediction's mean square
+    pipe.unet.forward = lambda x, t, condition: torch.zeros_like(x)
     silent = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)
     faces = (prepared.images[~prepared.validation].float() / 127.5 - 1).square().mean().item()
     low, high = silent["training"]
-    if target == "velocity":  # signal^2 x noise^2 + sigma^2 x face^2, the signal's share first
+    # signal^2 x noise^2 + sigma^2 x face^2, the signal's share first
+    if target == "velocity":
         assert low + high == pytest.approx(1 + faces, rel=0.1) and low > high
-    else:  # an image a little less noisy: nearly the face first, nearly noise at the end
+    else:
+        # an image a little less noisy: nearly the face first, nearly noise at the end
         assert faces < low < high < 1.1
 
 
@@ -229,7 +241,8 @@ def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tm
     assert not asked
     next(iter(kept)).unlink()
     assert alike(fidelity.draw(pipe, asked_for, tmp_path))
-    assert len(asked) == 1  # only what was missing
+    # only what was missing
+    assert len(asked) == 1
     fidelity.draw(pipe, fidelity.face_set(prompts, 1, Settings(steps=3)), tmp_path)
     assert len(asked) == 3
     pipe.unet.info["hash"] = "another network"
@@ -249,7 +262,8 @@ def test_grid(tiny_weights, tmp_path):
     evaluate.main(["--weights", str(tiny_weights), "--grid", str(tmp_path / "grid.png")])
     with Image.open(tmp_path / "grid.png") as sheet:
         assert sheet.size == (1024, 1024)
-        shown = np.asarray(sheet)[128:256, 256:384].astype(int)  # second prompt, third seed
+        # second prompt, third seed
+        shown = np.asarray(sheet)[128:256, 256:384].astype(int)
     with Image.open(tmp_path / "free-text.png") as sheet:
         assert sheet.size == (4 * 3 * 128, len(evaluate.FREE_TEXT) // 4 * 128) and len(evaluate.FREE_TEXT) == 20
     with Image.open(tmp_path / "unseen.png") as sheet:
@@ -261,7 +275,8 @@ def test_grid(tiny_weights, tmp_path):
     )
     for tile, face in zip((shown, unseen), faces):
         twice = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.LANCZOS))
-        assert np.abs(tile - twice)[8:-8, 8:-8].max() <= 4  # away from its neighbours in the sheet
+        # away from its neighbours in the sheet
+        assert np.abs(tile - twice)[8:-8, 8:-8].max() <= 4
 
 
 # --- the report and the card ------------------------------------------------------------------------------------------
@@ -271,9 +286,12 @@ def test_understanding_counts_what_is_read_right():
     class Reader:
         def stated(self, texts):
             read = torch.zeros(len(texts), 40, 3)
-            read[:, :, 1] = 0.5  # unmentioned
-            read[0, SMILING, 2] = 1  # right
-            read[0, GLASSES, 0] = 1  # wrong
+            # unmentioned
+            read[:, :, 1] = 0.5
+            # right
+            read[0, SMILING, 2] = 1
+            # wrong
+            read[0, GLASSES, 0] = 1
             return read
 
     written = [("a smile", np.eye(40, dtype=np.int8)[SMILING]), ("a man", np.eye(40, dtype=np.int8)[20])]
@@ -329,7 +347,8 @@ def test_what_still_holds_is_kept():
     for change in ({"size": {"count": 8}}, {"weights": before["weights"] | {"judge": {"hash": "another"}}}):
         assert evaluate.keep(report | change, before) == report | change
     assert evaluate.keep(report | {"settings": {"steps": 9}}, before).keys() == report.keys() | {"scale"}
-    old = {"settings": {"steps": 25}, "weights": {}}  # a report of an older kind
+    # a report of an older kind
+    old = {"settings": {"steps": 25}, "weights": {}}
     assert evaluate.keep(report, old) == report
 
 
@@ -348,7 +367,8 @@ def test_goals_are_held_or_missed():
     }
     held = {what: held for what, _, _, held in card.goals(report)}
     assert list(held.values()) == [True, True, True, False, True, True, False, True, False, False, False, True]
-    report["weights"]["unet"]["device"] = "cuda"  # where a GPU trained, half the distance is wanted
+    # where a GPU trained, half the distance is wanted
+    report["weights"]["unet"]["device"] = "cuda"
     assert [held for what, _, _, held in card.goals(report)][:2] == [False, False]
 
 

@@ -9,12 +9,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model import checkpoint
 from model.clip import CONTEXT, FIRST_KNOWN, UNKNOWN, Clip, ClipConfig, is_cut, tokenizer
 from model.errors import WeightsError
+from model.files import checkpoint
 from tests.conftest import SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train
+from training.core.run import Run
 from training.data.captions import caption, out_of_vocabulary
 
 
@@ -39,9 +40,8 @@ def test_unknown_tokens_share_one_row_and_known_ones_do_not(clip):
     words = [word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()}][:2]
     known, strange, odd = clip.tokens(["smiling", *words])
     assert known[1] >= FIRST_KNOWN and known[1] != UNKNOWN and strange[1] == odd[1] == UNKNOWN
-    assert (
-        known[0] == strange[0] and known.max() == strange.max() == FIRST_KNOWN + len(clip.vocabulary) - 1
-    )  # start, end
+    # start, end
+    assert known[0] == strange[0] and known.max() == strange.max() == FIRST_KNOWN + len(clip.vocabulary) - 1
     assert torch.allclose(*clip.encode_texts(words), atol=1e-5)
 
 
@@ -154,10 +154,10 @@ def test_figures_of_a_clip_are_shares(clip, prepared):
 def test_training_learns_to_read_captions_and_resumes_exactly(prepared, tmp_path):
     config = replace(RECIPES["tiny"], images=256)
     small = ClipConfig(architecture=SMALL_CLIP)
-    train(prepared, config, tmp_path / "a", tmp_path / "clip.safetensors", 1e9, "cpu", small)
-    train(prepared, config, tmp_path / "b", None, 1e9, "cpu", small, stop=StopAfter(3))
+    train(prepared, config, Run(tmp_path / "a", tmp_path / "clip.safetensors", device="cpu"), small)
+    train(prepared, config, Run(tmp_path / "b", device="cpu", stop=StopAfter(3)), small)
     torch.rand(5)
-    train(prepared, config, tmp_path / "b", None, 1e9, "cpu", small)
+    train(prepared, config, Run(tmp_path / "b", device="cpu"), small)
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in "ab"]
     assert states[0]["step"] == states[1]["step"] == 8
     for key, value in states[0]["ema"]["network"].items():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.clip import Clip
 from model.critic import Critic, CriticConfig, Places, can_see, feature_maps
 from model.errors import WeightsError
+from model.files import checkpoint
 from tests.conftest import ROOT
 from training.evaluation.fit_critic import area_under_curve, beside_the_eye
 

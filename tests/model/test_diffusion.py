@@ -28,7 +28,8 @@ def scheduler(**options):
 def test_schedule_is_diffusers_capped_cosine():
     theirs = scheduler().alphas_cumprod.double()
     torch.testing.assert_close(alpha_bar(GRID), theirs, rtol=0, atol=1e-6)
-    torch.testing.assert_close(alpha_bar(GRID), theirs, rtol=1e-4, atol=0)  # also where it is as small as 2e-7
+    # also where it is as small as 2e-7
+    torch.testing.assert_close(alpha_bar(GRID), theirs, rtol=1e-4, atol=0)
 
 
 def test_schedule_ends():
@@ -37,7 +38,8 @@ def test_schedule_ends():
     torch.testing.assert_close(alpha_bar(1.0), alpha_bar(0.99) * 1e-3)
 
 
-@settings(deadline=None)  # a busy machine is no failure
+# a busy machine is no failure
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_schedule_falls(a, b):
     low, high = sorted((a, b))
@@ -150,7 +152,8 @@ def test_previous_follows_the_chain(index):
     mean, variance = diffusion.posterior(original, x_t, t, t - 1 / TIMESTEPS)
     rest = previous - mean
     assert rest.std().item() == pytest.approx(variance[0].sqrt().item(), rel=0.02, abs=1e-6)
-    assert abs((rest * x_t).mean().item()) < 0.02 * rest.std().item() + 1e-9  # nothing of x_t is left in it
+    # nothing of x_t is left in it
+    assert abs((rest * x_t).mean().item()) < 0.02 * rest.std().item() + 1e-9
 
 
 @pytest.mark.parametrize("target", TARGETS)

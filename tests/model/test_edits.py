@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 
 from model.attributes import ATTRIBUTES
+from model.diffusion import add_noise, alpha_bar, renoise
 from model.errors import InputError
 from model.guidance import along, slerp, stated_and_denied
 from model.images import middle_square
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import DEFAULTS, Settings
+from model.start import Start
 from model.unet import UNet
 from tests.conftest import ROOT
 from tests.model.test_pipeline import close
@@ -124,6 +126,83 @@ def test_start_from_a_picture(pipe, picture, sampler):
         assert np.abs(fresh.astype(int) - new).mean() < 5 and len(run(1)) == 10
 
 
+def part(*rows: int) -> np.ndarray:
+    """A mask of these rows, left half."""
+    mask = np.zeros((64, 64), bool)
+    mask[rows[0] : rows[1], :32] = True
+    return mask
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_only_the_part_under_a_mask_is_drawn_anew(pipe, picture, sampler):
+    known, mask = middle_square(picture, 64), part(10, 40)
+
+    def run(seed=3, strength=1.0, prompt="a man", start_from=known):
+        run = list(pipe.stream(prompt, seed, 7, sampler, start_from=start_from, strength=strength, mask=mask))
+        assert [frame.index for frame in run] == list(range(1, run[0].total + 1)) and run[-1].noise_level == 0
+        for frame in run:  # at every step what is known is right
+            assert np.array_equal(frame.denoised[~mask], known[~mask])
+        assert np.array_equal(run[-1].noisy, run[-1].denoised)
+        return run[-1].denoised
+
+    drawn = run()
+    assert np.abs(drawn[mask].astype(int) - known[mask]).mean() > 5
+    assert np.array_equal(drawn, run()) and not close(drawn, run(seed=4)) and not close(drawn, run(prompt="bald"))
+    assert np.array_equal(drawn, run(start_from=drawn))  # drawn from noise alone: it does not matter what was there
+    assert np.abs(run(strength=0.05)[mask].astype(int) - known[mask]).mean() < 8
+    beside = [Settings("a man", seed=seed, steps=7, sampler=sampler) for seed in (4, 3)]
+    *_, last = pipe.stream_faces(beside, known, 1.0, mask)
+    assert close(last[1].denoised, drawn)
+
+
+def test_what_is_known_is_noised_to_each_steps_time():
+    """RePaint, eq. 8a: outside the mask x is q(x_t | x_0) of the picture, also after a jump back."""
+    mask, seen = part(0, 64), []
+    level = np.full((64, 64, 3), 200, np.uint8)
+    start = Start.read(level, 1.0, mask, 64)
+    generator = torch.Generator().manual_seed(0)
+
+    def denoise(x, t):
+        seen.append((t[0].item(), x[..., 32:].clone()))
+        return torch.zeros_like(x)
+
+    def fresh():
+        return torch.randn(2, 3, 64, 64, generator=generator)
+
+    for name, sampler in SAMPLERS.items():
+        seen.clear()
+        list(start.around(sampler)(denoise, fresh(), time_grid(7, name), fresh))
+        assert len({round(t, 6) for t, _ in seen}) == 7 <= len(seen)
+        for t, x in seen:
+            share = alpha_bar(t).item()
+            assert abs(x.mean() - share**0.5 * (200 / 127.5 - 1)) < 0.05 and abs(x.std() - (1 - share) ** 0.5) < 0.05
+
+
+def test_noise_added_in_two_goes_is_noise_added_at_once():
+    noise = torch.randn(3, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    original, t = torch.full((4, 3, 64, 64), 0.5), torch.tensor(0.7)
+    twice = renoise(add_noise(original, noise[0], torch.full((4,), 0.3)), noise[1], torch.tensor(0.3), t)
+    once = add_noise(original, noise[2], t.expand(4))
+    assert abs(twice.mean() - once.mean()) < 0.02 and abs(twice.std() - once.std()) < 0.02
+
+
+def test_faces_led_towards_one_and_away_from_it(pipe):
+    dark = np.zeros((64, 64, 3), np.uint8)
+    faces = [Settings("a man", seed=seed, steps=3) for seed in (1, 2)]
+    *_, towards = pipe.stream_alike(dark, faces)
+    *_, away = pipe.stream_alike(dark, faces, away=True)
+    near = pipe.variations(dark, [1, 2], Settings(steps=3))
+    assert close(np.stack([frame.denoised for frame in towards]), near)
+    *_, plain = pipe.stream_faces(faces)
+    for one, other in zip(away, plain, strict=True):
+        assert not close(one.denoised, other.denoised)
+    # with nothing to be led away from, only the noise is turned round
+    alone = [replace(one, guidance=1) for one in faces]
+    first, turned = next(pipe.stream_faces(alone)), next(pipe.stream_alike(dark, alone, away=True))
+    apart = np.corrcoef(first[0].noisy.ravel(), turned[0].noisy.ravel())[0, 1]
+    assert apart < -0.5
+
+
 def test_strengths_move_one_attribute(pipe):
     values = (-2, -1, 0, 0.5, 2)
     man = Settings("a man", seed=3, steps=4)
@@ -205,8 +284,16 @@ A = Settings("a", seed=1)
         ({"start_from": FACE / 255}, "uint8"),
         ({"start_from": FACE[None]}, "height, width"),
         ({"start_from": "face.png"}, "uint8"),
+        ({"start_from": [[1], [1, 2]]}, "uint8"),
         ({"start_from": FACE[:0]}, "height, width"),
         ({"start_from": FACE[..., :1]}, "3"),
+        ({"mask": part(0, 9)}, "needs a face"),
+        ({"start_from": FACE, "mask": np.zeros((64, 64), bool)}, "empty"),
+        ({"start_from": FACE, "mask": np.ones((64, 64), bool)}, "whole face"),
+        ({"start_from": FACE, "mask": np.ones((32, 64), bool)}, r"\(64, 64\) of bool, not \(32, 64\)"),
+        ({"start_from": FACE, "mask": np.ones((64, 64))}, "float64"),
+        ({"start_from": FACE, "mask": "all"}, "bool"),
+        ({"start_from": FACE, "mask": [[True], [True, False]]}, "bool"),
     ],
 )
 def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):

@@ -23,7 +23,8 @@ def test_tensors_have_the_channels_first():
     assert images[1, 2, 3, 4].item() == pytest.approx(pixels[1, 3, 4, 2] / 127.5 - 1)
     assert np.array_equal(to_pixels(images), pixels) and to_tensor(pixels[0]).equal(images[0])
     assert to_tensor(torch.from_numpy(pixels)).equal(images)
-    pixels.flags.writeable = False  # as Pillow's own arrays are
+    # as Pillow's own arrays are
+    pixels.flags.writeable = False
     with warnings.catch_warnings(action="error"):
         assert to_tensor(pixels).equal(images)
 

@@ -14,13 +14,13 @@ from PIL import Image
 
 from model.__main__ import main
 from model.attributes import ATTRIBUTES
-from model.checkpoint import FILES
 from model.errors import FacetError, InputError, WeightsError
+from model.files.checkpoint import FILES
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
 from model.settings import DEFAULTS, STUDENT, Settings
-from model.understanding import fit_of
 from model.unet import UNet
+from model.words.understanding import fit_of
 from tests.conftest import ROOT, save_crisp, save_unet
 
 
@@ -56,7 +56,8 @@ def test_same_seed_same_face_other_seed_or_prompt_another(pipe):
     assert not close(face, last("a man", 4))
     assert not np.array_equal(face, last("bald, smiling", 3))
     assert not np.array_equal(face, last("a man", 3, negative_prompt="smiling, glasses"))
-    assert np.array_equal(last("a man", 3, guidance=0), last("a woman", 3, guidance=0))  # 0 ignores the prompt
+    # 0 ignores the prompt
+    assert np.array_equal(last("a man", 3, guidance=0), last("a woman", 3, guidance=0))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -140,7 +141,8 @@ def test_upscale_scores_and_similarity(pipe):
 )
 def test_bad_settings_are_refused_at_once_in_one_line(pipe, wrong, words):
     with pytest.raises(InputError, match=words) as error:
-        pipe.stream(**{"prompt": "a man", **wrong})  # not even started
+        # not even started
+        pipe.stream(**{"prompt": "a man", **wrong})
     assert "\n" not in str(error.value)
 
 
@@ -282,9 +284,11 @@ def test_bundled_weights_draw_what_the_prompt_says():
     ):
         faces = pipe.generate([has] * 8 + [lacks] * 8, seeds * 2, steps=12)
         scores = pipe.attribute_scores(faces)[:, ATTRIBUTES.index(attribute)]
-        right = (scores[:8, None] > scores[None, 8:]).mean()  # chance is one half
+        # chance is one half
+        right = (scores[:8, None] > scores[None, 8:]).mean()
         assert right > 0.75, f"{attribute}: {right:.2f}"
-    assert faces.std(axis=(1, 2, 3)).min() > 15  # no flat pictures
+    # no flat pictures
+    assert faces.std(axis=(1, 2, 3)).min() > 15
     with pytest.raises(FacetError):
         pipe.generate(["a man"], [-1])
 

@@ -92,7 +92,8 @@ def error(sampler, steps):
 
 @pytest.mark.parametrize("sampler, order", [("ddim", 1), ("dpmpp", 2), ("unipc", 3)])
 def test_order_of_convergence(sampler, order):
-    def error(steps):  # before the last step, which is first order in all of them
+    # before the last step, which is first order in all of them
+    def error(steps):
         times = time_of_log_snr(torch.linspace(-6, 4, steps + 1, dtype=torch.float64))
         times = torch.cat([times, times.new_zeros(1)])
         noise = normal(*SHAPE, dtype=torch.float64)
@@ -145,7 +146,8 @@ def test_steps(sampler, steps):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_times_stay_on_the_cpu_and_images_where_they_are(sampler):
-    noise = torch.empty(SHAPE, device="meta")  # which stands for any accelerator: mixing devices raises
+    # which stands for any accelerator: mixing devices raises
+    noise = torch.empty(SHAPE, device="meta")
     predictor = Predictor(lambda x, t, _: x * t.view(-1, 1, 1, 1), "velocity")
     denoise = guided(predictor, CONDITION.to("meta"), EMPTY.to("meta"), Guidance(2))
     assert run(sampler, denoise, noise, time_grid(3, sampler), lambda: noise)[-1].noisy.device.type == "meta"
@@ -187,7 +189,8 @@ def test_a_late_start_takes_the_steps_below_it(sampler):
         assert times[0] == pytest.approx(start) and times[-1] == 0 and (times.diff() < 0).all()
         assert len(times) == 1 + (whole < start).sum()
     assert time_grid(20, sampler, 1.0).equal(whole)
-    on_grid = whole[7].item()  # a start on the grid leaves the rest of it
+    # a start on the grid leaves the rest of it
+    on_grid = whole[7].item()
     assert time_grid(20, sampler, on_grid).tolist() == pytest.approx(whole[7:].tolist(), abs=1e-9)
     for start in (0, -0.5, 1.5, math.nan):
         with pytest.raises(ValueError, match="start is"):
@@ -238,7 +241,8 @@ def test_guidance_acts_in_its_interval_alone():
         assert network.batches == [4 if acts else 2]
         always = guided(Predictor(Network(), "original"), CONDITION, EMPTY, Guidance(3 if acts else 1))
         torch.testing.assert_close(guess, always(x_t, times))
-    for guidance in (0, 0.5):  # nothing is exaggerated, so nothing is left out
+    # nothing is exaggerated, so nothing is left out
+    for guidance in (0, 0.5):
         inside, outside = (
             guided(Predictor(Network(), "original"), CONDITION, EMPTY, Guidance(guidance, interval))(x_t, T)
             for interval in ((0, 1), (0.6, 0.7))
@@ -259,7 +263,8 @@ def test_each_face_has_its_own_guidance():
     x_t, t, guidance = normal(5, 3, 8, 8), torch.full((5,), 0.5, dtype=torch.float64), [0, 1, 2, 0.5, 7.5]
     condition, network = normal(5, 3, seed=2) / 5, Network()
     together = guided(Predictor(network, "original"), condition, EMPTY, Guidance(guidance))(x_t, t)
-    assert network.batches == [8]  # 1 + 1 + 2 + 2 + 2
+    # 1 + 1 + 2 + 2 + 2
+    assert network.batches == [8]
     for i, own in enumerate(guidance):
         alone = guided(Predictor(Network(), "original"), condition[i : i + 1], EMPTY, Guidance(own))
         torch.testing.assert_close(together[i : i + 1], alone(x_t[i : i + 1], t[i : i + 1]))
@@ -283,7 +288,8 @@ def test_perturbed_attention_guidance_leads_away_from_a_face_without_attention(g
         guess, share * pro + (1 - share) * contra + 0.5 * 0.4 * torch.where(share == 0, contra, pro)
     )
     assert seen[0].tolist() == [False] * (batch - 2) + [True] * 2
-    for t in (0.39, 0.51):  # outside of its interval
+    # outside of its interval
+    for t in (0.39, 0.51):
         denoise(x_t, torch.full((2,), t, dtype=torch.float64))
     assert seen[1:] == [None, None]
 
@@ -297,7 +303,8 @@ def test_watch_sees_where_the_condition_acts():
     with_it, without = (Network()(x_t, T.float(), e.expand(2, -1)).clamp(-1, 1) for e in (CONDITION, EMPTY))
     torch.testing.assert_close(seen[0], (with_it - without).abs().mean(1))
     assert seen[1:4] == [None, None, None]
-    torch.testing.assert_close(seen[4], seen[0])  # perturbed attention or not
+    # perturbed attention or not
+    torch.testing.assert_close(seen[4], seen[0])
 
 
 def test_each_face_has_its_own_negative_prompt():
@@ -312,7 +319,8 @@ def test_each_face_has_its_own_negative_prompt():
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("guidance", [1, 3])
 def test_guidance_understands_every_target_and_clips(target, guidance):
-    original, x_t = normal(*SHAPE, seed=1), normal(*SHAPE)  # beyond [-1, 1] in places
+    # beyond [-1, 1] in places
+    original, x_t = normal(*SHAPE, seed=1), normal(*SHAPE)
 
     def perfect(x, t, embedding):
         return from_original(original.repeat(len(x) // 2, 1, 1, 1), x, t, target)
@@ -338,7 +346,8 @@ def test_a_face_does_not_depend_on_its_batch():
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         noise = face_noise(generators, (3, 8, 8), "cpu")
 
-        def separate(x, t):  # no mixing between faces
+        # no mixing between faces
+        def separate(x, t):
             return torch.tanh(1.5 * x.roll(1, -1) - t.to(x).view(-1, 1, 1, 1))
 
         return run("ddpm", separate, noise, time_grid(10, "ddpm"), lambda: face_noise(generators, (3, 8, 8), "cpu"))[

@@ -80,7 +80,8 @@ def test_settings_come_back_whole():
     assert Settings.read(whole.as_record()) == (whole, [])
     assert Settings.read(json.loads(whole.as_text())) == (whole, [])
     assert Settings.read(None) == Settings.read("x") == (DEFAULTS, [])
-    assert Settings.read({name: str(value) for name, value in whole.as_record().items()}) == (whole, [])  # as a link
+    # as a link
+    assert Settings.read({name: str(value) for name, value in whole.as_record().items()}) == (whole, [])
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from model import checkpoint, srresnet
+from model import srresnet
 from model.errors import FacetError, InputError, WeightsError
+from model.files import checkpoint
 from model.pipeline import FacePipeline
 from model.srresnet import MAX_PIXELS, SRResNet, SRResNetConfig, bicubic, spans, upscale
 
@@ -42,7 +43,8 @@ def test_default_is_the_papers_network():
 def test_starts_at_bicubic():
     x = torch.rand(2, 3, 12, 12) * 2 - 1
     assert torch.equal(SRResNet(TINY)(x), bicubic(x, 8))
-    image = noise(1) // 4 + 96  # away from 0 and 255: PIL clamps between its two passes
+    # away from 0 and 255: PIL clamps between its two passes
+    image = noise(1) // 4 + 96
     reference = Image.fromarray(image[0]).resize((128, 128), Image.Resampling.BICUBIC)
     difference = upscale(SRResNet(TINY), image)[0].astype(int) - np.asarray(reference)
     assert np.abs(difference).max() <= 1
@@ -99,7 +101,8 @@ def test_weights_survive_the_disk(network, tmp_path):
     info = loaded.info
     assert loaded.config == TINY and not loaded.training and info["images_seen"] == 7
     difference = upscale(loaded, noise(1)).astype(int) - upscale(network, noise(1))
-    assert np.abs(difference).max() <= 1  # another memory layout may round another way
+    # another memory layout may round another way
+    assert np.abs(difference).max() <= 1
 
 
 @pytest.mark.parametrize("config", [{"channels": 16, "blocks": 2}, {"channels": 8, "blocks": 3}, {"width": 8}])
@@ -120,7 +123,8 @@ def test_it_starts_at_bicubic_learns_and_survives_the_disk(tmp_path):
     network, x = SRResNet(config), torch.rand(2, 3, 12, 12) * 2 - 1
     assert torch.equal(network(x), bicubic(x, 8))
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    for _ in range(2):  # the tail is zero in the first: only then the rest gets a gradient
+    # the tail is zero in the first: only then the rest gets a gradient
+    for _ in range(2):
         optimizer.zero_grad()
         network(x).square().mean().backward()
         optimizer.step()
@@ -146,7 +150,8 @@ def test_a_file_may_name_no_norm_and_another_is_refused(network, tmp_path):
 
 def test_a_larger_scale_starts_by_repeating_pixels(network):
     small = SRResNet(SRResNetConfig(channels=8, blocks=2, stages=2))
-    small.start_from(network)  # fewer stages: what is left over stays behind
+    # fewer stages: what is left over stays behind
+    small.start_from(network)
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in small.state_dict().items())
     large, x = SRResNet(TINY), torch.rand(1, 3, 9, 7) * 2 - 1
     large.start_from(small)
@@ -200,7 +205,8 @@ def test_tiles_have_no_seams(monkeypatch, height, width):
     monkeypatch.setattr(srresnet, "TILE", 16)
     assert np.abs(upscale(network, image) - whole).max() <= 1
     if min(height, width) > 16:
-        monkeypatch.setattr(SRResNetConfig, "reach", 4)  # too small a reach does show
+        # too small a reach does show
+        monkeypatch.setattr(SRResNetConfig, "reach", 4)
         assert np.abs(upscale(network, image) - whole).max() > 1
 
 

@@ -47,9 +47,8 @@ def test_attention_can_be_switched_off_image_by_image(network):
     mixed = network(x, t, condition, torch.tensor([True, False]))
     assert torch.allclose(mixed[1], whole[1], atol=1e-6)
     alone = deepcopy(network)
-    for attention in (
-        module for module in alone.modules() if isinstance(module, Attention)
-    ):  # a map that is the identity
+    # a map that is the identity
+    for attention in (module for module in alone.modules() if isinstance(module, Attention)):
         attention.forward = lambda x, _, self=attention: x + self.out(self.qkv(self.norm(x)).chunk(3, dim=1)[2])
     assert torch.allclose(mixed[0], alone(x, t, condition)[0], atol=1e-5)
     assert (mixed[0] - whole[0]).abs().mean() > 1e-4
@@ -91,9 +90,8 @@ def test_the_lectures_form_knows_the_time_by_the_band_alone():
     assert not hasattr(network, "time")
     assert (network(x, t.flip(0), condition) - network(x, t, condition)).abs().mean() > 1e-4
     with torch.no_grad():
-        network.input.weight.view(16, 4, 4, 3, 3)[:, 3] = (
-            0  # unshuffled channels are (channel, y, x): the band is the last
-        )
+        # unshuffled channels are (channel, y, x): the band is the last
+        network.input.weight.view(16, 4, 4, 3, 3)[:, 3] = 0
     assert torch.allclose(network(x, t.flip(0), condition), network(x, t, condition), atol=1e-6)
 
 
@@ -113,7 +111,8 @@ def test_recipes_build(name):
     config = RECIPES[name].network
     assert config.target in TARGETS
     count = sum(parameter.numel() for parameter in UNet(config).parameters())
-    assert count * 2 <= 60e6  # at most 60 MB in half precision
+    # at most 60 MB in half precision
+    assert count * 2 <= 60e6
 
 
 def test_unknown_target_and_unbuildable_file(tiny_weights, tmp_path):

@@ -31,7 +31,8 @@ def pictures(tmp_path_factory) -> Path:
 
 def test_training_on_a_folder_of_other_pictures(pictures, tiny_weights, tmp_path, capsys, monkeypatch):
     """The commands of the section, from the folder to a face drawn by the new weights."""
-    monkeypatch.setattr(train_unet, "sample_grid", lambda *_: None)  # which takes longest
+    # which takes longest
+    monkeypatch.setattr(train_unet, "sample_grid", lambda *_: None)
     weights, mine, labels = ["--weights", str(tiny_weights)], str(tmp_path / "mine"), str(pictures / "labels.csv")
     prepare(["folder", "--data", str(pictures), "--labels", labels, "--out", mine, *weights])
     said = capsys.readouterr().out

@@ -33,9 +33,8 @@ def test_the_image_is_slim_unprivileged_and_watched():
     assert json.loads(one["CMD"]) == ["python", "app.py"]
     assert "ui.server.health" in one["HEALTHCHECK"] and "--timeout" in one["HEALTHCHECK"]
     assert environment()["GRADIO_SERVER_NAME"] == "0.0.0.0" and environment()["GRADIO_SERVER_PORT"] == "7860"
-    assert all(
-        environment()[name].startswith("/tmp") for name in ("HOME", "GRADIO_TEMP_DIR", "HF_HOME")
-    )  # all else is read-only
+    # all else is read-only
+    assert all(environment()[name].startswith("/tmp") for name in ("HOME", "GRADIO_TEMP_DIR", "HF_HOME"))
     assert not re.search(r"(?i)token|password|secret", (ROOT / "Dockerfile").read_text())
 
 
@@ -85,7 +84,8 @@ def test_the_images_command_runs_and_writes_nothing_beside_tmp(deployed):
         )
         assert (done.returncode == 0) == well and "Traceback" not in done.stderr
     assert contents(deployed.code) == deployed.before
-    assert not (deployed.server.folder.parent / "nowhere").exists()  # its home
+    # its home
+    assert not (deployed.server.folder.parent / "nowhere").exists()
 
 
 # --- Spaces -----------------------------------------------------------------------------------------------------------
@@ -148,12 +148,13 @@ def test_the_app_asks_for_a_gpu_before_torch_is_there(tmp_path):
         "import sys\nassert 'torch' not in sys.modules\nlent = []\n"
         "def GPU(duration):\n    return lambda function: lent.append(function.__name__) or function\n"
     )
+    # the warming-up goes on in a thread
     code = (
         "import app, spaces; print(sorted(spaces.lent)); "
         "networks = {event.fn.__name__ for event in app.demo.fns.values() "
         "if event.concurrency_id == 'networks'}; print(networks - set(spaces.lent), flush=True); "
         "import os; os._exit(0)"
-    )  # the warming-up goes on in a thread
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

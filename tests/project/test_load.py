@@ -32,7 +32,8 @@ def test_nothing_grows_over_many_requests(deployed):
     tally, figures, _ = asyncio.run(load(deployed.server, users=4, steps=1, requests=160, every=40))
     assert not tally.wrong and not tally.failed
     assert not [what for what in grown(figures) if not what.startswith("memory")]
-    assert figures[-1]["memory_mb"] < figures[0]["memory_mb"] + 120  # 172 kB a new session, of which 500 are kept
+    # 172 kB a new session, of which 500 are kept
+    assert figures[-1]["memory_mb"] < figures[0]["memory_mb"] + 120
 
 
 def test_the_queue_is_bounded_and_says_so(deployed):
@@ -47,7 +48,8 @@ def test_the_queue_is_bounded_and_says_so(deployed):
         ]
         taken = [seed for seed, answer in enumerate(asked) if answer.status_code == 200]
         refused = [answer for answer in asked if answer.status_code != 200]
-        assert most <= len(taken) <= most + 6 and refused  # those that run come on top
+        # those that run come on top
+        assert most <= len(taken) <= most + 6 and refused
         assert {answer.status_code for answer in refused} == {503} and "Queue is full" in refused[0].text
         event = next(
             item["id"] for item in client.get("../config").json()["dependencies"] if item["api_name"] == "generate"

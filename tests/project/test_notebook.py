@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 def test_notebook_runs():
     notebook = nbformat.read(ROOT / "docs" / "diffusion.ipynb", as_version=4)
     nbformat.validate(notebook)
-    assert not any(cell.get("outputs") for cell in notebook.cells)  # kept without pictures
+    # kept without pictures
+    assert not any(cell.get("outputs") for cell in notebook.cells)
     solutions = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
     exercises = [cell for cell in notebook.cells if cell.source.count("**Exercise")]
     assert len(solutions) == len(exercises) == 6 and all("assert " in cell.source for cell in solutions)

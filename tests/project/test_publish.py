@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy import publish
-from model.checkpoint import FILES, OPTIONAL, release_hash
 from model.errors import InputError
+from model.files.checkpoint import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 from tests.conftest import ROOT, save_crisp, save_critic, save_student
 from tests.fake_hub import FakeHub
@@ -112,7 +112,7 @@ def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny
     }
     code = f"""
 import time
-from model import checkpoint
+from model.files import checkpoint
 from model.errors import WeightsError
 from model.pipeline import FacePipeline
 pipe = FacePipeline.from_pretrained({pin!r}, device="cpu")
@@ -137,7 +137,7 @@ def test_a_slow_hub_does_not_hold_up_the_start(hub, tmp_path):
     hub.delay = 30.0
     code = """
 import time
-from model import checkpoint
+from model.files import checkpoint
 checkpoint.fetch.__defaults__ = (1.5,)
 from ui.server import engine
 start = time.monotonic()
@@ -162,9 +162,8 @@ print(time.monotonic() - start < 20)
 
 def test_the_page_goes_to_a_space(published, hub):
     first, files = hub.repos["me/page"].values()
-    assert (
-        "ui/old.py" in first and "ui/old.py" not in files and ".gitattributes" in files
-    )  # what is no longer there goes
+    # what is no longer there goes
+    assert "ui/old.py" in first and "ui/old.py" not in files and ".gitattributes" in files
     assert files["app.py"] == (ROOT / "app.py").read_bytes() and files["README.md"].startswith(b"---\ntitle: Facet")
     assert files["weights/unet.safetensors"] == (ROOT / "weights" / "unet.safetensors").read_bytes()
     assert not [name for name in files if name.startswith(("tests", "training", ".github", ".gitignore", "runs"))]
@@ -180,7 +179,8 @@ def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
         (["--repo", "me/fa ces"], "publish: "),
         (["--repo", "me/faces"], "publish: "),
     ):
-        with pytest.raises(SystemExit, match=words) as error:  # the last: the tests are offline
+        # the last: the tests are offline
+        with pytest.raises(SystemExit, match=words) as error:
             publish.main(["weights", *arguments])
         assert "\n" not in str(error.value)
     with pytest.raises(SystemExit, match="leave out --weights"):

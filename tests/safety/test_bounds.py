@@ -84,7 +84,8 @@ def test_a_run_has_a_budget(monkeypatch):
         busy.check()
     with pytest.raises(budget.Stopped, match="nobody"):
         budget.Budget(lambda: "Stopped: nobody reads it.").check()
-    budget.check(10**9)  # outside of a run all may
+    # outside of a run all may
+    budget.check(10**9)
 
 
 def forwards(monkeypatch):
@@ -127,7 +128,8 @@ def test_what_computes_stops_when_its_visitor_leaves(app, monkeypatch, what):
     }
     assert httpx.post(f"{url}queue/join", json=body).status_code == 200
     with httpx.stream("GET", f"{url}queue/data", params={"session_hash": session}) as stream:
-        parts = stream.iter_raw()  # held: httpx closes the stream with it
+        # held: httpx closes the stream with it
+        parts = stream.iter_raw()
         assert next(parts)
         deadline = time.monotonic() + 30
         while len(asked) <= 3:

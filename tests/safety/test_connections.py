@@ -82,7 +82,8 @@ def test_connections_are_bounded_for_each_client_but_for_a_proxy(trusted, own):
         for connection in held:
             connection.close()
         time.sleep(0.1)
-        again = [socket.create_connection(address) for _ in range(own - 1)]  # all are counted out
+        # all are counted out
+        again = [socket.create_connection(address) for _ in range(own - 1)]
         time.sleep(0.1)
         assert hello(address)
         for connection in again:

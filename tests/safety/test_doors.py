@@ -40,7 +40,8 @@ from ui.server.doors import DOORS
 )
 def test_no_file_of_the_server_can_be_read(client, path):
     request = client.build_request("GET", "/")
-    request.url = request.url.copy_with(raw_path=path.encode())  # as it stands: httpx would tidy the dots away
+    # as it stands: httpx would tidy the dots away
+    request.url = request.url.copy_with(raw_path=path.encode())
     found = client.send(request)
     assert found.status_code in (400, 403, 404, 405), f"{found.status_code}: {found.text[:100]}"
     assert "root:" not in found.text and "import gradio" not in found.text
@@ -166,7 +167,8 @@ def test_the_doors_that_the_page_needs_are_open(client, below):
 
 def test_every_body_is_bounded(deployed):
     """By its door, whether it says its size or not."""
-    with httpx.Client(base_url=deployed.server.address, trust_env=False) as client:  # its connections are cut
+    # its connections are cut
+    with httpx.Client(base_url=deployed.server.address, trust_env=False) as client:
         assert upload(client, bytes(6 * 2**20)).status_code == 413
         for door in DOORS:
             path = (
@@ -178,7 +180,8 @@ def test_every_body_is_bounded(deployed):
                 continue
             assert client.post(path, content=bytes(door.most + 1)).status_code == 413, path
             endless = (bytes(2**16) for _ in range(door.most // 2**16 + 1))
-            expected = 400 if path.endswith("upload") else 413  # an upload of another kind is not even read
+            # an upload of another kind is not even read
+            expected = 400 if path.endswith("upload") else 413
             assert client.post(path, content=endless).status_code == expected, path
         assert client.post("/gradio_api/cancel", content=bytes(5000)).status_code == 413
 

@@ -101,7 +101,8 @@ def test_a_loop_that_ends_begins_again(app, monkeypatch):
     monkeypatch.setattr(queue, "get_events", break_once)
     with httpx.Client(base_url=app.demo.local_api_url, timeout=60) as client:
         deadline = time.monotonic() + 30
-        while True:  # while the loop is beginning again, who comes is told to come back
+        # while the loop is beginning again, who comes is told to come back
+        while True:
             asked = client.post("/call/health", json={"data": []})
             if (
                 asked.status_code == 200
@@ -120,8 +121,10 @@ def test_runs_that_nobody_reads_come_after_those_that_are_read(client):
     for number in range(34):
         assert join(client, f"unread{number}").status_code == 200
     last_face(call(client, "generate", SHORT))
-    assert client.get("/queue/status").json()["queue_size"] >= 30  # they still wait
-    for number in range(34):  # a stream that is closed at once takes its run along
+    # they still wait
+    assert client.get("/queue/status").json()["queue_size"] >= 30
+    # a stream that is closed at once takes its run along
+    for number in range(34):
         with client.stream("GET", "/queue/data", params={"session_hash": f"unread{number}"}) as stream:
             next(stream.iter_raw())
     last_face(call(client, "generate", SHORT))
@@ -206,7 +209,8 @@ def test_what_is_read_counts_no_more():
     message = ProcessGeneratingMessage(output={"data": ["x" * 1000]}, success=True)
     unread["s"].put_nowait(message)
     assert unread["s"].size > 1000 and unread["s"].get_nowait() is message and unread["s"].size == 0
-    del unread["s"], unread["s"]  # gradio deletes a session twice where two streams read it
+    # gradio deletes a session twice where two streams read it
+    del unread["s"], unread["s"]
 
 
 def test_requests_that_wait_are_bounded_in_bytes(idle, app):
@@ -230,7 +234,8 @@ def test_texts_are_bounded_and_pictures_are_not_texts(client):
     nested: list = []
     for _ in range(3000):
         nested = [nested]
-    assert not too_long(nested)  # no recursion
+    # no recursion
+    assert not too_long(nested)
     assert join(client, "texts", ["x" * 30_000, *LONG[1:]]).status_code == 400
     assert client.post("/call/generate", json={"data": ["x" * 70_000, *LONG[1:]]}).status_code == 413
 

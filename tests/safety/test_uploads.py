@@ -31,7 +31,8 @@ def bomb(width: int, height: int) -> bytes:
 
 def test_an_upload_is_bounded_in_pixels_before_it_is_decoded(client, deployed):
     [path] = upload(client, bomb(100, 1)).json()
-    answer(client, "upscale", [as_file(path)])  # what the app loads at its start is loaded
+    # what the app loads at its start is loaded
+    answer(client, "upscale", [as_file(path)])
     before = deployed.server.figures()["memory_mb"]
     for width, height in ((60_000, 60_000), (2**31 - 1, 2**31 - 1), (8_000, 20)):
         [path] = upload(client, bomb(width, height)).json()

@@ -36,7 +36,8 @@ def test_the_key_says_which_side_is_which(tmp_path):
     dark, light = np.zeros((7, 16, 16, 3), np.uint8), np.full((7, 16, 16, 3), 255, np.uint8)
     script.write_sheets({"dark": dark, "light": light}, tmp_path, random.Random(0))
     key = json.loads((tmp_path / "key.json").read_text())
-    assert {sides["left"] for sides in key.values()} == {"dark", "light"}  # the order does change
+    # the order does change
+    assert {sides["left"] for sides in key.values()} == {"dark", "light"}
     for i in range(7):
         sheet = np.array(Image.open(tmp_path / f"pairs-{i // 3 * 3 + 1:02d}.png"))
         row = i % 3 * (16 + 24) + 24

@@ -54,7 +54,8 @@ def test_no_person_is_on_both_sides():
 
 def test_held_out_people_are_not_trained_on(data):  # noqa: F811
     photos, _ = load_training_images(data, TINY)
-    assert [len(found.all) for found in photos] == [3, 2, 1]  # three sides of person 4; t1 is too small
+    # three sides of person 4; t1 is too small
+    assert [len(found.all) for found in photos] == [3, 2, 1]
     true, inputs = load_held_out(data)
     assert true.shape == (1, 3, 512, 512) and {kind: small.shape for kind, small in inputs.items()} == dict.fromkeys(
         ("clean", "degraded"), (1, 3, 64, 64)
@@ -90,7 +91,8 @@ def test_batches_have_the_input_size_at_either_scale(data):  # noqa: F811
         small, true = sample_batch(photos, TINY, 2, generator_of(0, step))
         assert small.shape == (2, 3, 8, 8) and small.dtype == true.dtype == torch.uint8
         sides.add(true.shape[-1])
-    assert sides == {32, 64}  # scales 4 and 8
+    # scales 4 and 8
+    assert sides == {32, 64}
     again = [sample_batch(photos, TINY, 2, generator_of(0, rank, 7)) for rank in (0, 0, 1)]
     assert torch.equal(again[0][1], again[1][1])
     assert again[0][1].shape != again[2][1].shape or not torch.equal(again[0][1], again[2][1])
@@ -99,7 +101,8 @@ def test_batches_have_the_input_size_at_either_scale(data):  # noqa: F811
 def test_an_input_patch_is_cut_from_the_whole_input():
     """Also at its edges: what the kernel reaches beyond the patch counts. And small and true are turned alike."""
     source = Source(("x",), 4, 1.0, turned=True)
-    true = picture(48, 48)  # 12 x 12 px of input: patch 8 and its margins fit only one way
+    # 12 x 12 px of input: patch 8 and its margins fit only one way
+    true = picture(48, 48)
     photos, config = Photos(source, [Photo(true, None)], []), DataConfig((source,), patch=8, degraded=0.0)
     whole = shrink(true[None].float(), 4)[0].round().clamp(0, 255).byte()
     expected = {
@@ -126,13 +129,15 @@ def test_degrade_is_mild_and_repeatable():
         assert 18 < psnr(damaged.permute(1, 2, 0).numpy(), image.permute(1, 2, 0).numpy(), 8) < 45
     again = [degrade(image, torch.Generator().manual_seed(3)) for _ in range(2)]
     assert torch.equal(*again)
-    for level in (0, 255):  # noise at the ends of the range does not wrap around
+    # noise at the ends of the range does not wrap around
+    for level in (0, 255):
         flat = torch.full((3, 16, 16), level, dtype=torch.uint8)
         assert (degrade(flat, generator).int() - level).abs().max() < 40
     grey = torch.full((3, 32, 32), 128, dtype=torch.uint8)
     shifts = torch.stack([degrade(grey, generator).float().mean((1, 2)) - 128 for _ in range(40)])
     assert 1 < shifts.abs().max() < 5 and shifts.mean().abs() < 1
-    assert (shifts.amax(1) - shifts.amin(1)).max() > 1  # the colours move apart
+    # the colours move apart
+    assert (shifts.amax(1) - shifts.amin(1)).max() > 1
 
 
 # --- through the U-Net ------------------------------------------------------------------------------------------------
@@ -170,7 +175,8 @@ def test_round_trips_are_drawn_with_their_true_patch(data, round_trips):  # noqa
     """Here every such version is the clean input itself, so each patch must fit its true patch."""
     config = replace(TINY, round_trip=1.0)
     photos, with_round_trips = load_training_images(data, config, round_trips)
-    assert [len(found.round_trip) for found in photos] == [1, 1, 0]  # of three sides one is 8 x 64; faces_256 is 4 x 64
+    # of three sides one is 8 x 64; faces_256 is 4 x 64
+    assert [len(found.round_trip) for found in photos] == [1, 1, 0]
     assert with_round_trips != load_training_images(data, TINY)[1]
     for found in photos[:2]:
         photo = found.round_trip[0]

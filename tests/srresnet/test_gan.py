@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.errors import InputError
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from tests.photos import data, drawing, killed_after  # noqa: F401
+from training.core.run import Run
 from training.evaluation.judge import Judge, JudgeConfig
 from training.srresnet import gan as script
 from training.srresnet.data import shrink
@@ -71,7 +72,8 @@ def test_each_player_learns_from_its_own_loss(files):
     for name in ("pixel", "perceptual", "discriminator"):
         assert losses[-1][name] < 0.9 * losses[0][name], name
 
-    players.optimizers[1].param_groups[0]["lr"] = 0.0  # against one that stands still, the generator wins
+    # against one that stands still, the generator wins
+    players.optimizers[1].param_groups[0]["lr"] = 0.0
     losses = [
         script.train_step(players, perceptual, small, true, replace(TINY, pixel=0.0, perceptual=0.0, adversarial=1.0))
         for _ in range(30)
@@ -81,17 +83,11 @@ def test_each_player_learns_from_its_own_loss(files):
 
 def test_a_killed_run_goes_on_exactly(data, files, tmp_path):  # noqa: F811
     def run(name):
-        script.train(
-            data,
-            files / "start.safetensors",
-            files / "judge.safetensors",
-            tmp_path / f"{name}.safetensors",
-            tmp_path / name,
-            TINY,
-            CPU,
-        )
+        out, start = tmp_path / f"{name}.safetensors", files / "start.safetensors"
+        script.train(data, files / "judge.safetensors", TINY, Run(tmp_path / name, out, device="cpu", start_from=start))
 
-    run("whole")  # 3 steps
+    # 3 steps
+    run("whole")
     killed_after(script, 2, lambda: run("broken"))
     assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 2
     run("broken")

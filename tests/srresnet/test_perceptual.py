@@ -34,4 +34,5 @@ def test_there_is_a_row_for_each_image_and_a_gradient_for_the_image_alone(percep
     distance.sum().backward()
     assert images.grad[0].abs().max() > 0 and torch.isfinite(images.grad).all()
     assert all(parameter.grad is None for parameter in perceptual.layers.parameters())
-    assert not perceptual.layers.training  # the batch statistics stay as they are
+    # the batch statistics stay as they are
+    assert not perceptual.layers.training

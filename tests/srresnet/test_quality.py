@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageFilter
 
 from benchmarks import sr
-from model import checkpoint
 from model.errors import FacetError
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig
 from tests.photos import data, drawing  # noqa: F401
 from training.srresnet.data import shrink
@@ -85,13 +85,14 @@ def test_imresize_keeps_what_a_resize_must_keep():
     assert np.allclose(resampling(37, 11).sum(1), 1)
     assert np.allclose(imresize(np.full((9, 7, 3), 42), 3, 20), 42)
     ramp = np.arange(64.0)[None]
-    assert np.allclose(
-        imresize(ramp, 1, 16)[0, 2:-2], 4 * np.arange(16)[2:-2] + 1.5
-    )  # Keys' kernel keeps straight lines
+    # Keys' kernel keeps straight lines
+    assert np.allclose(imresize(ramp, 1, 16)[0, 2:-2], 4 * np.arange(16)[2:-2] + 1.5)
     image = picture(40, 24)
     assert np.array_equal(imresize(image, 24, 40), image)
-    assert np.allclose(imresize(image[:, ::-1], 6, 10), imresize(image, 6, 10)[:, ::-1])  # no shift
-    beyond = np.pad(image, ((16, 16), (16, 16), (0, 0)), "symmetric")  # the mirrored image goes on
+    # no shift
+    assert np.allclose(imresize(image[:, ::-1], 6, 10), imresize(image, 6, 10)[:, ::-1])
+    # the mirrored image goes on
+    beyond = np.pad(image, ((16, 16), (16, 16), (0, 0)), "symmetric")
     assert np.allclose(imresize(beyond, 14, 18)[4:-4, 4:-4], imresize(image, 6, 10))
 
 
@@ -114,7 +115,8 @@ def test_psnr():
     a = np.zeros((32, 32, 3), np.uint8)
     assert psnr(a, a + np.uint8(1), 8) == pytest.approx(48.13, abs=0.01)
     b = a.copy()
-    b[:8] = 255  # within the border, which does not count
+    # within the border, which does not count
+    b[:8] = 255
     assert psnr(a, b, 8) > 100 > psnr(a, b, 7)
     assert psnr(a[..., 0], b[..., 0], 7) == pytest.approx(psnr(a, b, 7))
 
@@ -125,7 +127,8 @@ def test_ssim_by_the_papers_formula():
     window = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
     window = np.outer(window, window) / window.sum() ** 2
     c1, c2, found = 2.55**2, 7.65**2, []
-    for top in range(5):  # 19 - 2 x 2 of border: 15 px, 5 windows of 11
+    # 19 - 2 x 2 of border: 15 px, 5 windows of 11
+    for top in range(5):
         for left in range(5):
             x, y = (image[2 + top : 13 + top, 2 + left : 13 + left] for image in (a, b))
             mx, my = (window * x).sum(), (window * y).sum()
@@ -152,7 +155,8 @@ def test_sharpness_falls_with_blur_and_rises_with_noise():
 
 
 def test_people_are_scored_for_every_method_input_and_measure(data, tmp_path):  # noqa: F811
-    network = SRResNet(SRResNetConfig(channels=4, blocks=1)).eval()  # it starts at bicubic
+    # it starts at bicubic
+    network = SRResNet(SRResNetConfig(channels=4, blocks=1)).eval()
     scores = score_people({"net": network}, *load_held_out(data), FIDELITY, tmp_path / "grid.png")
     assert list(scores) == ["bicubic", "net", "lanczos"] and list(scores["net"]) == ["clean", "degraded"]
     assert list(scores["net"]["clean"]) == list(FIDELITY)
@@ -178,7 +182,8 @@ def test_sets_are_scored_on_luma_and_grey_ones_on_grey(tmp_path):
         image.convert(mode).save(tmp_path / folder / "a.png")
     found = {folder: score_set(tmp_path / folder, 4) for folder in ("colour", "grey")}
     for folder, true in (("colour", to_bytes(luma(np.array(image)))), ("grey", np.array(image.convert("L")))):
-        true = true[:80, :100]  # whole input pixels only
+        # whole input pixels only
+        true = true[:80, :100]
         large = to_bytes(imresize(imresize(true, 20, 25), 80, 100))
         assert found[folder] == {
             "psnr": pytest.approx(psnr(large, true, 4)),

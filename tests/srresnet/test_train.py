@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.srresnet import SRResNet, SRResNetConfig, bicubic
 from tests.children import FORK, be_silent, one_thread  # noqa: F401
 from tests.conftest import ROOT
 from tests.photos import data, drawing, killed_after  # noqa: F401
+from training.core.run import Run
 from training.srresnet import train as script
 from training.srresnet.data import shrink
 from training.srresnet.train import RECIPES
@@ -27,7 +28,8 @@ CPU = torch.device("cpu")
 def test_one_batch_overfits_and_beats_bicubic():
     torch.manual_seed(0)
     true = torch.from_numpy(np.stack([np.array(drawing(128, 128, seed)) for seed in range(2)])).permute(0, 3, 1, 2)
-    small = shrink(true, 8)  # (2, 3, 16, 16)
+    # (2, 3, 16, 16)
+    small = shrink(true, 8)
     network = SRResNet(SRResNetConfig(channels=16, blocks=2))
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     for _ in range(150):
@@ -52,9 +54,10 @@ def test_a_loss_that_is_not_a_number_stops_training():
 @pytest.mark.parametrize("config", [TINY, TINY_X4], ids=["x8", "x4"])
 def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
     def run(name):
-        script.train(data, tmp_path / f"{name}.safetensors", tmp_path / name, config, CPU)
+        script.train(data, config, Run(tmp_path / name, tmp_path / f"{name}.safetensors", device="cpu"))
 
-    run("whole")  # 6 steps
+    # 6 steps
+    run("whole")
 
     killed_after(script, 3, lambda: run("broken"))
     assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 3
@@ -66,7 +69,8 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
         a, b = (state[part] if part == "network" else state[part]["network"] for state in (whole, broken))
         assert all(torch.equal(a[key], b[key]) for key in a)
     fresh = SRResNet(config.network).state_dict()
-    assert not torch.equal(whole["network"]["tail.weight"], fresh["tail.weight"])  # it did learn
+    # it did learn
+    assert not torch.equal(whole["network"]["tail.weight"], fresh["tail.weight"])
 
     info = SRResNet.from_file(tmp_path / "broken.safetensors").info
     assert info["images"] == 12 and "non-commercial" in info["licence"] and info["scale"] == config.network.scale
@@ -77,15 +81,16 @@ def test_a_killed_run_goes_on_exactly(data, tmp_path, config):  # noqa: F811
     else:
         assert {name: set(row) for name, row in info["psnr"].items()} == {"srresnet": {"Set5"}, "bicubic": {"Set5"}}
 
-    with pytest.raises(FacetError, match="another recipe"):  # the state of one recipe is not continued by another
-        script.train(data, tmp_path / "x.safetensors", tmp_path / "broken", replace(config, batch=1), CPU)
+    # the state of one recipe is not continued by another
+    with pytest.raises(FacetError, match="another recipe"):
+        script.train(data, replace(config, batch=1), Run(tmp_path / "broken", device="cpu"))
 
 
 def test_stopping_saves(data, tmp_path):  # noqa: F811
     class Requested:
         requested = True
 
-    script.train(data, tmp_path / "x.safetensors", tmp_path / "run", TINY, CPU, Requested())
+    script.train(data, TINY, Run(tmp_path / "run", tmp_path / "x.safetensors", device="cpu", stop=Requested()))
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 0
     assert SRResNet.from_file(tmp_path / "x.safetensors").config == TINY.network
 
@@ -93,28 +98,17 @@ def test_stopping_saves(data, tmp_path):  # noqa: F811
 def test_x8_starts_from_x4_and_counts_on(data, tmp_path):  # noqa: F811
     script.main(["--recipe", "tiny-x4", "--data", str(data), "--state-dir", str(tmp_path / "x4"), "--device", "cpu"])
     start = SRResNet.from_file(tmp_path / "x4" / "srresnet.safetensors")
-    script.train(
-        data,
-        tmp_path / "x8.safetensors",
-        tmp_path / "x8",
-        replace(TINY, learning_rate=0.0),
-        CPU,
-        start_from=tmp_path / "x4" / "srresnet.safetensors",
-    )
+    out, x4 = tmp_path / "x8.safetensors", tmp_path / "x4" / "srresnet.safetensors"
+    script.train(data, replace(TINY, learning_rate=0.0), Run(tmp_path / "x8", out, device="cpu", start_from=x4))
     grown, expected = SRResNet.from_file(tmp_path / "x8.safetensors"), SRResNet(TINY.network)
     expected.start_from(start)
-    for name, value in expected.state_dict().items():  # half precision lies between
+    # half precision lies between
+    for name, value in expected.state_dict().items():
         torch.testing.assert_close(grown.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     assert start.info["images"] == 12 and grown.info["images"] == 24
     with pytest.raises(InputError, match="only the stages"):
-        script.train(
-            data,
-            tmp_path / "x.safetensors",
-            tmp_path / "x",
-            replace(TINY, network=SRResNetConfig(channels=4)),
-            CPU,
-            start_from=tmp_path / "x8.safetensors",
-        )
+        run = Run(tmp_path / "x", device="cpu", start_from=tmp_path / "x8.safetensors")
+        script.train(data, replace(TINY, network=SRResNetConfig(channels=4)), run)
 
 
 def test_the_table_of_held_out_people(data, tmp_path, capsys):  # noqa: F811
@@ -207,13 +201,15 @@ def curve(world: int, folder: Path, start: Path, run: Path) -> np.ndarray:
         assert process.exitcode == 0
     lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
     found = {entry["images"]: entry["srresnet_Set5"] for entry in lines if "srresnet_Set5" in entry}
-    assert list(found) == list(range(8, 321, 8))  # process 0 alone writes
+    # process 0 alone writes
+    assert list(found) == list(range(8, 321, 8))
     return np.array(list(found.values()))
 
 
 def test_two_processes_learn_like_one(data, tmp_path):  # noqa: F811
     torch.manual_seed(0)
-    spoilt = SRResNet(TINY_X4.network)  # there is more to learn from here than from bicubic
+    # there is more to learn from here than from bicubic
+    spoilt = SRResNet(TINY_X4.network)
     torch.nn.init.normal_(spoilt.tail.weight, std=0.03)
     checkpoint.save(tmp_path / "start.safetensors", spoilt.state_dict(), vars(spoilt.config), {})
     one, two = (curve(world, data, tmp_path / "start.safetensors", tmp_path / str(world)) for world in (1, 2))
@@ -221,7 +217,8 @@ def test_two_processes_learn_like_one(data, tmp_path):  # noqa: F811
     assert one[-1] > one[0] + 3 and two[-1] > two[0] + 3, told
     assert np.abs(two - one).max() < 1, told
     first, second = (torch.load(tmp_path / "2" / f"of-{rank}.pt") for rank in (0, 1))
-    for name, value in first.items():  # each drew other patches, both took the same steps
+    # each drew other patches, both took the same steps
+    for name, value in first.items():
         torch.testing.assert_close(second[name], value)
     assert [SRResNet.from_file(tmp_path / str(world) / "srresnet.safetensors").info["images"] for world in (1, 2)] == [
         320,

@@ -58,9 +58,8 @@ def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, t
         assert re.fullmatch(
             rf"\| \S+ \| \d+ \| {number} \| {number} \| {number} \| {number} \| {number} \| -?{number} \|", row
         ), row
-    with pytest.raises(
-        SystemExit, match="default holds an earlier comparison"
-    ):  # else from other weights it would go on
+    # else from other weights it would go on
+    with pytest.raises(SystemExit, match="default holds an earlier comparison"):
         ablate.main(options)
 
 

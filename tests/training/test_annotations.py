@@ -175,7 +175,8 @@ def test_archives_as_they_are_unpacked(archive, tmp_path, layout):
 
 def test_copies_with_another_ending(archive, tmp_path):
     for path in sorted((archive / "img_align_celeba").iterdir()):
-        path.rename(path.with_suffix(".png"))  # what is inside counts, not the ending
+        # what is inside counts, not the ending
+        path.rename(path.with_suffix(".png"))
     assert prepare_images(archive, tmp_path / "out") == {}
     assert load_prepared(tmp_path / "out").names == [f"{number:06d}.png" for number in range(1, 9)]
 

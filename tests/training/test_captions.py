@@ -63,10 +63,11 @@ def test_a_caption_mentions_what_it_states(form):
                 word for entry in COMBINED if sign + ATTRIBUTES[index] in entry["states"] for word in entry["words"]
             ]
             words = [re.sub("^(an?|the) ", "", word) for word in words]
+            # "her lips are big"
             assert any(all(part in text for part in word.lower().split()) for word in words), (
                 text,
                 ATTRIBUTES[index],
-            )  # "her lips are big"
+            )
 
 
 def test_denials_are_denials():
@@ -174,9 +175,8 @@ def test_a_denial_in_a_list_reaches_one_thing_only():
         nouns = [
             part.removeprefix("with no ").removeprefix("without ").removeprefix("no ") for part in text.split(", ")
         ]
-        if len(said) != np.abs(row).sum() or not all(
-            noun in known for noun in nouns
-        ):  # words out of vocabulary or typing errors among them
+        # words out of vocabulary or typing errors among them
+        if len(said) != np.abs(row).sum() or not all(noun in known for noun in nouns):
             continue
         clear += 1
         assert all(

@@ -12,6 +12,7 @@ from model.errors import InputError
 from model.pipeline import FacePipeline
 from tests.conftest import StopAfter
 from training.clip import original as original_clip
+from training.core.run import Run
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.unet import train as train_unet
 
@@ -19,7 +20,8 @@ from training.unet import train as train_unet
 def test_from_original_weights_to_a_face(archive, tiny_weights, tmp_path, monkeypatch):
     """A ViT-B-32 with random weights, saved as the Hub has it -> head -> embeddings -> U-Net -> face."""
     torch.manual_seed(0)
-    monkeypatch.setattr(original_clip, "BATCH", 8)  # such a text tower is slow: few captions
+    # such a text tower is slow: few captions
+    monkeypatch.setattr(original_clip, "BATCH", 8)
     monkeypatch.setattr(train_unet, "embedding_statistics", partial(train_unet.embedding_statistics, count=16))
     monkeypatch.setattr(train_unet, "sample_grid", lambda *grid: None)
     original = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None)
@@ -41,7 +43,8 @@ def test_from_original_weights_to_a_face(archive, tiny_weights, tmp_path, monkey
     text = clip.tokens(["a smiling woman"])
     with torch.inference_mode():
         wanted = torch.nn.functional.normalize(original.eval().encode_text(text), dim=-1)
-    assert torch.allclose(clip.encode_texts(["a smiling woman"]), wanted, atol=2e-3)  # stored in half precision
+    # stored in half precision
+    assert torch.allclose(clip.encode_texts(["a smiling woman"]), wanted, atol=2e-3)
     assert clip.towers.visual.image_size in (224, (224, 224))
 
     embed(tmp_path / "prepared", weights)
@@ -49,10 +52,7 @@ def test_from_original_weights_to_a_face(archive, tiny_weights, tmp_path, monkey
         load_prepared(tmp_path / "prepared"),
         clip,
         train_unet.RECIPES["tiny"],
-        tmp_path / "run",
-        weights / "unet.safetensors",
-        device="cpu",
-        stop=StopAfter(1),
+        Run(tmp_path / "run", weights / "unet.safetensors", device="cpu", stop=StopAfter(1)),
     )
     (weights / "srresnet.safetensors").write_bytes((tiny_weights / "srresnet.safetensors").read_bytes())
     pipe = FacePipeline.from_pretrained(weights, "cpu")

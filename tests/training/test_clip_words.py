@@ -8,6 +8,7 @@ import torch
 from model.clip import Clip, tokenizer
 from model.errors import InputError
 from training.clip.words import RECIPES, train, with_tokens
+from training.core.run import Run
 from training.data.captions import out_of_vocabulary
 from training.data.prepare import embed, load_prepared, prepare_images
 
@@ -21,21 +22,23 @@ def test_new_tokens_change_nothing_for_texts_without_them(clip):
     word = next(word for word in out_of_vocabulary() if not {*tokenizer().encode(word)} & {*clip.vocabulary.tolist()})
     new = tokenizer().encode(word)
     wider = with_tokens(clip, torch.tensor(sorted({*clip.vocabulary.tolist(), *new}), dtype=torch.int32)).eval()
-    texts = ["a smiling man", "", f"a {word}"]  # an unknown word and a new one start alike
+    # an unknown word and a new one start alike
+    texts = ["a smiling man", "", f"a {word}"]
     assert torch.allclose(wider.encode_texts(texts), clip.encode_texts(texts), atol=1e-5)
     assert wider.tokens([word])[0, 1] != clip.tokens([word])[0, 1]
 
 
 def test_training_changes_the_words_and_not_the_faces(clip, prepared, tmp_path):
     config = replace(RECIPES["tiny"], captions=1600)
-    trained = train(prepared, clip, config, tmp_path, tmp_path / "clip.safetensors", 1e9, "cpu")
+    trained = train(prepared, clip, config, Run(tmp_path, tmp_path / "clip.safetensors", device="cpu"))
     faces = prepared.images[:4]
     assert torch.allclose(trained.encode_images(faces), clip.encode_images(faces), atol=1e-5)
     assert not torch.allclose(trained.encode_texts(["smiling"]), clip.encode_texts(["smiling"]), atol=1e-2)
     losses = [
         float(line.split('"loss": ')[1].rstrip("}\n")) for line in (tmp_path / "log.jsonl").open() if '"loss"' in line
     ]
-    assert losses and losses[-1] < 2.0  # 1.79 = log 2 + log 3 knows nothing; it starts at several
+    # 1.79 = log 2 + log 3 knows nothing; it starts at several
+    assert losses and losses[-1] < 2.0
     again = Clip.from_file(tmp_path / "clip.safetensors")
     assert again.info["words"]["captions"] == 1600 and again.hash != clip.hash
 
@@ -44,7 +47,7 @@ def test_faces_keep_their_embeddings_and_prompts_get_new_ones(clip, archive, tin
     prepare_images(archive, tmp_path / "prepared", limit=24)
     embed(tmp_path / "prepared", tiny_weights)
     before = load_prepared(tmp_path / "prepared")
-    train(before, clip, RECIPES["tiny"], tmp_path / "run", tmp_path / "clip.safetensors", 1e9, "cpu")
+    train(before, clip, RECIPES["tiny"], Run(tmp_path / "run", tmp_path / "clip.safetensors", device="cpu"))
     monkeypatch.setattr(Clip, "encode_images", lambda self, images: pytest.fail("the faces were embedded again"))
     embed(tmp_path / "prepared", tmp_path)
     after = load_prepared(tmp_path / "prepared")
@@ -55,4 +58,4 @@ def test_faces_keep_their_embeddings_and_prompts_get_new_ones(clip, archive, tin
 
 def test_faces_of_another_clip_are_refused(clip, prepared, tmp_path):
     with pytest.raises(InputError, match="training.data.prepare embed"):
-        train(replace(prepared, clip="another"), clip, RECIPES["tiny"], tmp_path, None, 1e9, "cpu")
+        train(replace(prepared, clip="another"), clip, RECIPES["tiny"], Run(tmp_path, device="cpu"))

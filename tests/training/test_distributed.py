@@ -61,7 +61,8 @@ def test_two_processes_learn_like_one(folders, by_two, tmp_path):
     curves = curve(logs("unet", 1, *folders, tmp_path / "1")), curve(log_of(by_two))
     assert [list(found) for found in curves] == 2 * [list(range(16, 385, 16))]
     one, two = (np.array(list(found.values())) for found in curves)
-    assert one[-1] < 0.85 * one[0] and two[-1] < 0.85 * two[0]  # both learn
+    # both learn
+    assert one[-1] < 0.85 * one[0] and two[-1] < 0.85 * two[0]
     assert np.abs(two / one - 1).max() < 0.05, f"{one.round(3)}\n{two.round(3)}"
     networks = [UNet.from_file(run / "unet.safetensors") for run in (tmp_path / "1", by_two)]
     assert [network.info["images"] for network in networks] == [384, 384]

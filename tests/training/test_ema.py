@@ -11,7 +11,8 @@ def test_ema_halves_the_distance_every_half_life():
     network = nn.Linear(1, 1, bias=False)
     network.weight.data.fill_(0.0)
     ema = EMA(network, half_life=100)
-    ema.images = 10**6  # past the start, where the half-life is shorter
+    # past the start, where the half-life is shorter
+    ema.images = 10**6
     network.weight.data.fill_(1.0)
     for _ in range(10):
         ema.update(network, 10)

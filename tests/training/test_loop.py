@@ -54,7 +54,8 @@ def test_a_run_ends_with_its_budget_and_goes_on_exactly(tmp_path):
     assert saves == [(800, True)] and [line["images"] for line in log] == [200, 400, 600, 800]
     assert log[0]["learning_rate"] > log[-1]["learning_rate"] and log[-1]["loss"] < 0.5 * log[0]["loss"]
     assert trained(tmp_path / "broken", budget, StopAfter(70))[1] == [(280, False)]
-    torch.rand(3)  # whatever happened meanwhile must not matter
+    # whatever happened meanwhile must not matter
+    torch.rand(3)
     again, saves, _ = trained(tmp_path / "broken", budget)
     assert saves == [(800, True)] and torch.equal(whole.weight, again.weight) and torch.equal(whole.bias, again.bias)
 

@@ -15,7 +15,8 @@ from training.unet.train import optimizers_of
 def test_orthogonal_keeps_the_directions_and_levels_their_lengths(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    inside = u.T @ orthogonal(matrix) @ v.T  # diagonal, if the singular vectors are the same
+    # diagonal, if the singular vectors are the same
+    inside = u.T @ orthogonal(matrix) @ v.T
     lengths = inside.diagonal()
     assert lengths.min() > 0.5 and lengths.max() < 1.3
     assert (inside - lengths.diag()).abs().max() < 0.05

@@ -130,7 +130,8 @@ def test_a_kill_leaves_nothing_half_written(tmp_path):
     command = [sys.executable, "-m", "training.data.prepare", "images", "--data", str(archive), "--out", str(out)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     for line in iter(lambda: process.stderr.read(40), ""):
-        if "images:" in line:  # the progress bar: it is at work
+        # the progress bar: it is at work
+        if "images:" in line:
             break
     time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
@@ -169,13 +170,15 @@ def test_embeddings_of_other_faces_are_not_used(archive, tiny_weights, tmp_path)
 def test_damaged_prepared_files_are_one_line_with_file_and_cure(archive, tiny_weights, tmp_path, spoil, name, cure):
     prepare_images(archive, tmp_path, limit=4)
     embed(tmp_path, tiny_weights)
-    before = load_prepared(tmp_path).text_embeddings.clone()  # not the file itself, mapped into memory
+    # not the file itself, mapped into memory
+    before = load_prepared(tmp_path).text_embeddings.clone()
     spoil(tmp_path / f"{name}.safetensors")
     with pytest.raises(InputError, match=re.escape(cure)) as error:
         load_prepared(tmp_path)
     assert f"{name}.safetensors" in str(error.value) and "\n" not in str(error.value)
     if name == "embeddings":
-        embed(tmp_path, tiny_weights)  # the cure helps
+        # the cure helps
+        embed(tmp_path, tiny_weights)
         assert torch.equal(load_prepared(tmp_path).text_embeddings, before)
 
 

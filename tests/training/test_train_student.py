@@ -18,6 +18,7 @@ from model.sampler import ddim, noise_of
 from model.settings import DEFAULTS, STUDENT_STEPS, Settings
 from model.unet import UNet, condition_of
 from tests.conftest import StopAfter, random_unet, save_student, save_unet
+from training.core.run import Run
 from training.evaluation.fidelity import draw
 from training.unet import student as train_student
 from training.unet.batches import Data
@@ -105,10 +106,11 @@ def test_conditions_are_those_the_app_gives(prepared, clip):
 
 
 def test_resume_is_exact(prepared, clip, teacher, tmp_path):
-    whole = train(prepared, clip, teacher, TINY, tmp_path / "a", None)
-    train(prepared, clip, teacher, TINY, tmp_path / "b", None, stop=StopAfter(3))
-    torch.rand(7)  # whatever happened meanwhile must not matter
-    resumed = train(prepared, clip, teacher, TINY, tmp_path / "b", None)
+    whole = train(prepared, clip, teacher, TINY, Run(tmp_path / "a"))
+    train(prepared, clip, teacher, TINY, Run(tmp_path / "b", stop=StopAfter(3)))
+    # whatever happened meanwhile must not matter
+    torch.rand(7)
+    resumed = train(prepared, clip, teacher, TINY, Run(tmp_path / "b"))
     assert all(
         torch.equal(one, other) for one, other in zip(whole.state_dict().values(), resumed.state_dict().values())
     )
@@ -123,8 +125,8 @@ def test_it_learns_to_draw_as_its_teacher_does(prepared, clip, teacher, tmp_path
     )
     torch.manual_seed(9)
     save_unet(start, random_unet(), clip.hash)
-    train(prepared, clip, teacher, config, tmp_path / "none", None, start_from=start, stop=StopAfter(0))
-    train(prepared, clip, teacher, config, tmp_path / "some", tmp_path / "student.safetensors", start_from=start)
+    train(prepared, clip, teacher, config, Run(tmp_path / "none", start_from=start, stop=StopAfter(0)))
+    train(prepared, clip, teacher, config, Run(tmp_path / "some", tmp_path / "student.safetensors", start_from=start))
     for name in ("none", "some"):
         logs.append((tmp_path / name / "log.jsonl").read_text().splitlines()[-1])
     before, after = (float(line.split('"validation_loss": ')[1].rstrip("}")) for line in logs)
@@ -137,9 +139,9 @@ def test_it_learns_to_draw_as_its_teacher_does(prepared, clip, teacher, tmp_path
 
 def test_what_cannot_be_trained_on_is_refused(prepared, clip, teacher, tmp_path):
     with pytest.raises(InputError, match="multiple of 8"):
-        train(prepared, clip, teacher, replace(TINY, batch=12), tmp_path, None)
+        train(prepared, clip, teacher, replace(TINY, batch=12), Run(tmp_path))
     with pytest.raises(InputError, match="prepare embed"):
-        train(replace(prepared, clip="another"), clip, teacher, TINY, tmp_path, None)
+        train(replace(prepared, clip="another"), clip, teacher, TINY, Run(tmp_path))
 
 
 def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, monkeypatch):
@@ -160,6 +162,7 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
     ]
     train_student.main([*options, "--out", str(weights / "student.safetensors"), "--state-dir", str(tmp_path / "run")])
     assert len(list(FacePipeline.from_pretrained(weights, "cpu").stream("a man", sampler="student"))) == STUDENT_STEPS
+    # an earlier student goes on
     train_student.main(
         [
             *options,
@@ -170,7 +173,7 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
             "--start-from",
             str(weights / "student.safetensors"),
         ]
-    )  # an earlier student goes on
+    )
     with pytest.raises(SystemExit, match="training.unet.student: .*missing"):
         train_student.main([*options, "--weights", str(tmp_path)])
 

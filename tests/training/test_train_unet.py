@@ -10,12 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import checkpoint
 from model.clip import Clip, ClipConfig
 from model.diffusion import add_noise
 from model.errors import InputError
+from model.files import checkpoint
 from model.unet import UNet, UNetConfig
 from tests.conftest import ROOT, SMALL_CLIP, StopAfter
+from training.core.run import Run
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.unet.batches import Data, sample_batch, sample_times
 from training.unet.recipes import RECIPES
@@ -54,7 +55,8 @@ def test_a_batch_holds_real_faces_noised_to_their_time(data, clip):
     known = {image.numpy().tobytes() for image in torch.cat([data.images, data.images.flip(2)])}
     pixels = ((wanted + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
     assert {image.contiguous().numpy().tobytes() for image in pixels} <= known
-    residual = x_t - add_noise(wanted, torch.zeros_like(wanted), t)  # what is left is noise of the time's size
+    # what is left is noise of the time's size
+    residual = x_t - add_noise(wanted, torch.zeros_like(wanted), t)
     sigma = (1 - add_noise(torch.ones(len(t), 1, 1, 1), torch.zeros(len(t), 1, 1, 1), t).flatten() ** 2).sqrt()
     assert torch.allclose(residual.flatten(1).std(1), sigma, rtol=0.05)
     assert condition.shape == (8, 514)
@@ -66,7 +68,8 @@ def test_shares_of_empty_and_image_conditions(data, clip):
     from_image = condition[:, 512] == 1
     assert 0.11 < from_image.float().mean() < 0.19
     empty = (condition[:, :512] - clip.encode_texts([""])).abs().amax(1) < 1e-5
-    assert 0.09 < empty.float().mean() < 0.20  # 10 %, and the captions that say nothing
+    # 10 %, and the captions that say nothing
+    assert 0.09 < empty.float().mean() < 0.20
     own = {row.numpy().tobytes() for row in data.image_embeddings}
     assert {row.numpy().tobytes() for row in condition[from_image, :512]} <= own
 
@@ -92,7 +95,7 @@ def test_lecture_recipe_trains_with_its_own_numbers(prepared, clip, tmp_path):
     lecture = RECIPES["lecture"]
     assert (lecture.epochs, lecture.network.steps, lecture.batch, lecture.learning_rate) == (100, 100, 1250, 1e-3)
     few = replace(lecture, network=replace(TINY.network, band_only=True, target="noise"), batch=6, micro_batch=4)
-    train(prepared, clip, few, tmp_path, tmp_path / "unet.safetensors", device="cpu", stop=StopAfter(3))
+    train(prepared, clip, few, Run(tmp_path, tmp_path / "unet.safetensors", device="cpu", stop=StopAfter(3)))
     assert UNet.from_file(tmp_path / "unet.safetensors").config.target == "noise"
 
 
@@ -114,10 +117,11 @@ def test_micro_batches_make_the_same_step(data, clip):
 def test_resume_is_exact(prepared, clip, tmp_path, target):
     """Eight steps at once, or three, a restart and five: the same weights and the same average, bit for bit."""
     config = replace(TINY, network=replace(TINY.network, target=target))
-    whole = train(prepared, clip, config, tmp_path / "a", None, device="cpu")
-    train(prepared, clip, config, tmp_path / "b", None, device="cpu", stop=StopAfter(3))
-    torch.rand(7), np.random.rand(7)  # whatever happened meanwhile must not matter
-    resumed = train(prepared, clip, config, tmp_path / "b", None, device="cpu")
+    whole = train(prepared, clip, config, Run(tmp_path / "a", device="cpu"))
+    train(prepared, clip, config, Run(tmp_path / "b", device="cpu", stop=StopAfter(3)))
+    # whatever happened meanwhile must not matter
+    torch.rand(7), np.random.rand(7)
+    resumed = train(prepared, clip, config, Run(tmp_path / "b", device="cpu"))
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(one, other)
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in "ab"]
@@ -126,15 +130,16 @@ def test_resume_is_exact(prepared, clip, tmp_path, target):
 
 
 def test_a_snapshot_is_kept_of_a_milestone_though_it_be_the_last_step(prepared, clip, tmp_path):
-    network = train(prepared, clip, replace(TINY, batch=250, images=500), tmp_path, None, device="cpu")
+    network = train(prepared, clip, replace(TINY, batch=250, images=500), Run(tmp_path, device="cpu"))
     (kept,) = (tmp_path / "snapshots").iterdir()
     assert kept.name == "000000500.safetensors" and checkpoint.load(kept)[2]["images"] == 500
     for one, other in zip(network.state_dict().values(), UNet.from_file(kept).state_dict().values()):
-        assert torch.allclose(one, other, atol=2e-3)  # kept in half precision
+        # kept in half precision
+        assert torch.allclose(one, other, atol=2e-3)
 
 
 def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_path, monkeypatch):
-    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
+    train(prepared, clip, TINY, Run(tmp_path, device="cpu", stop=StopAfter(2)))
 
     def dies(state, file):
         file.write(b"half")
@@ -142,7 +147,7 @@ def test_a_half_written_state_does_not_replace_a_whole_one(prepared, clip, tmp_p
 
     monkeypatch.setattr(torch, "save", dies)
     with pytest.raises(KeyboardInterrupt):
-        train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(2))
+        train(prepared, clip, TINY, Run(tmp_path, device="cpu", stop=StopAfter(2)))
     monkeypatch.undo()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
 
@@ -165,15 +170,15 @@ def test_one_batch_overfits(data, clip):
 
 def test_embeddings_of_another_clip_are_refused(prepared, clip, tmp_path):
     with pytest.raises(InputError, match="prepare embed"):
-        train(replace(prepared, clip="other"), clip, TINY, tmp_path, None, device="cpu")
+        train(replace(prepared, clip="other"), clip, TINY, Run(tmp_path, device="cpu"))
     with pytest.raises(InputError, match="prepare embed"):
-        train(replace(prepared, image_embeddings=None), clip, TINY, tmp_path, None, device="cpu")
+        train(replace(prepared, image_embeddings=None), clip, TINY, Run(tmp_path, device="cpu"))
 
 
 def test_another_recipe_or_clip_does_not_go_on_from_a_state(prepared, clip, tmp_path):
-    train(prepared, clip, TINY, tmp_path, None, device="cpu", stop=StopAfter(1))
+    train(prepared, clip, TINY, Run(tmp_path, device="cpu", stop=StopAfter(1)))
     with pytest.raises(InputError, match="another recipe"):
-        train(prepared, clip, replace(TINY, batch=4), tmp_path, None, device="cpu")
+        train(prepared, clip, replace(TINY, batch=4), Run(tmp_path, device="cpu"))
 
 
 def test_start_from_begins_with_those_weights(prepared, clip, tiny_weights, tmp_path):
@@ -182,11 +187,7 @@ def test_start_from_begins_with_those_weights(prepared, clip, tiny_weights, tmp_
         prepared,
         clip,
         replace(TINY, learning_rate=0.0, weight_decay=0.0),
-        tmp_path,
-        None,
-        device="cpu",
-        start_from=start,
-        stop=StopAfter(2),
+        Run(tmp_path, device="cpu", start_from=start, stop=StopAfter(2)),
     )
     for one, other in zip(begun.state_dict().values(), UNet.from_file(start).state_dict().values()):
         assert torch.allclose(one, other, atol=1e-6)
@@ -200,7 +201,7 @@ def test_start_from_refuses_weights_that_mean_something_else(prepared, clip, tin
         (tiny_weights / "unet.safetensors", replace(TINY, network=replace(TINY.network, target="noise")), "velocity"),
     ):
         with pytest.raises(InputError, match=words) as error:
-            train(prepared, clip, settings, tmp_path / "run", None, device="cpu", start_from=start)
+            train(prepared, clip, settings, Run(tmp_path / "run", device="cpu", start_from=start))
         assert "\n" not in str(error.value)
 
 
@@ -212,19 +213,17 @@ def test_the_network_is_as_wide_as_clips_embeddings(archive, tmp_path):
         load_prepared(tmp_path / "prepared"),
         Clip.from_file(tmp_path / "clip.safetensors"),
         TINY,
-        tmp_path / "run",
-        None,
-        device="cpu",
-        stop=StopAfter(1),
+        Run(tmp_path / "run", device="cpu", stop=StopAfter(1)),
     )
     assert network.config.embedding == 96 == len(network.mean)
 
 
 def test_a_warm_start_counts_what_went_before(prepared, clip, tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
-    train(prepared, clip, TINY, tmp_path / "a", first, device="cpu", stop=StopAfter(2))
-    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop=StopAfter(1))
-    train(prepared, clip, TINY, tmp_path / "b", second, device="cpu", start_from=first, stop=StopAfter(2))  # resumed
+    train(prepared, clip, TINY, Run(tmp_path / "a", first, device="cpu", stop=StopAfter(2)))
+    train(prepared, clip, TINY, Run(tmp_path / "b", second, device="cpu", start_from=first, stop=StopAfter(1)))
+    # resumed
+    train(prepared, clip, TINY, Run(tmp_path / "b", second, device="cpu", start_from=first, stop=StopAfter(2)))
     assert (
         UNet.from_file(first).info["images"] == 2 * TINY.batch
         and UNet.from_file(second).info["images"] == 5 * TINY.batch
@@ -264,7 +263,7 @@ def test_two_processes_train_one_network(archive, tiny_weights, tmp_path):
 
 
 def test_weights_carry_their_story(prepared, clip, tmp_path):
-    train(prepared, clip, TINY, tmp_path, tmp_path / "unet.safetensors", device="cpu")
+    train(prepared, clip, TINY, Run(tmp_path, tmp_path / "unet.safetensors", device="cpu"))
     network = UNet.from_file(tmp_path / "unet.safetensors")
     assert network.info["clip"] == clip.hash and network.info["images"] == 64 and network.info["faces"] == 76
     assert isinstance(network.config, UNetConfig) and network.config == TINY.network

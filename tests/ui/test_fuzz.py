@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
-from model import checkpoint
 from model.clip import Clip
 from model.errors import FacetError, InputError
+from model.files import checkpoint
 from model.settings import Settings
 from model.srresnet import SRResNet
 from model.unet import UNet
 from ui.frames import read_face
 
-SECONDS = 30  # after which an answer counts as a hang
+# after which an answer counts as a hang
+SECONDS = 30
 FUZZ = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 SCALARS = st.one_of(
     st.none(),

@@ -21,8 +21,10 @@ from training.core.log import commit
 from training.data.captions import caption
 from training.data.prepared import Prepared
 
-FACES = 1024  # faces whose fit with captions sets the bias
-BATCH = 128  # captions a step
+# faces whose fit with captions sets the bias
+FACES = 1024
+# captions a step
+BATCH = 128
 LEARNING_RATE = 1e-3
 
 
@@ -45,8 +47,10 @@ def fit(name: str, pretrained: str, prepared: Prepared, out: Path, steps: int = 
         optimizer.step()
     faces = clip.encode_images(prepared.images[rows[:FACES]])
     odds = clip.towers.logit_scale.exp() * faces @ features.T
-    share = satisfies(attributes[:FACES], stated.cpu()).float().mean().item()  # of the pairs that fit
-    bias = -odds.quantile(1 - min(max(share, 0.01), 0.99)).item()  # so that as many count as fitting
+    # of the pairs that fit
+    share = satisfies(attributes[:FACES], stated.cpu()).float().mean().item()
+    # so that as many count as fitting
+    bias = -odds.quantile(1 - min(max(share, 0.01), 0.99)).item()
     clip.towers.logit_bias = torch.nn.Parameter(torch.tensor(bias, device=device), requires_grad=False)
     clip.save(
         out,

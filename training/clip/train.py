@@ -21,18 +21,18 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig, tokenizer
 from model.device import half_precision, pick_device
-from model.errors import FacetError
+from model.errors import exit_in_one_line
 from training.clip.original import fit
 from training.clip.quality import satisfies, validate
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import decay_groups, descend
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, run_of, running
 from training.core.seeds import seeded
 from training.core.state import check_writable, keep, load_state, resume
-from training.core.stop import Stop
 from training.data.captions import all_words, caption, statements
 from training.data.checks import check_faces
 from training.data.prepared import Prepared, load_prepared
@@ -42,15 +42,22 @@ from training.data.prepared import Prepared, load_prepared
 class TrainConfig:
     """How to train; budgets are counted in images."""
 
-    images: int = 1_000_000  # faces seen, each with one fresh caption; the learning rate falls to 0 over these
-    batch: int = 128  # faces (and captions) a step: batch x batch pairs
+    # faces seen, each with one fresh caption; the learning rate falls to 0 over these
+    images: int = 1_000_000
+    # faces (and captions) a step: batch x batch pairs
+    batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    half_life: int = 25_000  # images, of the running average of the weights
-    head_weight: float = 0.5  # of the text head's loss beside the pairs'
-    statements: bool = True  # what captions seldom teach, as 128 more texts a step (captions.statements)
-    vocabulary: int = 100_000  # captions drawn to find the tokens that captions use
-    checkpoint_seconds: float = 120  # between saved states
+    # images, of the running average of the weights
+    half_life: int = 25_000
+    # of the text head's loss beside the pairs'
+    head_weight: float = 0.5
+    # what captions seldom teach, as 128 more texts a step (captions.statements)
+    statements: bool = True
+    # captions drawn to find the tokens that captions use
+    vocabulary: int = 100_000
+    # between saved states
+    checkpoint_seconds: float = 120
     seed: int = 0
 
 
@@ -110,37 +117,33 @@ def losses(clip: Clip, images: Tensor, ids: list[Tensor], fits: Tensor, stated: 
 def train(
     prepared: Prepared,
     config: TrainConfig,
-    run: Path,
-    out: Path | None,
-    max_minutes: float,
-    device="auto",
+    run: Run,
     clip_config: ClipConfig = SMALL,
-    stop: Stop | None = None,
 ) -> Clip:
-    """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
+    """Train until the images or the minutes are spent or a stop is requested. Returns the averaged network.
 
-    Resumes exactly from `run/state.pt` if it is there (where the minutes are the budget, the learning rate follows the
+    Resumes exactly from `run.state` if it is there (where the minutes are the budget, the learning rate follows the
     clock). Raises InputError if that is another recipe's, FacetError if the loss is not a number.
     """
     budget = Budget(
-        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+        config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
     check_faces(prepared)
-    check_writable(run, out)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
+    device, log, share = pick_device(run.device), Log(run.folder / "log.jsonl"), config.batch // world
     identity = {"recipe": asdict(config), "clip": asdict(clip_config), "data": prepared.hash}
     rows = (~prepared.validation).nonzero().squeeze(1)
     images, attributes = prepared.images[rows], prepared.attributes[rows]
     frequency = attributes.float().mean(0).numpy()
     torch.manual_seed(config.seed)
-    state = load_state(run / "state.pt", identity)
+    state = load_state(run.state, identity)
     vocabulary = state["ema"]["network"]["vocabulary"] if state else known_tokens(attributes.numpy(), config.vocabulary)
     clip = Clip(replace(clip_config, tokens=len(vocabulary)), vocabulary).to(device)
     ema, done, dtype = EMA(clip, config.half_life), Progress(), half_precision(device)
     optimizer = torch.optim.AdamW(decay_groups(clip.parameters(), config.weight_decay), betas=(0.9, 0.98))
     parts = {"clip": clip, "ema": ema, "optimizer": optimizer}
-    resume(run / "state.pt", identity, parts, done)
+    resume(run.state, identity, parts, done)
 
     def learn(step: int) -> dict[str, float]:
         rng = seeded(config.seed, rank, step)
@@ -166,62 +169,43 @@ def train(
         return {"pair_loss": pair_loss.item(), "read_loss": read_loss.item()}
 
     def save(finished: bool):
-        keep(run / "state.pt", identity, parts, done)
+        keep(run.state, identity, parts, done)
         seen, figures = done.step * config.batch, validate(ema.network, prepared)
         log.write(images=seen, seconds=done.seconds, **figures)
-        if out:
+        if run.out:
             ema.network.save(
-                out,
+                run.out,
                 {
                     "kind": "clip",
-                    "images": seen,
-                    "seconds": round(done.seconds),
-                    "device": device.type,
+                    **provenance(seen, done.seconds, device.type, prepared.hash),
                     "faces": len(rows),
-                    "data": prepared.hash,
-                    "commit": commit(),
                     "attributes": list(ATTRIBUTES),
                     "recipe": asdict(config),
                     "validation": figures,
-                    "licence": "non-commercial research use; see weights/README.md",
                 },
             )
 
-    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, run.stop)
     return ema.network
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.clip.train", description=__doc__.split("\n")[0])
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
-    parser.add_argument("--out", type=Path, default=Path("runs/clip/clip.safetensors"))
-    parser.add_argument("--state-dir", type=Path, default=Path("runs/clip"), help="state and log; resumed if present")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument(
         "--clip", help="take this open_clip model instead, e.g. ViT-B-32-quickgelu, and only fit its head"
     )
     parser.add_argument("--pretrained", default="openai", help="its weights: a tag (fetched from the Hub) or a file")
-    parser.add_argument(
-        "--max-minutes", type=float, default=15.0, help="minutes of training, all resumed parts together"
-    )
-    parser.add_argument("--device", default="auto")
+    add_run_options(parser, "runs/clip", "clip.safetensors", minutes=15)
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.clip.train"):
         if options.clip:
-            fit(options.clip, options.pretrained, load_prepared(options.prepared), options.out, device=options.device)
+            prepared, out = load_prepared(options.prepared), run_of(options).out
+            fit(options.clip, options.pretrained, prepared, out, device=options.device)
             return
-        with several_processes(), Stop() as stop:
-            train(
-                load_prepared(options.prepared),
-                RECIPES[options.recipe],
-                options.state_dir,
-                options.out,
-                options.max_minutes,
-                options.device,
-                stop=stop,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.clip.train: {error}") from error
+        with running(options) as run:
+            train(load_prepared(options.prepared), RECIPES[options.recipe], run)
 
 
 if __name__ == "__main__":

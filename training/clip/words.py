@@ -20,7 +20,7 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES
 from model.clip import FIRST_KNOWN, UNKNOWN, Clip
 from model.device import half_precision, pick_device
-from model.errors import FacetError
+from model.errors import exit_in_one_line
 from training.clip.quality import satisfies, validate
 from training.clip.train import known_tokens
 from training.core.budget import Budget, Progress
@@ -28,10 +28,10 @@ from training.core.ema import EMA
 from training.core.log import Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import decay_groups, descend
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
 from training.core.seeds import seeded
 from training.core.state import check_writable
-from training.core.stop import Stop
 from training.data.captions import caption, statements
 from training.data.checks import check_embeddings
 from training.data.prepared import Prepared, load_prepared
@@ -43,13 +43,18 @@ TABLE = "towers.text.token_embedding.weight"
 class TrainConfig:
     """How to train; budgets are counted in captions."""
 
-    captions: int = 2_000_000  # the learning rate falls to 0 over these
-    batch: int = 128  # captions a step, besides the bare statements
-    faces: int = 512  # faces a step that all texts are compared with
+    # the learning rate falls to 0 over these
+    captions: int = 2_000_000
+    # captions a step, besides the bare statements
+    batch: int = 128
+    # faces a step that all texts are compared with
+    faces: int = 512
     learning_rate: float = 7e-4
     weight_decay: float = 0.05
-    half_life: int = 20_000  # captions, of the running average of the weights
-    vocabulary: int = 100_000  # captions drawn to find the tokens that captions use
+    # captions, of the running average of the weights
+    half_life: int = 20_000
+    # captions drawn to find the tokens that captions use
+    vocabulary: int = 100_000
     seed: int = 2
 
 
@@ -72,21 +77,17 @@ def train(
     prepared: Prepared,
     start: Clip,
     config: TrainConfig,
-    run: Path,
-    out: Path | None,
-    max_minutes: float,
-    device: str = "auto",
-    stop: Stop | None = None,
+    run: Run,
 ) -> Clip:
-    """Train until the captions or the minutes are spent or `stop` is requested. Returns the averaged network.
+    """Train until the captions or the minutes are spent or a stop is requested. Returns the averaged network.
 
     Raises InputError if the prepared faces have no embeddings of this CLIP, FacetError if the loss is not a number.
     """
-    budget = Budget(config.captions, config.batch, max_minutes, config.learning_rate)
+    budget = Budget(config.captions, config.batch, run.minutes, config.learning_rate)
     check_embeddings(prepared, start)
-    check_writable(run, out)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
+    device, log, share = pick_device(run.device), Log(run.folder / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
     attributes, faces = prepared.attributes[rows], prepared.image_embeddings[rows].float()
     frequency = attributes.float().mean(0).numpy()
@@ -119,10 +120,11 @@ def train(
     def save(finished: bool):
         seen, figures = done.step * config.batch, validate(ema.network, prepared)
         log.write(images=seen, seconds=done.seconds, **figures)
-        if out:
-            before = start.info.get("words", {})  # an earlier training of the words counts as well
+        if run.out:
+            # an earlier training of the words counts as well
+            before = start.info.get("words", {})
             ema.network.save(
-                out,
+                run.out,
                 {name: value for name, value in start.info.items() if name != "hash"}
                 | {
                     "words": {
@@ -136,7 +138,7 @@ def train(
                 },
             )
 
-    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, run.stop)
     return ema.network
 
 
@@ -148,26 +150,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote, embedded by it"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/words/clip.safetensors"))
-    parser.add_argument("--state-dir", type=Path, default=Path("runs/words"), help="where the log goes")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
-    parser.add_argument("--max-minutes", type=float, default=15.0)
-    parser.add_argument("--device", default="auto")
+    add_run_options(parser, "runs/words", "clip.safetensors", minutes=15)
     options = parser.parse_args(arguments)
-    try:
-        with several_processes(), Stop() as stop:
-            train(
-                load_prepared(options.prepared),
-                Clip.from_file(options.start_from),
-                RECIPES[options.recipe],
-                options.state_dir,
-                options.out,
-                options.max_minutes,
-                options.device,
-                stop,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.clip.words: {error}") from error
+    with exit_in_one_line("training.clip.words"), running(options) as run:
+        prepared, start = load_prepared(options.prepared), Clip.from_file(options.start_from)
+        train(prepared, start, RECIPES[options.recipe], run)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv", "Anno/list_attr_celeba
 FOLDERS = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_align_celeba", "img_align_celeba_png")
 ENDINGS = (".jpg", ".png", ".jpeg", ".webp")
 PRESENT, ABSENT = {"1", "+1", "1.0"}, {"-1", "-1.0"}
-ZERO = {"0", "0.0"}  # "absent" in tables that never say -1
+# "absent" in tables that never say -1
+ZERO = {"0", "0.0"}
 
 
 @dataclass(frozen=True)
@@ -116,4 +117,4 @@ def file_of(name: str, files: set[str]) -> str | None:
     """The file of a row: of its own name, or of its number with another ending (000001, 000001.png); None if there is
     none."""
     stem = Path(name).stem
-    return next((found for found in (name, *(stem + ending for ending in ENDINGS)) if found in files), None)
+    return next((file for file in (name, *(stem + ending for ending in ENDINGS)) if file in files), None)

@@ -52,10 +52,12 @@ def stated_attributes(row: np.ndarray, frequency: np.ndarray, rng: Random, count
     :param count:     how many attributes; 1 to 12, mostly few, if left out.
     """
     surprise = np.where(row, 1 - frequency, 0.4 * frequency) + 0.05
-    surprise[MALE] = 0.8  # people nearly always say it
+    # people nearly always say it
+    surprise[MALE] = 0.8
     surprise[ATTRIBUTES.index("Blurry")] *= 0.5
     count = min(1 + int(rng.expovariate(1 / 2.5)), 12) if count is None else count
-    keys = [rng.random() ** (1 / weight) for weight in surprise]  # weighted choice without replacement, Efraimidis 2006
+    # weighted choice without replacement, Efraimidis 2006
+    keys = [rng.random() ** (1 / weight) for weight in surprise]
     stated = np.zeros(40, dtype=np.int8)
     for index in sorted(range(40), key=keys.__getitem__, reverse=True)[:count]:
         stated[index] = PRESENT if row[index] else ABSENT
@@ -65,7 +67,8 @@ def stated_attributes(row: np.ndarray, frequency: np.ndarray, rng: Random, count
 def caption(row: np.ndarray, frequency: np.ndarray, rng: Random) -> tuple[str, np.ndarray]:
     """One random caption of a face: `(text, stated)`, with stated (40,) int8 as in `stated_attributes`."""
     style = rng.random()
-    if style < 0.06:  # no face at all, or nothing: the unconditional prompt
+    # no face at all, or nothing: the unconditional prompt
+    if style < 0.06:
         nothing = (
             rng.choice(FILLER["elsewhere"] + FILLER["endings"]),
             " ".join(rng.choices(out_of_vocabulary(), k=rng.randint(1, 8))),
@@ -73,7 +76,8 @@ def caption(row: np.ndarray, frequency: np.ndarray, rng: Random) -> tuple[str, n
             "",
         )
         return rng.choice(nothing), np.zeros(40, np.int8)
-    if style < 0.16:  # the lecture's prompt: every attribute the face has
+    # the lecture's prompt: every attribute the face has
+    if style < 0.16:
         stated = row.astype(np.int8)
     else:
         stated = stated_attributes(row, frequency, rng)
@@ -112,7 +116,8 @@ def statements(rng: Random, lists: int = 20) -> tuple[list[str], np.ndarray]:
         chosen = rng.sample(sorted(THINGS), rng.choice((2, 2, 2, 3, 4)))
         words = [rng.choice(THINGS[index][:3] if rng.random() < 0.5 else THINGS[index]) for index in chosen]
         signs = [rng.choice((PRESENT, ABSENT)) for _ in chosen]
-        if rng.random() < 0.7:  # what is hardest: both in one list
+        # what is hardest: both in one list
+        if rng.random() < 0.7:
             signs[0], signs[1] = ABSENT, PRESENT
         for turn in (1, -1):
             row = np.zeros(40, np.int8)
@@ -146,15 +151,14 @@ def phrase_list(stated: np.ndarray, rng: Random) -> str:
     said = []
     if stated[MALE] and rng.random() < 0.08:
         said, stated = [of_sex("object", stated)], np.where(np.arange(40) == MALE, 0, stated)
-    found = chosen_words(stated, rng)
-    said += [phrase(kind, words, rng) for kind, words in found if kind not in DENIALS]
-    denied = denials([pair for pair in found if pair[0] in DENIALS], rng)
+    chosen = chosen_words(stated, rng)
+    said += [phrase(kind, words, rng) for kind, words in chosen if kind not in DENIALS]
+    denied = denials([pair for pair in chosen if pair[0] in DENIALS], rng)
     separator = rng.choice((", ", ", ", ", ", ", ", "; ", ". ", " and ", " ", " + ", " but "))
     if separator == " but ":
         text = " but ".join(filter(None, (rng.choice((", ", " and ")).join(said), " and ".join(denied))))
-    elif separator.isspace() or separator.startswith(
-        " "
-    ):  # without a comma a "no" would reach too far: denials come last
+    # without a comma a "no" would reach too far: denials come last
+    elif separator.isspace() or separator.startswith(" "):
         text = separator.join(said + denied)
     else:
         parts = said + denied
@@ -165,34 +169,34 @@ def phrase_list(stated: np.ndarray, rng: Random) -> str:
 
 def sentence(stated: np.ndarray, rng: Random) -> str:
     """`"a smiling young woman with wavy blond hair and big lips, wearing earrings, without glasses"`."""
-    found = {kind: [] for kind in ("person", "adjective", "hair", "with", "wearing")}
+    by_kind = {kind: [] for kind in ("person", "adjective", "hair", "with", "wearing")}
     denied = []
     for kind, words in chosen_words(stated, rng):
         kind = "with" if kind == "wearing" and rng.random() < 0.3 else kind
-        denied.append((kind, words)) if kind in DENIALS else found[kind].append(words)
+        denied.append((kind, words)) if kind in DENIALS else by_kind[kind].append(words)
 
-    before = [words for words in found["adjective"] if " " not in words and rng.random() < 0.75]
-    after = [words for words in found["adjective"] if words not in before]
-    after += [with_article(words) for words in found["person"][1:]]
+    before = [words for words in by_kind["adjective"] if " " not in words and rng.random() < 0.75]
+    after = [words for words in by_kind["adjective"] if words not in before]
+    after += [with_article(words) for words in by_kind["person"][1:]]
     if rng.random() < 0.12:
         before.insert(rng.randrange(len(before) + 1), rng.choice(FILLER["adjectives"]))
-    noun = found["person"][0] if found["person"] else rng.choice(FILLER["nouns"])
+    noun = by_kind["person"][0] if by_kind["person"] else rng.choice(FILLER["nouns"])
     subject = " ".join(before + [noun])
     text = with_article(subject) if rng.random() < 0.8 else subject
     if rng.random() < 0.4:
         text = f"{rng.choice(FILLER['openings'])} {text}"
 
-    if found["hair"]:
-        found["with"].insert(0, hair(found["hair"], rng))
+    if by_kind["hair"]:
+        by_kind["with"].insert(0, hair(by_kind["hair"], rng))
     if rng.random() < 0.12:
-        found["with"].insert(rng.randrange(len(found["with"]) + 1), rng.choice(FILLER["details"]))
+        by_kind["with"].insert(rng.randrange(len(by_kind["with"]) + 1), rng.choice(FILLER["details"]))
     tails = []
-    if found["with"]:
-        tails.append("with " + joined(found["with"], rng))
-    if found["wearing"]:
+    if by_kind["with"]:
+        tails.append("with " + joined(by_kind["with"], rng))
+    if by_kind["wearing"]:
         tails.append(
             rng.choice(("wearing ", "wearing ", "in "))
-            + joined([described(words, rng) for words in found["wearing"]], rng)
+            + joined([described(words, rng) for words in by_kind["wearing"]], rng)
         )
     tails += [
         rng.choice(("{}", "{}", "who is {}", "is {}", "that is {}")).format(degree(words, rng)) for words in after
@@ -217,14 +221,14 @@ def told(stated: np.ndarray, rng: Random) -> str:
             rng.choice(("the person", "this person", "someone who", "a person who", "it", "the face")),
             "the",
         )
-    found = chosen_words(stated, rng)
-    if not found:
+    chosen = chosen_words(stated, rng)
+    if not chosen:
         return subject
     if rng.random() < 0.5 and not subject.endswith("who"):
-        about = [owned(owner, kind, words, rng) if rng.random() < 0.5 else "" for kind, words in found]
-        about = [part or f"{subject} {clause(kind, words, rng)}" for part, (kind, words) in zip(about, found)]
+        about = [owned(owner, kind, words, rng) if rng.random() < 0.5 else "" for kind, words in chosen]
+        about = [part or f"{subject} {clause(kind, words, rng)}" for part, (kind, words) in zip(about, chosen)]
         return rng.choice((". ", ". ", ", ", " and ")).join(about) + rng.choice((".", ""))
-    return f"{subject} {joined([clause(kind, words, rng) for kind, words in found], rng)}"
+    return f"{subject} {joined([clause(kind, words, rng) for kind, words in chosen], rng)}"
 
 
 def of_sex(kind: str, stated: np.ndarray) -> str:
@@ -278,12 +282,16 @@ def typo(text: str, rng: Random) -> str:
         return text
     index = rng.choice(long)
     word, at = words[index], rng.randrange(1, len(words[index]) - 1)
+    # another letter
     words[index] = rng.choice(
         (
-            word[:at] + word[at + 1] + word[at] + word[at + 2 :],  # swapped
-            word[:at] + word[at + 1 :],  # dropped
-            word[:at] + word[at] + word[at:],  # doubled
+            # swapped
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+            # dropped
+            word[:at] + word[at + 1 :],
+            # doubled
+            word[:at] + word[at] + word[at:],
             word[:at] + rng.choice("aeiorstnl") + word[at + 1 :],
         )
-    )  # another letter
+    )
     return " ".join(words)

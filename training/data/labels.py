@@ -13,11 +13,13 @@ import pandas as pd
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
 
-FILE = ("file", "filename", "file_name", "image", "image_id")  # names of the column of file names
+# names of the column of file names
+FILE = ("file", "filename", "file_name", "image", "image_id")
 # Also what spreadsheets write for TRUE and FALSE in other languages.
 YES = ("yes", "y", "true", "t", "x", "✓", "✔", "ja", "oui", "sí", "wahr", "vrai", "vero", "verdadero")
 NO = ("no", "n", "false", "f", "nein", "non", "falsch", "faux", "falso")
-WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")  # what xlsx, ods and xls begin with
+# what xlsx, ods and xls begin with
+WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0")
 UNKNOWN = ("", "?", "-", "nan", "na", "n/a", "none", "null")
 
 
@@ -37,14 +39,15 @@ def read_labels(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read as a CSV ({error}).") from error
     head, body = (rows[0][1], rows[1:]) if rows else ([], [])
     while head and not head[-1] and all(len(cells) < len(head) or not cells[len(head) - 1] for _, cells in body):
-        width = len(head) - 1  # a comma at the end of every row
+        # a comma at the end of every row
+        width = len(head) - 1
         head, body = head[:width], [(line, cells[:width]) for line, cells in body]
     columns = [_column(cell, path) for cell in head]
     if "file" not in columns:
         raise InputError(f"{path} has no column `file` on its first line: write `file,Smiling,...` there.")
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise InputError(f"{path} has the column {twice[0]} twice: remove one.")
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for line, cells in body:
         shown = f"{path}, line {line} ({' '.join(', '.join(cells).split())[:80]})"
         if len(cells) != len(columns):
@@ -54,11 +57,11 @@ def read_labels(path: Path) -> pd.DataFrame:
         name = unicodedata.normalize("NFC", by_column.pop("file"))
         if not name:
             raise InputError(f"{shown}: the file name is missing; write it, or remove the row.")
-        if name in found:
+        if name in by_name:
             raise InputError(f"{shown}: {name} is named twice; remove one row.")
-        found[name] = [_value(cell, shown) for cell in by_column.values()]
+        by_name[name] = [_value(cell, shown) for cell in by_column.values()]
     attributes = [name for name in columns if name != "file"]
-    return pd.DataFrame(list(found.values()), index=list(found), columns=attributes, dtype=float)
+    return pd.DataFrame(list(by_name.values()), index=list(by_name), columns=attributes, dtype=float)
 
 
 def match_labels(labels: Sequence[str], pictures: Sequence[str]) -> dict[str, str]:
@@ -76,13 +79,13 @@ def match_labels(labels: Sequence[str], pictures: Sequence[str]) -> dict[str, st
     )
     by_way = [defaultdict(list) for _ in ways]
     for picture in pictures:
-        for way, found in zip(ways, by_way):
-            found[way(picture)].append(picture)
+        for way, by_key in zip(ways, by_way):
+            by_key[way(picture)].append(picture)
     matched: dict[str, str] = {}
     for label in labels:
         # A name with an ending means a file of this ending.
         usable = list(zip(ways, by_way))[: 2 if _stem(label) != label else None]
-        fitting = next((found[way(label)] for way, found in usable if way(label) in found), [])
+        fitting = next((by_key[way(label)] for way, by_key in usable if way(label) in by_key), [])
         if len(fitting) > 1:
             raise InputError(f"The label {label} fits {fitting[0]} and {fitting[1]}: write the whole name.")
         matched |= {label: fitting[0]} if fitting else {}
@@ -100,7 +103,8 @@ def _rows(data: bytes) -> list[tuple[int, list[str]]]:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            text = data.decode("cp1252", errors="replace")  # what Excel writes as plain CSV in Western Europe
+            # what Excel writes as plain CSV in Western Europe
+            text = data.decode("cp1252", errors="replace")
     first = text.lstrip().partition("\n")[0]
     mark = first.strip()[4:5] if first.lower().startswith("sep=") else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark or ",", skipinitialspace=True)

@@ -9,7 +9,9 @@ import numpy as np
 from model.attributes import ATTRIBUTES, COMBINED, FILLER, WORDING
 
 PRESENT, ABSENT, UNMENTIONED = 1, -1, 0
-DENIALS = ("no", "unworn", "not")  # kinds of phrase that put a "no" before words of the attribute
+# kinds of phrase that put a "no" before words of the attribute
+DENIALS = ("no", "unworn", "not")
+# can be big, thin, ...
 PARTS = (
     "hair",
     "lips",
@@ -23,7 +25,7 @@ PARTS = (
     "face",
     "mouth",
     "head",
-)  # can be big, thin, ...
+)
 MALE = ATTRIBUTES.index("Male")
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -33,15 +35,16 @@ def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
     included."""
     entry = WORDING[attribute]
     has = entry.get("has", {})
-    found = {kind: list(words) for kind, words in (has if present else entry.get("lacks", {})).items()}
+    by_kind = {kind: list(words) for kind, words in (has if present else entry.get("lacks", {})).items()}
     if not present:
         nouns = has.get("with", []) + [f"{word} hair" for word in has.get("hair", [])]
-        nouns = [words for words in nouns if not words.startswith("no ")]  # "without no beard" is no English
+        # "without no beard" is no English
+        nouns = [words for words in nouns if not words.startswith("no ")]
         if attribute != "No_Beard" and nouns:
-            found["no"] = found.get("no", []) + nouns
-        found |= {"unworn": list(has["wearing"])} if "wearing" in has else {}
-        found |= {"not": list(has["adjective"])} if "adjective" in has else {}
-    return found
+            by_kind["no"] = by_kind.get("no", []) + nouns
+        by_kind |= {"unworn": list(has["wearing"])} if "wearing" in has else {}
+        by_kind |= {"not": list(has["adjective"])} if "adjective" in has else {}
+    return by_kind
 
 
 PHRASES = {(name, present): phrases(name, present) for name in ATTRIBUTES for present in (True, False)}
@@ -69,14 +72,14 @@ def _things(attribute: str) -> list[str]:
 
 def chosen_words(stated: np.ndarray, rng: Random) -> list[tuple[str, str]]:
     """(kind, words) for all that is stated, in random order; now and then one word states two attributes."""
-    left, found = set(np.flatnonzero(stated).tolist()), []
+    left, chosen = set(np.flatnonzero(stated).tolist()), []
     for kind, words, states in TOGETHER:
         if states.keys() <= left and all(stated[i] == value for i, value in states.items()) and rng.random() < 0.35:
-            found.append((kind, rng.choice(words)))
+            chosen.append((kind, rng.choice(words)))
             left -= states.keys()
-    found += [choose(ATTRIBUTES[i], stated[i] == PRESENT, rng) for i in sorted(left)]
-    rng.shuffle(found)
-    return found
+    chosen += [choose(ATTRIBUTES[i], stated[i] == PRESENT, rng) for i in sorted(left)]
+    rng.shuffle(chosen)
+    return chosen
 
 
 def choose(attribute: str, present: bool, rng: Random) -> tuple[str, str]:
@@ -104,11 +107,11 @@ def phrase(kind: str, words: str, rng: Random) -> str:
     return denials([(kind, words)], rng)[0]
 
 
-def denials(found: list[tuple[str, str]], rng: Random) -> list[str]:
+def denials(pairs: list[tuple[str, str]], rng: Random) -> list[str]:
     """(kind, words) of DENIALS -> `"no hat"`, `"without a beard"`, `"not smiling"`, two at once as `"no hat or
     beard"`."""
-    found = list(found)
-    nouns = [pair for pair in found if pair[0] != "not"]
+    pairs = list(pairs)
+    nouns = [pair for pair in pairs if pair[0] != "not"]
     together = []
     if len(nouns) > 1 and rng.random() < 0.5:
         first, second = (without_article(words) for _, words in nouns[:2])
@@ -117,8 +120,8 @@ def denials(found: list[tuple[str, str]], rng: Random) -> list[str]:
                 ("no {} or {}", "without {} or {}", "with no {} or {}", "neither {} nor {}", "with neither {} nor {}")
             ).format(first, second)
         ]
-        found = [pair for pair in found if pair not in nouns[:2]]
-    return together + [_deny(kind, words, rng) for kind, words in found]
+        pairs = [pair for pair in pairs if pair not in nouns[:2]]
+    return together + [_deny(kind, words, rng) for kind, words in pairs]
 
 
 def clause(kind: str, words: str, rng: Random) -> str:
@@ -198,9 +201,8 @@ def joined(parts: list[str], rng: Random) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if rng.random() < 0.7 else ", ".join(parts)
 
 
-THINGS = {
-    index: words for index, name in enumerate(ATTRIBUTES) if (words := _things(name))
-}  # "glasses", "beard": attribute -> nouns
+# "glasses", "beard": attribute -> nouns
+THINGS = {index: words for index, name in enumerate(ATTRIBUTES) if (words := _things(name))}
 
 
 @lru_cache(maxsize=1)

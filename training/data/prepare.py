@@ -23,17 +23,18 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES
-from model.decode import read_image
 from model.errors import FacetError, InputError
+from model.files import checkpoint
+from model.files.decode import read_image
 from model.images import middle_square
 from training.data.annotations import file_of, images_of, read_annotations, read_squashed, table_of
 from training.data.captions import celeba_prompt
 from training.data.labels import match_labels, read_labels
 from training.data.prepared import SIZE, load_prepared
 
-ASPECT = (178, 218)  # width : height of CelebA's aligned images
+# width : height of CelebA's aligned images
+ASPECT = (178, 218)
 
 
 def prompt_of(row: np.ndarray) -> str:
@@ -48,7 +49,8 @@ def to_face(image: Image.Image) -> np.ndarray:
     image = image.convert("RGB")
     width, height = image.size
     wanted = width * ASPECT[1] / ASPECT[0]
-    if abs(height - wanted) > 1:  # the official archive is 178x218 already
+    # the official archive is 178x218 already
+    if abs(height - wanted) > 1:
         image = image.resize((width, max(1, round(wanted))), Image.Resampling.BICUBIC)
         height = image.height
     side = min(width, height)
@@ -159,7 +161,8 @@ def embed(out: Path, weights: Path, batch: int = 256) -> None:
     clip = Clip.from_file(weights / "clip.safetensors")
     side = checkpoint.tensor_hash(clip.towers.visual.state_dict())
     images, texts = [], []
-    with contextlib.suppress(SafetensorError, OSError), safe_open(path, framework="pt") as file:  # damaged: made anew
+    # damaged: made anew
+    with contextlib.suppress(SafetensorError, OSError), safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("image_side") == side:
             images = [file.get_tensor("image_embeddings")]
     known = bool(images) and len(images[0]) == len(prepared.names)
@@ -201,7 +204,8 @@ def main(arguments: list[str] | None = None) -> None:
             skipped = prepare_images(options.data, options.out, options.limit)
         for reason, names in skipped.items():
             print(f"skipped, {reason}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})")
-    except (FacetError, OSError) as error:  # the latter: a disk that is full
+    except (FacetError, OSError) as error:
+        # the latter: a disk that is full
         raise SystemExit(f"prepare: {error}") from error
 
 

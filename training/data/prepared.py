@@ -12,8 +12,10 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
 
-SIZE = 64  # pixels, height and width of a prepared image
-VALIDATION = 20  # ids divisible by this are the validation set: no model trains on them
+# pixels, height and width of a prepared image
+SIZE = 64
+# ids divisible by this are the validation set: no model trains on them
+VALIDATION = 20
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Prepared:
     squashed: Tensor
     image_embeddings: Tensor | None = None
     text_embeddings: Tensor | None = None
-    clip: str = ""  # hash of the CLIP the embeddings come from
+    # hash of the CLIP the embeddings come from
+    clip: str = ""
 
     @property
     def hash(self) -> str:
@@ -75,7 +78,8 @@ def load_prepared(folder: str | Path, embedded: bool = True) -> Prepared:
         cure = "run `make embed` again"
         metadata, more = _read(path, cure)
         shapes = {name: tuple(tensor.shape) for name, tensor in more.items()}
-        width = shapes.get("image_embeddings", (0, 0))[-1:]  # that of the CLIP's shared space
+        # that of the CLIP's shared space
+        width = shapes.get("image_embeddings", (0, 0))[-1:]
         wanted = dict.fromkeys(("image_embeddings", "text_embeddings"), (count, *width))
         if shapes != wanted or "clip" not in metadata:
             raise InputError(f"{path} does not hold the embeddings of these {count} faces: {cure}.")

@@ -16,14 +16,15 @@ from random import Random
 import numpy as np
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt, conflict
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from training.data.captions import caption
 from training.data.prepared import Prepared, load_prepared
 
 HERE = Path(__file__).parent
 CAPTIONS, THREES, UNDERSTANDING = (HERE / f"{name}.txt" for name in ("captions", "threes", "understanding"))
 
-Prompts = list[tuple[str, np.ndarray]]  # a prompt, and what it states: (40,) int8 of 1, -1 and 0 for unmentioned
+# a prompt, and what it states: (40,) int8 of 1, -1 and 0 for unmentioned
+Prompts = list[tuple[str, np.ndarray]]
 
 
 def read_prompts(path: Path) -> Prompts:
@@ -35,7 +36,7 @@ def read_prompts(path: Path) -> Prompts:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text ({error}).") from error
-    found = []
+    prompts = []
     for number, line in enumerate(lines, 1):
         if line.startswith("#") or not line.strip():
             continue
@@ -49,8 +50,8 @@ def read_prompts(path: Path) -> Prompts:
                     f"{path.name} states {word!r}, which is none of the 40 attributes with a + or - before it."
                 )
             stated[ATTRIBUTES.index(word[1:])] = 1 if word[0] == "+" else -1
-        found.append((prompt.strip(), stated))
-    return found
+        prompts.append((prompt.strip(), stated))
+    return prompts
 
 
 def write_prompts(path: Path, prompts: Prompts, remark: str) -> None:
@@ -77,9 +78,9 @@ def draw_threes(prepared: Prepared, count: int) -> Prompts:
     The first attribute goes through all 40, not wanted and then wanted; a random validation face that suits it adds
     two more.
     """
-    rows, rng, found = prepared.attributes[prepared.validation].numpy(), Random(3), []
-    while len(found) < count:
-        first, wanted = divmod(len(found) % (2 * len(ATTRIBUTES)), 2)
+    rows, rng, prompts = prepared.attributes[prepared.validation].numpy(), Random(3), []
+    while len(prompts) < count:
+        first, wanted = divmod(len(prompts) % (2 * len(ATTRIBUTES)), 2)
         suited = np.flatnonzero(rows[:, first] == wanted)
         if not len(suited):
             raise InputError(
@@ -90,11 +91,12 @@ def draw_threes(prepared: Prepared, count: int) -> Prompts:
             of_kind = [i for i in np.flatnonzero(row == rng.choice((True, False))) if i not in chosen]
             chosen += [rng.choice(of_kind)] if of_kind else []
         present, absent = ([ATTRIBUTES[i] for i in chosen if row[i] == kind] for kind in (True, False))
-        if len(chosen) == 3 and not conflict(present, absent):  # CelebA's labels contradict each other now and then
+        # CelebA's labels contradict each other now and then
+        if len(chosen) == 3 and not conflict(present, absent):
             stated = np.zeros(len(ATTRIBUTES), dtype=np.int8)
             stated[chosen] = np.where(row[chosen], 1, -1)
-            found.append((attributes_to_prompt(present, absent), stated))
-    return found
+            prompts.append((attributes_to_prompt(present, absent), stated))
+    return prompts
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -102,11 +104,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for captions.txt and threes.txt")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.data.prompts"):
         prepared = load_prepared(options.prepared)
         drawn = draw_captions(prepared, 900), draw_threes(prepared, 640)
-    except FacetError as error:
-        raise SystemExit(f"prompts: {error}") from error
     for path, prompts in zip((CAPTIONS, THREES), drawn):
         remark = (
             "Drawn from the labels of CelebA's validation faces by `python -m training.data.prompts`; "

@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from model.errors import FacetError
+from model.errors import exit_in_one_line
 from model.pipeline import FacePipeline
 from model.settings import Settings
 from training.data.prompts import CAPTIONS
@@ -22,8 +22,10 @@ from training.evaluation.fidelity import CACHE, face_set, fidelity
 from training.evaluation.judge import FEATURES, Judge
 from training.evaluation.sheet import moments
 
-SEED = 1  # of the set of faces
-RUN = Settings(steps=25, sampler="dpmpp", pag_scale=0.0)  # of all moments, whatever the defaults have become since
+# of the set of faces
+SEED = 1
+# of all moments, whatever the defaults have become since
+RUN = Settings(steps=25, sampler="dpmpp", pag_scale=0.0)
 
 
 def plot(points: dict[str, dict[str, float]], path: Path) -> None:
@@ -47,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
     parser.add_argument("--out", type=Path, default=Path("training"), help="folder of curve.json and curve.png")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.evaluation.curve"):
         latest = FacePipeline.from_pretrained(options.weights)
         judge = Judge.from_file(options.weights / "judge.safetensors", latest.device)
         captions, _ = prompts_of(CAPTIONS, options.faces)
@@ -58,8 +60,6 @@ def main(arguments: list[str] | None = None) -> None:
             distances = fidelity(pipe, judge, [face_set(captions, SEED, RUN)], options.cache)
             points[str(images)] = {kind: distances[kind]["mean"] for kind in FEATURES}
             print(f"{images:,} images", points[str(images)], flush=True)
-    except FacetError as error:
-        raise SystemExit(f"training.evaluation.curve: {error}") from error
     points = dict(sorted(points.items(), key=lambda item: int(item[0])))
     file.write_text(json.dumps({"faces": options.faces, "points": points}, indent=1) + "\n")
     plot(points, options.out / "curve.png")

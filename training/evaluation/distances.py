@@ -75,7 +75,8 @@ def spread(features: np.ndarray) -> float:
 def pairwise(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(N, D), (M, D) -> (N, M) Euclidean distances."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    centre = x.mean(0)  # the identity below loses digits far from the origin
+    # the identity below loses digits far from the origin
+    centre = x.mean(0)
     x, y = x - centre, y - centre
     squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T
     return np.sqrt(squares.clip(0))

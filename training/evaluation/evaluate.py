@@ -26,7 +26,7 @@ from torch import nn
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
-from model.errors import FacetError, InputError, WeightsError
+from model.errors import InputError, WeightsError, exit_in_one_line
 from model.images import contact_sheet
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS, Settings
@@ -86,18 +86,24 @@ FREE_TEXT = (
     "astronaut riding a horse",
 )
 FREE_SEEDS = (1, 2, 3)
-UNSEEN = 64  # captions of validation faces, one face of each
+# captions of validation faces, one face of each
+UNSEEN = 64
 
 
 @dataclass(frozen=True)
 class Size:
     """How many faces to look at. Distances depend on the count, so only equal sizes compare."""
 
-    count: int = 900  # faces of a set, one per caption
-    sets: int = 3  # sets, with a seed each
-    each: int = 20  # faces for, and against, each single attribute
-    threes: int = 640  # faces of three attributes
-    loss: int = 256  # faces of each kind for the loss by noise level
+    # faces of a set, one per caption
+    count: int = 900
+    # sets, with a seed each
+    sets: int = 3
+    # faces for, and against, each single attribute
+    each: int = 20
+    # faces of three attributes
+    threes: int = 640
+    # faces of each kind for the loss by noise level
+    loss: int = 256
 
 
 SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
@@ -127,11 +133,11 @@ def measure(
     sets = [draw(pipe, face_set(captions, seed), cache) for seed in range(1, size.sets + 1)]
     single_faces = draw(pipe, [Settings(text, seed=seed) for text, _, seed in singles], cache)
     three_faces = draw(pipe, face_set(threes, 0), cache)
-    looks = [judge.look(faces) for faces in sets]
+    activations = [judge.activations(faces) for faces in sets]
 
-    caption_sets = [adherence(look["logits"] > 0, stated, on_real) for look in looks]
+    caption_sets = [adherence(each["logits"] > 0, stated, on_real) for each in activations]
     by_caption = adherence(
-        np.concatenate([look["logits"] > 0 for look in looks]), np.tile(stated, (size.sets, 1)), on_real
+        np.concatenate([each["logits"] > 0 for each in activations]), np.tile(stated, (size.sets, 1)), on_real
     )
     report = {
         "settings": DEFAULTS.sampling(),
@@ -140,12 +146,12 @@ def measure(
             name: {key: value for key, value in part.info.items() if key != "attributes"}
             for name, part in (("clip", pipe.clip), ("unet", pipe.unet), ("srresnet", pipe.upscaler), ("judge", judge))
         },
-        "frechet": to_training(judge, looks),
+        "frechet": to_training(judge, activations),
         "adherence": {
             "single": adherence(
-                judge.look(single_faces)["logits"] > 0, np.stack([row for _, row, _ in singles]), on_real
+                judge.activations(single_faces)["logits"] > 0, np.stack([row for _, row, _ in singles]), on_real
             ),
-            "three": adherence(judge.look(three_faces)["logits"] > 0, stated_by_three, on_real),
+            "three": adherence(judge.activations(three_faces)["logits"] > 0, stated_by_three, on_real),
             "caption": by_caption
             | {"spread": summary([figures["share_of_margin"] for figures in caption_sets])["spread"]},
         },
@@ -154,7 +160,7 @@ def measure(
     if ddpm:
         ddpm_100 = Settings(steps=100, sampler="ddpm")
         report["ddpm_100"] = {
-            "defaults": to_training(judge, looks[:1]),
+            "defaults": to_training(judge, activations[:1]),
             "ddpm_100": fidelity(pipe, judge, [face_set(captions, 1, ddpm_100)], cache),
         }
     if prepared:
@@ -162,7 +168,7 @@ def measure(
         stating = {name: single_faces[2 * i * size.each :][: size.each] for i, name in enumerate(ATTRIBUTES)}
         report |= {
             "scale": scale(judge, photographs, size.count, size.sets),
-            "beside_validation": beside_validation(photographs, looks),
+            "beside_validation": beside_validation(photographs, activations),
             "memorisation": memorisation(judge, photographs, np.concatenate(sets)),
             "diversity": diversity(judge, photographs, stating),
             "clip_on_faces": clip_on_faces(pipe.clip, judge, prepared),
@@ -172,7 +178,8 @@ def measure(
             report["inception_fid"] = inception_fid(
                 fid_network, np.concatenate(sets), photographs.faces, photographs.training
             )
-    return json.loads(json.dumps(report))  # a tuple among the settings comes back from the file as a list
+    # a tuple among the settings comes back from the file as a list
+    return json.loads(json.dumps(report))
 
 
 def known_accuracy(judge: Judge) -> dict[str, float]:
@@ -255,7 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}
-    try:
+    with exit_in_one_line("training.evaluation.evaluate"):
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         if options.grid:
             grid(pipe, options.grid, every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))
@@ -279,8 +286,6 @@ def main(arguments: list[str] | None = None) -> None:
             options.cache,
             fid_network,
         )
-    except FacetError as error:
-        raise SystemExit(f"training.evaluation.evaluate: {error}") from error
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Generated faces beside real ones, in the eyes of the frozen judge (training/evaluation/judge.py).
 
 Drawing is what takes time, so `draw` keeps every hundred faces on disk: an evaluation that was stopped goes on. What
-the judge reports of a set of faces (`Judge.look`) is called its looks here: arrays "pooled", "spatial" and "logits".
+the judge reports of a set of faces (`Judge.activations`) is called its activations: "pooled", "spatial" and "logits".
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 import model
 from model.attributes import ATTRIBUTES
+from model.device import half_precision
 from model.diffusion import training_pair
 from model.images import to_tensor
 from model.pipeline import FacePipeline
@@ -32,7 +33,8 @@ from training.evaluation.distances import frechet_from_samples, kernel_distance,
 from training.evaluation.judge import FEATURES, Judge
 
 CACHE = Path("runs/evaluate")
-CHUNK = 96  # faces in one file of the cache
+# faces in one file of the cache
+CHUNK = 96
 # What makes a face besides weights and settings.
 CODE = ("pipeline.py", "sampler.py", "guidance.py", "diffusion.py", "unet.py", "clip.py")
 
@@ -41,10 +43,14 @@ CODE = ("pipeline.py", "sampler.py", "guidance.py", "diffusion.py", "unet.py", "
 
 
 def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> np.ndarray:
-    """`pipe.generate_faces`, with a cache on disk under the hash of weights, code and settings."""
+    """`pipe.generate_faces`, with a cache on disk under the hash of weights, code, settings and number format.
+
+    In bfloat16 where the hardware multiplies that faster: the same faces, some grey levels apart.
+    """
+    dtype = half_precision(pipe.device)
     code = hashlib.sha256(b"".join((Path(model.__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
     network = pipe.student if faces[0].sampler == STUDENT else pipe.unet
-    maker = [pipe.clip.hash, network.info["hash"], code]
+    maker = [pipe.clip.hash, network.info["hash"], code, str(dtype)]
     cache.mkdir(parents=True, exist_ok=True)
     drawn = []
     for start in tqdm(range(0, len(faces), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):
@@ -52,9 +58,11 @@ def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> 
         key = json.dumps([maker, [asdict(face) for face in part]])
         path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
+            with torch.autocast(pipe.device.type, dtype, enabled=dtype is not None):
+                made = pipe.generate_faces(part)
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
-                np.save(file, pipe.generate_faces(part))
+                np.save(file, made)
             os.replace(temporary, path)
         drawn.append(np.load(path))
     return np.concatenate(drawn)
@@ -72,17 +80,17 @@ def fidelity(
     pipe: FacePipeline, judge: Judge, sets: Sequence[Sequence[Settings]], cache: Path = CACHE
 ) -> dict[str, dict]:
     """Fréchet distances of generated faces, see `face_set`: "pooled" and "spatial", each a `summary` over the sets."""
-    return to_training(judge, [judge.look(draw(pipe, faces, cache)) for faces in sets])
+    return to_training(judge, [judge.activations(draw(pipe, faces, cache)) for faces in sets])
 
 
-def to_training(judge: Judge, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
+def to_training(judge: Judge, activations: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
     """Fréchet distances of sets of faces to all training faces: "pooled" and "spatial", each a `summary` over the
     sets.
     """
     distances = {}
     for name in FEATURES:
         mean, covariance = (getattr(judge, f"{name}_{part}").cpu().numpy() for part in ("mean", "covariance"))
-        distances[name] = summary([frechet_from_samples(look[name], mean, covariance) for look in looks])
+        distances[name] = summary([frechet_from_samples(each[name], mean, covariance) for each in activations])
     return distances
 
 
@@ -102,16 +110,22 @@ def digits(value: float) -> float:
 
 @dataclass(frozen=True)
 class Photographs:
-    """Real faces and the judge's looks at them."""
+    """Real faces and the judge's activations of them."""
 
-    training: np.ndarray  # (N, 64, 64, 3) uint8
-    training_pooled: np.ndarray  # (N, 256)
-    faces: np.ndarray  # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
+    # (N, 64, 64, 3) uint8
+    training: np.ndarray
+    # (N, 256)
+    training_pooled: np.ndarray
+    # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
+    faces: np.ndarray
     # U-Net and the judge's statistics know faces and mirror images alike
-    looks: dict[str, np.ndarray]
-    attributes: np.ndarray  # (M, 40) bool
-    squashed: np.ndarray  # (M,) bool, from a small squashed JPEG
-    data: str  # the prepared set's hash
+    activations: dict[str, np.ndarray]
+    # (M, 40) bool
+    attributes: np.ndarray
+    # (M,) bool, from a small squashed JPEG
+    squashed: np.ndarray
+    # the prepared set's hash
+    data: str
 
     @classmethod
     def of(cls, judge: Judge, prepared: Prepared, cache: Path = CACHE) -> "Photographs":
@@ -121,12 +135,12 @@ class Photographs:
         path = cache / f"training-{prepared.hash}-{judge.info.get('hash', '')}.npy"
         if not path.is_file():
             cache.mkdir(parents=True, exist_ok=True)
-            np.save(path, judge.look(training)["pooled"])
+            np.save(path, judge.activations(training)["pooled"])
         return cls(
             training,
             np.load(path),
             faces,
-            judge.look(faces),
+            judge.activations(faces),
             prepared.attributes[held_out].numpy(),
             prepared.squashed[held_out].numpy(),
             prepared.hash,
@@ -165,35 +179,37 @@ def scale(judge: Judge, photographs: Photographs, count: int, sets: int) -> dict
     own, that of the rarer kind, with their own floor.
     """
 
-    def at(looks: dict[str, np.ndarray], rows: np.ndarray, count: int) -> dict:
+    def at(activations: dict[str, np.ndarray], rows: np.ndarray, count: int) -> dict:
         picks = [np.random.default_rng(seed).permutation(rows)[:count] for seed in range(sets)]
-        return to_training(judge, [{name: looks[name][pick] for name in FEATURES} for pick in picks])
+        return to_training(judge, [{name: activations[name][pick] for name in FEATURES} for pick in picks])
 
-    everyone, looks = np.arange(len(photographs.faces)), photographs.looks
-    scales = {"count": min(count, len(everyone)), "as they are": at(looks, everyone, count)}
-    scales |= {name: at(judge.look(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()}
+    everyone, activations = np.arange(len(photographs.faces)), photographs.activations
+    scales = {"count": min(count, len(everyone)), "as they are": at(activations, everyone, count)}
+    scales |= {
+        name: at(judge.activations(damage(photographs.faces)), everyone, count) for name, damage in SCALE.items()
+    }
     kinds = {
         "small squashed JPEGs": np.flatnonzero(photographs.squashed),
         "full-size sources": np.flatnonzero(~photographs.squashed),
     }
     fewest = min(count, *map(len, kinds.values()))
     if fewest > 1:
-        scales["sources"] = {"count": fewest, "both": at(looks, everyone, fewest)}
-        scales["sources"] |= {name: at(looks, rows, fewest) for name, rows in kinds.items()}
+        scales["sources"] = {"count": fewest, "both": at(activations, everyone, fewest)}
+        scales["sources"] |= {name: at(activations, rows, fewest) for name, rows in kinds.items()}
     return scales
 
 
-def beside_validation(photographs: Photographs, looks: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
+def beside_validation(photographs: Photographs, activations: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
     """Kernel distance, precision and recall of each generated set against as many validation faces.
 
     "floor" holds the same for training faces in the generated ones' place.
     """
     columns = {"generated": [], "floor": []}
-    for seed, look in enumerate(looks):
+    for seed, generated in enumerate(activations):
         rng = np.random.default_rng(seed)
-        real = rng.permutation(photographs.looks["pooled"])[: len(look["pooled"])]
+        real = rng.permutation(photographs.activations["pooled"])[: len(generated["pooled"])]
         others = {
-            "generated": look["pooled"][: len(real)],
+            "generated": generated["pooled"][: len(real)],
             "floor": rng.permutation(photographs.training_pooled)[: len(real)],
         }
         for name, features in others.items():
@@ -235,7 +251,7 @@ def nearest_training(judge: Judge, photographs: Photographs, faces: np.ndarray) 
     """
     both = np.concatenate([faces, faces[:, :, ::-1]])
     nearest_of = {
-        "pooled": nearest(judge.look(both)["pooled"], photographs.training_pooled),
+        "pooled": nearest(judge.activations(both)["pooled"], photographs.training_pooled),
         "pixels": nearest(both, photographs.training) / np.prod(faces.shape[1:]) ** 0.5,
     }
     return {space: distances.reshape(2, -1).min(0) for space, distances in nearest_of.items()}
@@ -251,9 +267,9 @@ def diversity(judge: Judge, photographs: Photographs, faces: dict[str, np.ndarra
     """
     spreads = {}
     for name, drawn in faces.items():
-        real = photographs.looks["pooled"][photographs.attributes[:, ATTRIBUTES.index(name)]][:most]
+        real = photographs.activations["pooled"][photographs.attributes[:, ATTRIBUTES.index(name)]][:most]
         if min(len(drawn), len(real)) > 1:
-            spreads[name] = spread(judge.look(drawn)["pooled"]), spread(real)
+            spreads[name] = spread(judge.activations(drawn)["pooled"]), spread(real)
     if not spreads:
         return {}
     generated, validation = np.mean(list(spreads.values()), axis=0)
@@ -276,16 +292,16 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
     """
     steps, target = pipe.unet.config.steps, pipe.unet.config.target
     frequency = prepared.attributes[~prepared.validation].float().mean(0).clamp(min=1e-3).numpy()
-    curves = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}  # the upper end of each slice
+    # the upper end of each slice
+    curves = {"t": [round((i + 1) / bins, 3) for i in range(bins)]}
     for name, members in (("training", ~prepared.validation), ("validation", prepared.validation)):
         rows = members.nonzero()[:, 0]
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]]
         captions = [
             caption(prepared.attributes[row].numpy(), frequency, Random(i))[0] for i, row in enumerate(rows.tolist())
         ]
-        flags = F.pad(prepared.squashed[rows][:, None].float(), (1, 0)).to(
-            pipe.device
-        )  # texts, not images; the known source
+        # texts, not images; the known source
+        flags = F.pad(prepared.squashed[rows][:, None].float(), (1, 0)).to(pipe.device)
         condition = torch.cat([pipe.clip.encode_texts(captions).to(pipe.device), flags], dim=1)
         original = to_tensor(prepared.images[rows])
         curves[name] = []
@@ -294,7 +310,8 @@ def loss_by_noise(pipe: FacePipeline, prepared: Prepared, count: int, bins: int 
                 :, : len(rows)
             ]
             within = (torch.arange(len(rows)) + 0.5) / len(rows)
-            t = (((i + within) / bins * steps).floor() + 1) / steps  # on the grid, which the target "previous" needs
+            # on the grid, which the target "previous" needs
+            t = (((i + within) / bins * steps).floor() + 1) / steps
             x_t, wanted = training_pair(original, t, noise[0], target, noise[1], steps)
             parts = zip(*(part.to(pipe.device).split(64) for part in (x_t, t, condition, wanted)))
             losses = [F.mse_loss(pipe.unet(x, time, c), w, reduction="sum").item() for x, time, c, w in parts]

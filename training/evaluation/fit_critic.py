@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model import checkpoint
 from model.clip import Clip
 from model.critic import Critic, can_see
-from model.errors import FacetError, InputError
-from training.core.log import commit
+from model.errors import InputError, exit_in_one_line
+from model.files import checkpoint
+from training.core.log import LICENCE, commit
 from training.data.prepared import Prepared, load_prepared
 
 SORTED = Path("benchmarks/whole")
@@ -46,7 +46,7 @@ def fit(prepared: Prepared, clip: Clip, count: int) -> tuple[Critic, dict]:
         "data": prepared.hash,
         "commit": commit(),
         "validation": {"mean": round(float(held_out.mean()), 4), "std": round(float(held_out.std()), 4)},
-        "licence": "non-commercial research use; see weights/README.md",
+        "licence": LICENCE,
     }
 
 
@@ -68,12 +68,12 @@ def sorted_by_eye(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def beside_the_eye(critic: Critic, clip: Clip, folder: Path = SORTED) -> dict[str, float]:
     """Set of sorted faces -> the area under the curve of telling whole from broken ones."""
-    found = {}
+    areas = {}
     for path in sorted(folder.glob("*.json")):
         faces, broken = sorted_by_eye(folder, path.stem)
         scores = critic.scores(clip, faces)
-        found[path.stem] = area_under_curve(scores[~broken], scores[broken])
-    return found
+        areas[path.stem] = area_under_curve(scores[~broken], scores[broken])
+    return areas
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--measure", action="store_true", help="fit nothing: measure what --out holds")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
-    try:
+    with exit_in_one_line("training.evaluation.fit_critic"):
         clip = Clip.from_file(options.weights / "clip.safetensors")
         if not options.measure:
             critic, info = fit(load_prepared(options.prepared), clip, options.count)
@@ -95,8 +95,6 @@ def main(arguments: list[str] | None = None) -> None:
         critic = Critic.from_file(options.out, clip)
         for name, area in beside_the_eye(critic, clip).items():
             print(f"area under the curve, {name}: {area:.3f}")
-    except FacetError as error:
-        raise SystemExit(f"fit_critic: {error}") from error
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from model.errors import InputError
 from training.evaluation.distances import frechet_from_samples
 from training.evaluation.fidelity import digits
 
-LAYER = "2048"  # the last pooled features, which FID is defined on
+# the last pooled features, which FID is defined on
+LAYER = "2048"
 
 
 def inception(weights: Path | None = None, device: str | torch.device = "cpu") -> nn.Module:
@@ -36,9 +37,8 @@ def inception(weights: Path | None = None, device: str | torch.device = "cpu") -
         raise InputError("Inception FID needs torch-fidelity: run `pip install torch-fidelity`.") from error
     try:
         if weights:
-            torch.load(
-                weights, map_location="meta", weights_only=True
-            )  # torch-fidelity itself would run what else a pickle holds
+            # torch-fidelity itself would run what else a pickle holds
+            torch.load(weights, map_location="meta", weights_only=True)
         return FeatureExtractorInceptionV3("inception-v3-compat", [LAYER], weights and str(weights)).to(device)
     except URLError as error:
         raise InputError(

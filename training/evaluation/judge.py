@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES
+from model.files import checkpoint
 
 FEATURES = ("pooled", "spatial")
 
@@ -22,9 +22,12 @@ FEATURES = ("pooled", "spatial")
 class JudgeConfig:
     """What is needed to build the network again."""
 
-    channels: tuple[int, ...] = (48, 128, 256)  # of the three levels: 32x32, 16x16, 8x8 pixels
-    blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks per level
-    places: int = 32  # channels of the 4x4 map that keeps where things are
+    # of the three levels: 32x32, 16x16, 8x8 pixels
+    channels: tuple[int, ...] = (48, 128, 256)
+    # residual blocks per level
+    blocks: tuple[int, ...] = (1, 2, 2)
+    # channels of the 4x4 map that keeps where things are
+    places: int = 32
 
 
 class Residual(nn.Module):
@@ -45,7 +48,8 @@ class Residual(nn.Module):
             else nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         )
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+    # (N, C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.skip(x) + self.body(x))
 
 
@@ -55,7 +59,8 @@ class Judge(nn.Module):
     def __init__(self, config: JudgeConfig = JudgeConfig()):
         super().__init__()
         self.config = config
-        self.info = {}  # how it was trained and what it measures on real faces, once loaded
+        # how it was trained and what it measures on real faces, once loaded
+        self.info = {}
         width, layers = config.channels[0], []
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
@@ -68,8 +73,10 @@ class Judge(nn.Module):
         self.places = nn.Sequential(nn.Conv2d(width, config.places, 1), nn.AvgPool2d(2))
         sizes = {"pooled": width, "spatial": 16 * config.places}
         self.head = nn.Linear(sum(sizes.values()), len(ATTRIBUTES))
-        self.register_buffer("thresholds", torch.zeros(len(ATTRIBUTES)))  # of the logits, chosen on real faces
-        for name, size in sizes.items():  # of the real training faces, flips included
+        # of the logits, chosen on real faces
+        self.register_buffer("thresholds", torch.zeros(len(ATTRIBUTES)))
+        # of the real training faces, flips included
+        for name, size in sizes.items():
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_covariance", torch.zeros(size, size))
 
@@ -95,7 +102,7 @@ class Judge(nn.Module):
         return self.head(torch.cat([features[name] for name in FEATURES], dim=1))
 
     @torch.inference_mode()
-    def look(self, faces: np.ndarray | Tensor, batch: int = 256) -> dict[str, np.ndarray]:
+    def activations(self, faces: np.ndarray | Tensor, batch: int = 256) -> dict[str, np.ndarray]:
         """(N, 64, 64, 3) uint8 -> float32 arrays "pooled" (N, 256), "spatial" (N, 512), "logits" (N, 40) less their
         thresholds: positive where the judge sees the attribute.
         """

@@ -24,7 +24,8 @@ from model.pipeline import FacePipeline
 from model.unet import UNet
 from training.data.prepare import load_prepared
 
-BINS, BATCH = 8, 64  # eighths of the time
+# eighths of the time
+BINS, BATCH = 8, 64
 
 
 def curve(lines: list[dict]) -> dict:

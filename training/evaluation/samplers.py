@@ -22,10 +22,12 @@ from model.images import to_pixels
 from model.pipeline import SIZE, FacePipeline
 from model.sampler import SAMPLERS, noise_of, time_grid
 
-PROMPT, SEEDS = "a smiling woman with brown hair", (7, 1, 2, 3)  # the first is shown
+# the first is shown
+PROMPT, SEEDS = "a smiling woman with brown hair", (7, 1, 2, 3)
 STEPS = (2, 3, 4, 6, 8, 12, 16, 25, 50)
 EXACT = 100
-GUIDANCE = 2.0  # at all times, so that the path is smooth and there is one exact solution
+# at all times, so that the path is smooth and there is one exact solution
+GUIDANCE = 2.0
 
 
 def finished(pipe: FacePipeline, sampler: str, steps: int) -> Tensor:

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.images import contact_sheet, from_contact_sheet
 from model.pipeline import SIZE, FacePipeline
 from model.unet import UNet
 
 PROMPT, SEED = "a smiling woman with blond hair", 2
-COLUMNS = 8  # tiles in a row of the sheet
+# tiles in a row of the sheet
+COLUMNS = 8
 
 
 def moments(pipe: FacePipeline, files: list[Path]) -> Iterator[tuple[int, FacePipeline]]:
@@ -83,14 +84,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--note", default="", help="a sentence for the page, where the moments are not of one training")
     parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.evaluation.sheet"):
         faces = kept(options.out, options.keep, options.prompt, options.seed) if options.keep else {}
         faces |= {
             images: pipe.generate([options.prompt], [options.seed])[0]
             for images, pipe in moments(FacePipeline.from_pretrained(options.weights), options.unets)
         }
-    except FacetError as error:
-        raise SystemExit(f"training.evaluation.sheet: {error}") from error
     images = sorted(faces)
     sheet(np.stack([faces[count] for count in images])).save(options.out / "learning.webp", quality=92)
     about = {"prompt": options.prompt, "seed": options.seed, "images": images, "note": options.note}

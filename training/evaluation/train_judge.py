@@ -17,16 +17,16 @@ from torch import Tensor
 
 from model.attributes import ATTRIBUTES
 from model.device import half_precision, pick_device
-from model.errors import FacetError
+from model.errors import exit_in_one_line
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
 from training.core.seeds import seeded
 from training.core.state import check_writable
-from training.core.stop import Stop
 from training.data.checks import check_faces
 from training.data.prepared import Prepared, load_prepared
 from training.evaluation.judge import FEATURES, Judge, JudgeConfig, judged_by_halves
@@ -37,12 +37,15 @@ class TrainConfig:
     """How to train; budgets are counted in images."""
 
     network: JudgeConfig = JudgeConfig()
-    images: int = 400_000  # images seen; the learning rate falls to 0 over these
+    # images seen; the learning rate falls to 0 over these
+    images: int = 400_000
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    half_life: int = 10_000  # images, of the running average of the weights
-    seed: int = 1  # another than CLIP's
+    # images, of the running average of the weights
+    half_life: int = 10_000
+    # another than CLIP's
+    seed: int = 1
 
 
 RECIPES = {
@@ -67,23 +70,19 @@ def augment(images: Tensor) -> Tensor:
 def train(
     prepared: Prepared,
     config: TrainConfig,
-    run: Path,
-    out: Path | None,
-    max_minutes: float,
-    device: str = "auto",
-    stop: Stop | None = None,
+    run: Run,
 ) -> Judge:
-    """Train until the images or the minutes are spent or `stop` is requested; then measure real faces.
+    """Train until the images or the minutes are spent or a stop is requested; then measure real faces.
 
     Returns the averaged network.
 
     Raises FacetError if the loss is not a number.
     """
-    budget = Budget(config.images, config.batch, max_minutes, config.learning_rate)
+    budget = Budget(config.images, config.batch, run.minutes, config.learning_rate)
     check_faces(prepared)
-    check_writable(run, out)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log, share = pick_device(device), Log(run / "log.jsonl"), config.batch // world
+    device, log, share = pick_device(run.device), Log(run.folder / "log.jsonl"), config.batch // world
     rows = (~prepared.validation).nonzero().squeeze(1)
     torch.manual_seed(config.seed)
     judge = Judge(config.network).to(device, memory_format=torch.channels_last)
@@ -111,25 +110,20 @@ def train(
             seconds=done.seconds,
             **{name: value for name, value in figures.items() if name != "balanced_accuracy"},
         )
-        if out:
+        if run.out:
             ema.network.save(
-                out,
+                run.out,
                 {
                     "kind": "judge",
-                    "images": seen,
-                    "seconds": round(done.seconds),
-                    "device": device.type,
+                    **provenance(seen, done.seconds, device.type, prepared.hash),
                     "faces": len(rows),
-                    "data": prepared.hash,
-                    "commit": commit(),
                     "attributes": list(ATTRIBUTES),
                     "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
                     "validation": figures,
-                    "licence": "non-commercial research use; see weights/README.md",
                 },
             )
 
-    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
+    run_steps(Steps([optimizer], learn, save), done, budget, log, run.stop)
     return ema.network
 
 
@@ -139,19 +133,22 @@ def measure(judge: Judge, prepared: Prepared) -> dict:
     Accuracy and balanced accuracy are those of every second validation face; the others set the thresholds.
     """
     train, held_out = ~prepared.validation, prepared.validation
+    # the U-Net is trained on mirror images too
     faces = (
-        judge.look(prepared.images[train]),
-        judge.look(prepared.images[train].flip(2)),
-    )  # the U-Net is trained on mirror images too
+        judge.activations(prepared.images[train]),
+        judge.activations(prepared.images[train].flip(2)),
+    )
     for name in FEATURES:
         both = torch.from_numpy(np.concatenate([side[name] for side in faces])).double()
         getattr(judge, f"{name}_mean").copy_(both.mean(0))
         getattr(judge, f"{name}_covariance").copy_(both.T.cov())
     if held_out.sum() < 4:
         return {}
-    logits, wanted = torch.from_numpy(judge.look(prepared.images[held_out])["logits"]), prepared.attributes[held_out]
+    wanted = prepared.attributes[held_out]
+    logits = torch.from_numpy(judge.activations(prepared.images[held_out])["logits"])
     thresholds, rates = judged_by_halves(logits + judge.thresholds.cpu(), wanted)
-    accuracy = ((logits[1::2] > 0) == wanted[1::2]).float().mean().item()  # at the logits' own zero
+    # at the logits' own zero
+    accuracy = ((logits[1::2] > 0) == wanted[1::2]).float().mean().item()
     judge.thresholds.copy_(thresholds)
     return {
         "accuracy": round(accuracy, 4),
@@ -165,25 +162,11 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m training.evaluation.train_judge", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
-    parser.add_argument("--out", type=Path, default=Path("runs/judge/judge.safetensors"))
-    parser.add_argument("--state-dir", type=Path, default=Path("runs/judge"), help="where the log goes")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
-    parser.add_argument("--max-minutes", type=float, default=15.0)
-    parser.add_argument("--device", default="auto")
+    add_run_options(parser, "runs/judge", "judge.safetensors", minutes=15)
     options = parser.parse_args(arguments)
-    try:
-        with several_processes(), Stop() as stop:
-            train(
-                load_prepared(options.prepared),
-                RECIPES[options.recipe],
-                options.state_dir,
-                options.out,
-                options.max_minutes,
-                options.device,
-                stop,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.evaluation.train_judge: {error}") from error
+    with exit_in_one_line("training.evaluation.train_judge"), running(options) as run:
+        train(load_prepared(options.prepared), RECIPES[options.recipe], run)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
 from training.data.prompts import THREES, read_prompts
 
 COUNT = 30
-ROWS = 3  # pairs of a sheet, one below the other
-GAP = 12  # px between the two pictures
+# pairs of a sheet, one below the other
+ROWS = 3
+# px between the two pictures
+GAP = 12
 SIDES = ("left", "right")
 
 
@@ -104,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--score", type=Path, nargs=2, metavar=("KEY", "ANSWERS"), help="draw nothing: count answers by their key"
     )
     args = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.srresnet.blind_pairs"):
         if args.score:
             print(json.dumps(score(*map(read_json, args.score))))
             return
@@ -112,8 +114,6 @@ def main(arguments: list[str] | None = None) -> None:
         for name, pair in ways(pipe, faces_of_the_app(pipe, args.count)).items():
             write_sheets(pair, args.out / name, random.SystemRandom())
             print(f"{args.count} pairs in {args.out / name}; look into key.json only afterwards")
-    except FacetError as error:
-        raise SystemExit(f"training.srresnet.blind_pairs: {error}") from error
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from torch import Tensor
 from model.errors import FacetError, InputError
 from training.core.seeds import mixed_seed
 
-MARGIN = 2  # input px around a patch that the bicubic kernel reaches into, drawn with it and cut off
+# input px around a patch that the bicubic kernel reaches into, drawn with it and cut off
+MARGIN = 2
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,16 @@ class Source:
     """Folders that are drawn from alike."""
 
     folders: tuple[str, ...]
-    scale: int  # px of the true image per px of input
-    share: float  # of the batches
-    sides: tuple[int, ...] = ()  # px: every image is made this large, a square, once for each
-    factors: tuple[float, ...] = (1.0,)  # or taken at each of these shares of its size
-    turned: bool = False  # by quarter turns, not only mirrored
+    # px of the true image per px of input
+    scale: int
+    # of the batches
+    share: float
+    # px: every image is made this large, a square, once for each
+    sides: tuple[int, ...] = ()
+    # or taken at each of these shares of its size
+    factors: tuple[float, ...] = (1.0,)
+    # by quarter turns, not only mirrored
+    turned: bool = False
 
 
 # Only faces_hq holds true 512 px faces, in CelebA framing; three sides make the network indifferent to a face's exact
@@ -47,15 +53,19 @@ GENERAL = (Source(GENERAL_FOLDERS, 4, 1.0, factors=(1.0, 0.8, 0.65), turned=True
 @dataclass(frozen=True)
 class DataConfig:
     sources: tuple[Source, ...] = FACES
-    patch: int = 24  # side of an input patch, px; 24 reaches the CPU's best rate, 16 sees too much border
+    # side of an input patch, px; 24 reaches the CPU's best rate, 16 sees too much border
+    patch: int = 24
     # share of face patches that went through the U-Net (training/srresnet/round_trip.py), where there are such
     round_trip: float = 0.25
-    degraded: float = 0.5  # share of the others that pass through degrade()
+    # share of the others that pass through degrade()
+    degraded: float = 0.5
 
 
 class Photo(NamedTuple):
-    true: Tensor  # (3, H, W) uint8
-    round_trip: Tensor | None  # (V, 3, H / scale, W / scale) uint8: V versions of the whole input that the U-Net drew
+    # (3, H, W) uint8
+    true: Tensor
+    # (V, 3, H / scale, W / scale) uint8: V versions of the whole input that the U-Net drew
+    round_trip: Tensor | None
 
 
 class Photos(NamedTuple):
@@ -63,7 +73,8 @@ class Photos(NamedTuple):
 
     source: Source
     all: list[Photo]
-    round_trip: list[Photo]  # those that went through the U-Net
+    # those that went through the U-Net
+    round_trip: list[Photo]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -173,9 +184,12 @@ def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
     Faces from the U-Net are softer than reduced photographs, and CelebA's carry JPEG's traces.
     """
     blur, noise, quality, *shift = torch.rand(6, generator=generator).tolist()
-    pil = Image.fromarray(image.permute(1, 2, 0).numpy()).filter(ImageFilter.GaussianBlur(0.8 * blur))  # 0 to 0.8 px
-    pixels = torch.from_numpy(np.array(pil)).float() + 3 * (2 * torch.tensor(shift) - 1)  # up to 3 of 255 levels
-    pixels += 5 * noise * torch.randn(pixels.shape, generator=generator)  # deviation 0 to 5 of 255 levels
+    # 0 to 0.8 px
+    pil = Image.fromarray(image.permute(1, 2, 0).numpy()).filter(ImageFilter.GaussianBlur(0.8 * blur))
+    # up to 3 of 255 levels
+    pixels = torch.from_numpy(np.array(pil)).float() + 3 * (2 * torch.tensor(shift) - 1)
+    # deviation 0 to 5 of 255 levels
+    pixels += 5 * noise * torch.randn(pixels.shape, generator=generator)
     buffer = io.BytesIO()
     Image.fromarray(pixels.round().clamp(0, 255).byte().numpy()).save(buffer, "JPEG", quality=60 + round(35 * quality))
     return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).contiguous()

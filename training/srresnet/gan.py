@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.device import half_precision, pick_device
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
+from model.files import checkpoint
 from model.images import scaled
 from model.srresnet import SRResNet
 from training.core.budget import Progress
@@ -28,9 +28,9 @@ from training.core.ema import EMA
 from training.core.log import Log
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
 from training.core.state import check_writable, keep, resume
-from training.core.stop import Stop
 from training.evaluation.judge import Judge
 from training.srresnet.data import (
     GENERAL_FOLDERS,
@@ -52,18 +52,28 @@ class TrainConfig:
     data: DataConfig = DataConfig(
         (replace(STUDIO, share=0.85), Source(GENERAL_FOLDERS, 8, 0.15, turned=True)), patch=16
     )
-    width: int = 32  # channels of the discriminator's first layer; the paper has 64
-    batch: int = 4  # patches per step, all processes together
-    learning_rate: float = 1e-4  # the paper's, for both networks; rises over `warmup`, then falls to zero
-    warmup: float = 0.02  # share of the budget
-    pixel: float = 1.0  # weight of the mean absolute error in [-1, 1] units,
-    perceptual: float = 1.0  # of the distance in the judge's features (training/srresnet/perceptual.py),
-    adversarial: float = 0.002  # and of the discriminator's word; the paper has 0.001
-    ema_half_life: int = 1_500  # images (patches)
-    images: int = 10_000_000  # budget in patches; the run ends at this or at max_minutes, whichever comes first
-    max_minutes: float = 60  # budget in minutes of training, over all resumes; pauses do not count
-    checkpoint_seconds: float = 600  # between validations, each of which saves everything
-    validation_images: int = 4  # held-out photos per validation
+    # channels of the discriminator's first layer; the paper has 64
+    width: int = 32
+    # patches per step, all processes together
+    batch: int = 4
+    # the paper's, for both networks; rises over `warmup`, then falls to zero
+    learning_rate: float = 1e-4
+    # share of the budget
+    warmup: float = 0.02
+    # weight of the mean absolute error in [-1, 1] units,
+    pixel: float = 1.0
+    # of the distance in the judge's features (training/srresnet/perceptual.py),
+    perceptual: float = 1.0
+    # and of the discriminator's word; the paper has 0.001
+    adversarial: float = 0.002
+    # images (patches)
+    ema_half_life: int = 1_500
+    # budget in patches; or less, where the minutes end first
+    images: int = 10_000_000
+    # between validations, each of which saves everything
+    checkpoint_seconds: float = 600
+    # held-out photos per validation
+    validation_images: int = 4
     seed: int = 0
 
 
@@ -74,7 +84,6 @@ RECIPES = {
         width=4,
         batch=2,
         images=6,
-        max_minutes=1e6,
         checkpoint_seconds=0,
         validation_images=1,
     ),
@@ -116,7 +125,8 @@ class Players:
 
     generator: SRResNet
     discriminator: Discriminator
-    optimizers: list[torch.optim.Optimizer] = field(init=False)  # the generator's, the discriminator's
+    # the generator's, the discriminator's
+    optimizers: list[torch.optim.Optimizer] = field(init=False)
 
     def __post_init__(self):
         self.optimizers = [
@@ -154,7 +164,8 @@ def train_step(
     players.discriminator.requires_grad_(False)
     with amp:
         drawn = players.generator(small)
-        gap = players.discriminator(drawn).float() - players.discriminator(true).float()  # (N,)
+        # (N,)
+        gap = players.discriminator(drawn).float() - players.discriminator(true).float()
         losses = {
             "pixel": F.l1_loss(drawn, true),
             "perceptual": perceptual(drawn, true).mean(),
@@ -173,29 +184,25 @@ def train_step(
 
 def train(
     data: Path,
-    start_from: Path,
     judge: Path,
-    out: Path,
-    run: Path,
     config: TrainConfig,
-    device: torch.device,
-    stop: Stop | None = None,
+    run: Run,
     round_trip: Path | None = None,
 ) -> None:
-    """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
+    """Train until the budget is spent or a stop is requested; writes `run.out`, and state, log and grids.
 
-    Resumes from `run/state.pt` if it is there. start_from: an x8 network; round_trip: see training/srresnet/data.py.
-    Raises InputError for a network or patches of the wrong size.
+    Resumes from `run.state` if it is there. `run.start_from` is an x8 network; round_trip: see
+    training/srresnet/data.py. Raises InputError for a network or patches of the wrong size.
     """
-    budget = budget_of(config)
-    check_writable(run, out)
+    budget, device = budget_of(config, run.minutes), pick_device(run.device)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     photos, data_hash = load_training_images(data, config.data, round_trip)
-    start = SRResNet.from_file(start_from, device)
+    start = SRResNet.from_file(run.start_from, device)
     side = config.data.patch * start.config.scale
     if start.config.scale != 8 or side % 32:
         raise InputError(
-            f"{start_from} must enlarge by 8, and a patch be a multiple of 4 px: here {start.config.scale} and "
+            f"{run.start_from} must enlarge by 8, and a patch be a multiple of 4 px: here {start.config.scale} and "
             f"{config.data.patch}."
         )
     torch.manual_seed(config.seed)
@@ -206,20 +213,21 @@ def train(
     ema = EMA(network, config.ema_half_life)
     done = Progress(before={name: start.info.get(name, 0) for name in ("images", "seconds")})
     parts = {"players": players, "ema": ema}
-    identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash, "start": start.info["hash"]}
-    resume(run / "state.pt", identity, parts, done)
+    identity = {"config": asdict(config), "data": data_hash, "start": start.info["hash"]}
+    resume(run.state, identity, parts, done)
 
     def save(finished: bool):
-        keep(run / "state.pt", identity, parts, done)
+        keep(run.state, identity, parts, done)
         images = done.step * config.batch
         true, inputs = load_held_out(data, round_trip if config.data.round_trip else None, config.validation_images)
         measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
         scores = score_people(
-            {"faithful": start, "crisp": ema.network}, true, inputs, measures, run / f"grid-{images:08d}.png"
+            {"faithful": start, "crisp": ema.network}, true, inputs, measures, run.folder / f"grid-{images:08d}.png"
         )
         info = story(8, device, data_hash, done, config.batch)
         info |= {"start": start.info["hash"], "scores": scores["crisp"], "recipe": asdict(config)}
-        checkpoint.save(out, ema.network.state_dict(), asdict(network.config), info)
+        if run.out:
+            checkpoint.save(run.out, ema.network.state_dict(), asdict(network.config), info)
         log.write(
             images=images,
             seconds=done.seconds,
@@ -233,8 +241,8 @@ def train(
         ema.update(network, config.batch)
         return losses
 
-    log = Log(run / "log.jsonl")
-    run_steps(Steps(players.optimizers, learn, save), done, budget, log, stop)
+    log = Log(run.folder / "log.jsonl")
+    run_steps(Steps(players.optimizers, learn, save), done, budget, log, run.stop)
 
 
 def blend(start_from: Path, crisp: Path, share: float, out: Path) -> None:
@@ -270,49 +278,31 @@ def main(arguments: list[str] | None = None) -> None:
         default=Path("runs/srresnet/round_trip.safetensors"),
         help="faces that went through the U-Net, made by training.srresnet.round_trip",
     )
-    parser.add_argument("--state-dir", type=Path, default=Path("runs/srgan"), help="folder for state, log and grids")
-    parser.add_argument(
-        "--out", type=Path, help="the weights file to write; srresnet_crisp.safetensors in --state-dir if left out"
-    )
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument(
         "--adversarial", type=float, help="weight of the discriminator's word, instead of the recipe's: more is crisper"
     )
-    parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
     parser.add_argument(
         "--blend",
         type=float,
         metavar="SHARE",
         help="train nothing: mix srresnet_crisp.safetensors of --state-dir with --start-from, into --out",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    add_run_options(parser, "runs/srgan", "srresnet_crisp.safetensors", minutes=60)
     args = parser.parse_args(arguments)
     config, trained = RECIPES[args.recipe], args.state_dir / "srresnet_crisp.safetensors"
     config = replace(
         config,
         adversarial=config.adversarial if args.adversarial is None else args.adversarial,
-        max_minutes=config.max_minutes if args.max_minutes is None else args.max_minutes,
     )
-    try:
+    with exit_in_one_line("training.srresnet.gan"):
         if args.blend is not None:
             if args.out is None or args.out.resolve() == trained.resolve():
                 raise InputError("--blend needs another file as --out: what it mixes must stay.")
             blend(args.start_from, trained, args.blend, args.out)
             return
-        with several_processes(), Stop() as stop:
-            train(
-                args.data,
-                args.start_from,
-                args.judge,
-                args.out or trained,
-                args.state_dir,
-                config,
-                pick_device(args.device),
-                stop,
-                args.round_trip,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.srresnet.gan: {error}") from error
+        with running(args) as run:
+            train(args.data, args.judge, config, run, args.round_trip)
 
 
 if __name__ == "__main__":

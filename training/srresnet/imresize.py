@@ -18,10 +18,13 @@ def keys(x: np.ndarray) -> np.ndarray:
 def resampling(inputs: int, outputs: int) -> np.ndarray:
     """(outputs, inputs) float64, rows sum to 1: a line of `inputs` pixels -> one of `outputs`."""
     scale = outputs / inputs
-    stretch = max(1 / scale, 1.0)  # of the kernel, in input px
-    centre = (np.arange(outputs) + 0.5) / scale - 0.5  # of each output pixel, in input px
+    # of the kernel, in input px
+    stretch = max(1 / scale, 1.0)
+    # of each output pixel, in input px
+    centre = (np.arange(outputs) + 0.5) / scale - 0.5
     first = np.floor(centre - 2 * stretch).astype(int)
-    taken = first[:, None] + np.arange(int(np.ceil(4 * stretch)) + 2)  # (outputs, taps), some beyond the line
+    # (outputs, taps), some beyond the line
+    taken = first[:, None] + np.arange(int(np.ceil(4 * stretch)) + 2)
     weights = keys((centre[:, None] - taken) / stretch)
     mirrored = np.concatenate([np.arange(inputs), np.arange(inputs)[::-1]])[taken % (2 * inputs)]
     matrix = np.zeros((outputs, inputs))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from model.images import to_tensor
 from training.evaluation.judge import Judge
 
-SCALES = (1, 2, 4)  # the judge knows faces of 64 px, so larger ones are looked at in full size, halved and quartered
+# the judge knows faces of 64 px, so larger ones are looked at in full size, halved and quartered
+SCALES = (1, 2, 4)
 
 
 class Perceptual:

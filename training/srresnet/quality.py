@@ -15,10 +15,14 @@ from training.evaluation import markdown
 from training.srresnet.data import degrade, held_out_files, load_round_trips, read_image, shrink
 from training.srresnet.imresize import imresize, to_bytes
 
-Enlarge = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 -> (scale H, scale W, 3) uint8
-Measure = Callable[[np.ndarray, np.ndarray], float]  # (enlarged, true), both (H, W, 3) uint8
-Scores = dict[str, dict[str, dict[str, float]]]  # method -> kind of input -> measure -> mean over the images
-BORDER = 8  # px cut from each side of a face: one input pixel, as is the custom
+# (H, W, 3) uint8 -> (scale H, scale W, 3) uint8
+Enlarge = Callable[[np.ndarray], np.ndarray]
+# (enlarged, true), both (H, W, 3) uint8
+Measure = Callable[[np.ndarray, np.ndarray], float]
+# method -> kind of input -> measure -> mean over the images
+Scores = dict[str, dict[str, dict[str, float]]]
+# px cut from each side of a face: one input pixel, as is the custom
+BORDER = 8
 
 
 # --- beside the truth -------------------------------------------------------------------------------------------------
@@ -40,10 +44,11 @@ def psnr(image: np.ndarray, true: np.ndarray, border: int) -> float:
 def ssim(image: np.ndarray, true: np.ndarray, border: int) -> float:
     """Structural similarity, at most 1, Wang et al. 2004, section III: Gaussian window of 11 px, deviation 1.5, their
     constants; the mean over all whole windows, and over the channels. Images and border as in `psnr`."""
+    # (C, 1, H, W)
     a, b = (
         torch.from_numpy(np.atleast_3d(x)[border:-border, border:-border].astype(np.float64)).permute(2, 0, 1)[:, None]
         for x in (image, true)
-    )  # (C, 1, H, W)
+    )
     window = torch.exp(-((torch.arange(11, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
     window /= window.sum()
 

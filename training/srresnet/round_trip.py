@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model import checkpoint
 from model.device import run_split_if_full
 from model.diffusion import add_noise
-from model.errors import FacetError
+from model.errors import FacetError, exit_in_one_line
+from model.files import checkpoint
 from model.guidance import Predictor, guided
 from model.images import to_pixels, to_tensor
 from model.pipeline import SIZE, FacePipeline
@@ -28,11 +28,13 @@ from model.unet import condition_of
 from training.core.state import check_writable
 from training.srresnet.data import image_files, read_image, shrink
 
+# folder -> px of the true face per px of input, as in training/srresnet/data.py
 PLACES = {
     "faces_hq": 8,
     "faces_256": 4,
-}  # folder -> px of the true face per px of input, as in training/srresnet/data.py
-TIMES = (0.06, 0.12, 0.18, 0.24)  # to noise to: beyond, features move, and the true face is another
+}
+# to noise to: beyond, features move, and the true face is another
+TIMES = (0.06, 0.12, 0.18, 0.24)
 
 
 @torch.inference_mode()
@@ -62,9 +64,10 @@ def prepare(data: Path, pipe: FacePipeline, out: Path, times: tuple[float, ...] 
     files = [path for folder in PLACES for path in image_files(data / folder)]
     if not files:
         raise FacetError(f"{data} holds none of the folders {', '.join(PLACES)}; see --data.")
+    # (N, 3, 64, 64)
     faces = torch.cat(
         [shrink(read_image(path, SIZE * scale)[None], scale) for path in files for scale in [PLACES[path.parent.name]]]
-    )  # (N, 3, 64, 64)
+    )
     results = []
     for version, time in enumerate(times):
         for start in tqdm(range(0, len(faces), batch), desc=f"noised to t = {time:g}", unit=f" x {batch} faces"):
@@ -88,10 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/srresnet/round_trip.safetensors"))
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.srresnet.round_trip"):
         count = prepare(args.data, FacePipeline.from_pretrained(args.weights, args.device), args.out)
-    except FacetError as error:
-        raise SystemExit(f"training.srresnet.round_trip: {error}") from error
     print(f"{count} faces in {args.out}")
 
 

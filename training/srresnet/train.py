@@ -21,40 +21,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import checkpoint
 from model.device import half_precision, pick_device
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
+from model.files import checkpoint
 from model.images import scaled
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import LICENCE, Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
 from training.core.state import check_writable, keep, resume
-from training.core.stop import Stop
 from training.evaluation.judge import Judge
 from training.srresnet.data import GENERAL, DataConfig, generator_of, load_training_images, sample_batch, shrink
 from training.srresnet.perceptual import Perceptual
 from training.srresnet.quality import FIDELITY, load_held_out, people_table, score_people, score_set
-
-LICENCE = "non-commercial research; see weights/README.md"
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     network: SRResNetConfig = field(default_factory=SRResNetConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    batch: int = 6  # patches per step, all processes together; small, since here quality follows the number of steps
-    learning_rate: float = 5e-4  # Adam's peak; rises over `warmup`, then falls to zero at the end of the budget
-    warmup: float = 0.02  # share of the budget
-    ema_half_life: int = 1_500  # images (patches)
-    images: int = 10_000_000  # budget in patches; the run ends at this or at max_minutes, whichever comes first
-    max_minutes: float = 120  # budget in minutes of training, over all resumes; pauses do not count
-    test_set: str = ""  # validate on this folder of the literature, at the network's scale; "" is held-out people
-    checkpoint_seconds: float = 300  # between validations, each of which saves everything
-    validation_images: int = 12  # held-out photos per validation; all of them at the end
+    # patches per step, all processes together; small, since here quality follows the number of steps
+    batch: int = 6
+    # Adam's peak; rises over `warmup`, then falls to zero at the end of the budget
+    learning_rate: float = 5e-4
+    # share of the budget
+    warmup: float = 0.02
+    # images (patches)
+    ema_half_life: int = 1_500
+    # budget in patches; or less, where the minutes end first
+    images: int = 10_000_000
+    # validate on this folder of the literature, at the network's scale; "" is held-out people
+    test_set: str = ""
+    # between validations, each of which saves everything
+    checkpoint_seconds: float = 300
+    # held-out photos per validation; all of them at the end
+    validation_images: int = 12
     seed: int = 0
 
 
@@ -63,7 +68,6 @@ TINY = TrainConfig(
     DataConfig(patch=8, round_trip=0.0),
     batch=2,
     images=12,
-    max_minutes=1e6,
     checkpoint_seconds=0,
     validation_images=1,
 )
@@ -106,45 +110,42 @@ def train_step(network: SRResNet, optimizer: torch.optim.Optimizer, small: Tenso
 
 def train(
     data: Path,
-    out: Path,
-    run: Path,
     config: TrainConfig,
-    device: torch.device,
-    stop: Stop | None = None,
-    start_from: Path | None = None,
+    run: Run,
     round_trip: Path | None = None,
 ) -> None:
-    """Train until the budget is spent or `stop` is requested; writes `out`, and state, log and grids under `run`.
+    """Train until the budget is spent or a stop is requested; writes `run.out`, and state, log and grids.
 
-    Resumes from `run/state.pt` if it is there, else starts from the weights `start_from` (of any scale), if given.
+    Resumes from `run.state` if it is there, else starts from the weights `run.start_from` (of any scale), if given.
     round_trip: the file of training/srresnet/round_trip.py, which a config with a share for it needs.
     """
-    budget = budget_of(config)
-    check_writable(run, out)
+    budget, device = budget_of(config, run.minutes), pick_device(run.device)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     photos, data_hash = load_training_images(data, config.data, round_trip)
     torch.manual_seed(config.seed)
     network = SRResNet(config.network).to(device, memory_format=torch.channels_last)
     done = Progress()
-    if start_from:
-        other = SRResNet.from_file(start_from, device)
+    if run.start_from:
+        other = SRResNet.from_file(run.start_from, device)
         network.start_from(other)
         done.before = {name: other.info.get(name, 0) for name in done.before}
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.99), fused=True)
     ema = EMA(network, config.ema_half_life)
     parts = {"network": network, "optimizer": optimizer, "ema": ema}
-    identity = {"config": asdict(replace(config, max_minutes=0)), "data": data_hash}  # a run may be given more time
-    resume(run / "state.pt", identity, parts, done)
+    identity = {"config": asdict(config), "data": data_hash}
+    resume(run.state, identity, parts, done)
 
     def save(finished: bool):
         """State first, then the averaged network as the weights file, with what validation says of it."""
-        keep(run / "state.pt", identity, parts, done)
+        keep(run.state, identity, parts, done)
         images = done.step * config.batch
         most = None if finished else config.validation_images
-        scores = validate(ema.network, data, config, round_trip, run / f"grid-{images:08d}.png", most)
+        scores = validate(ema.network, data, config, round_trip, run.folder / f"grid-{images:08d}.png", most)
         info = story(network.config.scale, device, data_hash, done, config.batch)
         info |= {"psnr": scores, "recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
-        checkpoint.save(out, ema.network.state_dict(), asdict(config.network), info)
+        if run.out:
+            checkpoint.save(run.out, ema.network.state_dict(), asdict(config.network), info)
         log.write(
             images=images,
             seconds=done.seconds,
@@ -158,16 +159,16 @@ def train(
         ema.update(network, config.batch)
         return {"loss": loss}
 
-    log = Log(run / "log.jsonl")
-    run_steps(Steps([optimizer], learn, save), done, budget, log, stop)
+    log = Log(run.folder / "log.jsonl")
+    run_steps(Steps([optimizer], learn, save), done, budget, log, run.stop)
 
 
-def budget_of(config) -> Budget:
+def budget_of(config, minutes: float) -> Budget:
     """What a TrainConfig, here or of training/srresnet/gan.py, says of how long and how fast to learn."""
     return Budget(
         config.images,
         config.batch,
-        config.max_minutes,
+        minutes,
         config.learning_rate,
         config.warmup,
         save_seconds=config.checkpoint_seconds,
@@ -237,12 +238,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="folder with faces_hq/, faces_256/, portraits/, sr/"
     )
-    parser.add_argument(
-        "--state-dir", type=Path, default=Path("runs/srresnet"), help="folder for state, log and sample grids"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="the weights file to write; srresnet.safetensors in --state-dir if left out"
-    )
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--patch", type=int, help="side of an input patch in px, instead of the recipe's")
     parser.add_argument("--batch", type=int, help="patches per step, instead of the recipe's")
@@ -255,8 +250,6 @@ def main(arguments: list[str] | None = None) -> None:
         default=Path("runs/srresnet/round_trip.safetensors"),
         help="faces that went through the U-Net, made by training.srresnet.round_trip",
     )
-    parser.add_argument("--max-minutes", type=float, help="training time over all resumes; pauses do not count")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
         "--evaluate",
         type=Path,
@@ -267,32 +260,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--judge", type=Path, default=Path("weights/judge.safetensors"), help="whose features measure distance"
     )
+    add_run_options(parser, "runs/srresnet", "srresnet.safetensors", minutes=120)
     args = parser.parse_args(arguments)
     config = RECIPES[args.recipe]
     config = replace(
         config,
         batch=args.batch or config.batch,
         data=replace(config.data, patch=args.patch or config.data.patch),
-        max_minutes=config.max_minutes if args.max_minutes is None else args.max_minutes,
     )
-    try:
+    with exit_in_one_line("training.srresnet.train"):
         if args.evaluate:
             round_trip = args.round_trip if args.round_trip.is_file() else None
             evaluate(args.evaluate, args.data, args.judge, round_trip, pick_device(args.device), args.state_dir)
             return
-        with several_processes(), Stop() as stop:
-            train(
-                args.data,
-                args.out or args.state_dir / "srresnet.safetensors",
-                args.state_dir,
-                config,
-                pick_device(args.device),
-                stop,
-                args.start_from,
-                args.round_trip,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.srresnet.train: {error}") from error
+        with running(args) as run:
+            train(args.data, config, run, args.round_trip)
 
 
 if __name__ == "__main__":

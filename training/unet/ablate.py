@@ -17,9 +17,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from model.clip import Clip
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
 from model.unet import UNet
+from training.core.run import Run
 from training.data.prepare import load_prepared
 from training.data.prompts import CAPTIONS
 from training.evaluation import markdown
@@ -51,9 +52,9 @@ def changed(config: TrainConfig, word: str) -> TrainConfig:
 def judged(pipe: FacePipeline, judge: Judge, photographs: Photographs, count: int, cache: Path) -> list[str]:
     """Cells: Fréchet distances, recall, and adherence to whole captions as a share of the judge's margin."""
     captions, stated = prompts_of(CAPTIONS, count)
-    look = judge.look(draw(pipe, face_set(captions, 1), cache))
-    distances, beside = to_training(judge, [look]), beside_validation(photographs, [look])["generated"]
-    share = adherence(look["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
+    seen = judge.activations(draw(pipe, face_set(captions, 1), cache))
+    distances, beside = to_training(judge, [seen]), beside_validation(photographs, [seen])["generated"]
+    share = adherence(seen["logits"] > 0, stated, known_accuracy(judge))["share_of_margin"]
     pooled, spatial, recall = distances["pooled"]["mean"], distances["spatial"]["mean"], beside["recall"]["mean"]
     return [f"{pooled:.2f}", f"{spatial:.1f}", f"{recall:.2f}", f"{share:.2f}"]
 
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--state-dir", type=Path, default=Path("runs/ablate"), help="a folder for each is made in it")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.unet.ablate"):
         # wrong words show before hours are spent
         recipes = {word: changed(RECIPES[options.recipe], word) for word in options.changes}
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
@@ -88,17 +89,14 @@ def main(arguments: list[str] | None = None) -> None:
             heading += ["Fréchet, pooled", "spatial", "recall", "adherence"]
         for word, config in recipes.items():
             run = options.state_dir / word
-            if (run / "state.pt").exists():  # it may have begun from other weights
+            # it may have begun from other weights
+            if (run / "state.pt").exists():
                 raise InputError(f"{run} holds an earlier comparison: delete it or choose another --state-dir.")
             train(
                 prepared,
                 clip,
                 replace(config, checkpoint_seconds=math.inf),
-                run,
-                run / "unet.safetensors",
-                options.minutes,
-                options.device,
-                options.start_from,
+                Run(run, run / "unet.safetensors", options.minutes, options.device, options.start_from),
             )
             last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
             speed = f"{last['images'] / last['seconds']:.1f}"
@@ -108,8 +106,6 @@ def main(arguments: list[str] | None = None) -> None:
                 rows[-1] += judged(pipe, judge, photographs, options.faces, options.state_dir)
             print(" | ".join(rows[-1]), flush=True)
         print(markdown.table(heading, rows))
-    except FacetError as error:
-        raise SystemExit(f"training.unet.ablate: {error}") from error
 
 
 if __name__ == "__main__":

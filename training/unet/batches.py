@@ -20,12 +20,18 @@ from training.unet.recipes import TrainConfig
 class Data:
     """What a training step draws from, on the training device."""
 
-    images: Tensor  # (N, 64, 64, 3) uint8
-    attributes: np.ndarray  # (N, 40) bool
-    squashed: Tensor  # (N,) bool
-    image_embeddings: Tensor  # (N, 512) unit vectors
-    frequency: np.ndarray  # (40,), of each attribute
-    weights: Tensor  # (N,), how often each face is drawn
+    # (N, 64, 64, 3) uint8
+    images: Tensor
+    # (N, 40) bool
+    attributes: np.ndarray
+    # (N,) bool
+    squashed: Tensor
+    # (N, 512) unit vectors
+    image_embeddings: Tensor
+    # (40,), of each attribute
+    frequency: np.ndarray
+    # (N,), how often each face is drawn
+    weights: Tensor
 
     @classmethod
     def of(cls, prepared: Prepared, rows: Tensor, device: torch.device) -> "Data":
@@ -65,9 +71,8 @@ def sample_times(step: int, count: int, config: TrainConfig, generator: torch.Ge
     steps = config.network.steps
     if config.walk_timesteps:
         return torch.full((count,), (step % steps + 1) / steps)
-    times = (
-        torch.arange(count) + torch.rand(count, generator=generator)
-    ) / count  # less variance than independent ones
+    # less variance than independent ones
+    times = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     times = times[torch.randperm(count, generator=generator)]
     return (times * steps).floor().add(1).clamp(max=steps) / steps if config.network.target == "previous" else times
 
@@ -75,9 +80,8 @@ def sample_times(step: int, count: int, config: TrainConfig, generator: torch.Ge
 def sample_batch(step: int, data: Data, clip: Clip, config: TrainConfig, rank: int, world: int):
     """This process's share of a step: (x_t, t, condition, wanted), a function of (seed, rank, step) alone."""
     count, device = config.batch // world, data.images.device
-    of_batch = (
-        step // config.network.steps if config.walk_timesteps else step
-    )  # the lecture keeps a batch for 100 steps
+    # the lecture keeps a batch for 100 steps
+    of_batch = step // config.network.steps if config.walk_timesteps else step
     generator = torch.Generator().manual_seed(mixed_seed(config.seed, rank, of_batch))
     rng = Random(mixed_seed(config.seed, rank, of_batch))
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)

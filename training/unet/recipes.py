@@ -10,20 +10,32 @@ class TrainConfig:
     """How to train; budgets are counted in images."""
 
     network: UNetConfig = UNetConfig()
-    images: int = 20_000_000  # images seen, each at one noise level; the learning rate falls to 0 over these
-    epochs: int = 0  # passes over the faces instead of `images`, if not 0
-    batch: int = 16  # images an optimizer step, all processes together
-    micro_batch: int = 256  # images a forward; a larger batch is split
+    # images seen, each at one noise level; the learning rate falls to 0 over these
+    images: int = 20_000_000
+    # passes over the faces instead of `images`, if not 0
+    epochs: int = 0
+    # images an optimizer step, all processes together
+    batch: int = 16
+    # images a forward; a larger batch is split
+    micro_batch: int = 256
     learning_rate: float = 5e-4
-    decay: bool = True  # warm-up and linear decay; else constant
+    # warm-up and linear decay; else constant
+    decay: bool = True
     weight_decay: float = 0.01
-    muon: float = 0.0  # momentum of Muon, for the weights inside the network; 0: AdamW for all
-    half_life: int = 20_000  # images, of the running average of the weights
-    average_every: int = 4  # steps between its updates
-    empty_share: float = 0.1  # share of samples under the empty text, for classifier-free guidance
-    image_share: float = 0.15  # share of samples under the image's own CLIP embedding
-    walk_timesteps: bool = False  # the lecture: one timestep for a whole batch, each batch through all of them
-    checkpoint_seconds: float = 600  # between saved states, with validation and a grid of samples
+    # momentum of Muon, for the weights inside the network; 0: AdamW for all
+    muon: float = 0.0
+    # images, of the running average of the weights
+    half_life: int = 20_000
+    # steps between its updates
+    average_every: int = 4
+    # share of samples under the empty text, for classifier-free guidance
+    empty_share: float = 0.1
+    # share of samples under the image's own CLIP embedding
+    image_share: float = 0.15
+    # the lecture: one timestep for a whole batch, each batch through all of them
+    walk_timesteps: bool = False
+    # between saved states, with validation and a grid of samples
+    checkpoint_seconds: float = 600
     seed: int = 0
 
 

@@ -12,7 +12,6 @@ All randomness of a step follows from (seed, process, step), so that a killed ru
 """
 
 import argparse
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -21,23 +20,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import checkpoint
 from model.clip import Clip
 from model.device import half_precision, pick_device
 from model.diffusion import alpha_bar, from_original
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
+from model.files import checkpoint
 from model.guidance import Predictor, guided
 from model.sampler import ddim, face_noise, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import UNet, UNetConfig, condition_of
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
-from training.core.stop import Stop
 from training.data.checks import check_embeddings
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data, sample_conditions
@@ -99,7 +98,8 @@ def sample_inputs(
     generator = torch.Generator().manual_seed(seed)
     picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
     condition = sample_conditions(data, picks.to(data.images.device), clip, config, Random(seed))
-    condition[:, -1] = 0  # the app never asks for the look of small JPEGs
+    # the app never asks for the look of small JPEGs
+    condition[:, -1] = 0
     return condition, face_noise([generator] * count, (3, *data.images.shape[1:3]), data.images.device)
 
 
@@ -125,27 +125,23 @@ def train(
     clip: Clip,
     teacher: UNet,
     config: TrainConfig,
-    run: Path,
-    out: Path | None,
-    max_minutes: float = math.inf,
-    start_from: Path | None = None,
-    stop: Stop | None = None,
+    run: Run,
 ) -> UNet:
-    """Train on the teacher's device until the images or the minutes are spent or `stop` is requested.
+    """Train on the teacher's device until the images or the minutes are spent or a stop is requested.
 
     Returns the averaged student.
 
-    Resumes exactly from `run/state.pt` if it is there; else starts as a copy of the teacher, or of the U-Net
-    `start_from`. Writes the averaged student to `out` at every save. Raises InputError for faces embedded by another
-    CLIP or a batch that does not divide.
+    Resumes exactly from `run.state` if it is there; else starts as a copy of the teacher, or of the U-Net
+    `run.start_from`. Writes the averaged student to `run.out` at every save. Raises InputError for faces embedded by
+    another CLIP or a batch that does not divide.
     """
     budget = Budget(
-        config.images, config.batch, max_minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+        config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
     check_embeddings(prepared, clip)
-    check_writable(run, out)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log = teacher.mean.device, Log(run / "log.jsonl")
+    device, log = teacher.mean.device, Log(run.folder / "log.jsonl")
     config = replace(config, network=teacher.config)
     faces, rest = divmod(config.batch, 2 * STUDENT_STEPS * world)
     if rest:
@@ -154,7 +150,7 @@ def train(
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
     student = UNet(config.network).to(device, memory_format=torch.channels_last)
-    student.load_state_dict((UNet.from_file(start_from, device) if start_from else teacher).state_dict())
+    student.load_state_dict((UNet.from_file(run.start_from, device) if run.start_from else teacher).state_dict())
     empty, done, ema, optimizers = (
         _empty(clip, device),
         Progress(),
@@ -162,7 +158,7 @@ def train(
         optimizers_of(student, config),
     )
     parts = {"student": student, "ema": ema} | {type(each).__name__: each for each in optimizers}
-    resume(run / "state.pt", identity, parts, done)
+    resume(run.state, identity, parts, done)
 
     def learn(step: int) -> dict[str, float]:
         condition, noise = sample_inputs(step, faces, data, clip, config, rank)
@@ -177,12 +173,12 @@ def train(
         return losses
 
     def save(finished: bool) -> None:
-        keep(run / "state.pt", identity, parts, done)
+        keep(run.state, identity, parts, done)
         loss, seen = validation_loss(ema.network, teacher, held_out, clip, config), done.step * config.batch
         log.write(images=seen, seconds=done.seconds, validation_loss=loss)
-        if out:
+        if run.out:
             checkpoint.save(
-                out,
+                run.out,
                 ema.network.state_dict(),
                 asdict(config.network),
                 {
@@ -194,18 +190,13 @@ def train(
                     "guidance_interval": DEFAULTS.guidance_interval,
                     "pag_scale": DEFAULTS.pag_scale,
                     "pag_interval": DEFAULTS.pag_interval,
-                    "images": seen,
-                    "seconds": round(done.seconds),
-                    "device": device.type,
-                    "data": prepared.hash,
-                    "commit": commit(),
+                    **provenance(seen, done.seconds, device.type, prepared.hash),
                     "validation_loss": loss,
                     "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
-                    "licence": "non-commercial research use; see weights/README.md",
                 },
             )
 
-    run_steps(Steps(optimizers, learn, save), done, budget, log, stop)
+    run_steps(Steps(optimizers, learn, save), done, budget, log, run.stop)
     return ema.network
 
 
@@ -218,40 +209,16 @@ def main(arguments: list[str] | None = None) -> None:
         default=Path("weights"),
         help="folder with clip.safetensors and unet.safetensors, the teacher",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/student/student.safetensors"), help="the averaged weights"
-    )
-    parser.add_argument(
-        "--state-dir", type=Path, default=Path("runs/student"), help="state and log; resumed if present"
-    )
     parser.add_argument("--recipe", choices=STUDENTS, default="default")
     parser.add_argument(
         "--start-from", type=Path, help="an earlier student (or U-Net) to start from, where there is no state to resume"
     )
-    parser.add_argument(
-        "--max-minutes",
-        type=float,
-        default=math.inf,
-        help="minutes of training, all resumed parts together; without it the recipe's number of images counts",
-    )
-    parser.add_argument("--device", default="auto")
+    add_run_options(parser, "runs/student", "student.safetensors")
     options = parser.parse_args(arguments)
-    try:
-        device = pick_device(options.device)
-        with several_processes(), Stop() as stop:
-            train(
-                load_prepared(options.prepared),
-                Clip.from_file(options.weights / "clip.safetensors"),
-                UNet.from_file(options.weights / "unet.safetensors", device),
-                STUDENTS[options.recipe],
-                options.state_dir,
-                options.out,
-                options.max_minutes,
-                options.start_from,
-                stop,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.unet.student: {error}") from error
+    with exit_in_one_line("training.unet.student"), running(options) as run:
+        prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
+        teacher = UNet.from_file(options.weights / "unet.safetensors", pick_device(run.device))
+        train(prepared, clip, teacher, STUDENTS[options.recipe], run)
 
 
 if __name__ == "__main__":

@@ -21,25 +21,25 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from model import checkpoint
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
 from model.device import half_precision, pick_device
 from model.diffusion import TARGETS
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
+from model.files import checkpoint
 from model.guidance import Guidance, Predictor, guided
 from model.images import contact_sheet, to_pixels
 from model.sampler import dpmpp, face_noise, last_step, time_grid
 from model.unet import UNet, condition_of
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.muon import Muon
 from training.core.optimizer import finite, follow_gradients
-from training.core.processes import rank_and_world, several_processes
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
 from training.core.state import check_writable, keep, resume
-from training.core.stop import Stop
 from training.data.checks import check_embeddings
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data, embedding_statistics, sample_batch
@@ -151,24 +151,19 @@ def train(
     prepared: Prepared,
     clip: Clip,
     config: TrainConfig,
-    run: Path,
-    out: Path | None,
-    max_minutes: float = math.inf,
-    device: str = "auto",
-    start_from: Path | None = None,
-    stop: Stop | None = None,
+    run: Run,
 ) -> UNet:
-    """Train until the images or the minutes are spent or `stop` is requested. Returns the averaged network.
+    """Train until the images or the minutes are spent or a stop is requested. Returns the averaged network.
 
-    Resumes exactly from `run/state.pt` if it is there; else starts from the weights `start_from`, if given. Writes the
-    averaged network to `out` at every save. Raises InputError for faces embedded by another CLIP and where start_with
-    does.
+    Resumes exactly from `run.state` if it is there; else starts from the weights `run.start_from`, if given. Writes the
+    averaged network to `run.out` at every save. Raises InputError for faces embedded by another CLIP and where
+    start_with does.
     """
     check_embeddings(prepared, clip)
-    budget = budget_of(config, int((~prepared.validation).sum()), max_minutes)
-    check_writable(run, out)
+    budget = budget_of(config, int((~prepared.validation).sum()), run.minutes)
+    check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log = pick_device(device), Log(run / "log.jsonl")
+    device, log = pick_device(run.device), Log(run.folder / "log.jsonl")
     config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
     identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     clip = clip.to(device)
@@ -176,17 +171,17 @@ def train(
     torch.manual_seed(config.seed)
     network = UNet(config.network).to(device, memory_format=torch.channels_last)
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
-    done = Progress(before=start_with(network, start_from, clip)) if start_from else Progress()
+    done = Progress(before=start_with(network, run.start_from, clip)) if run.start_from else Progress()
     ema = EMA(network, config.half_life)
     optimizers = optimizers_of(network, config)
     parts = {"network": network, "ema": ema} | {type(each).__name__: each for each in optimizers}
-    resume(run / "state.pt", identity, parts, done)
-    config = replace(
-        config, seed=config.seed + done.before["images"]
-    )  # else a warm start would see the same noise once more
+    resume(run.state, identity, parts, done)
+    # else a warm start would see the same noise once more
+    config = replace(config, seed=config.seed + done.before["images"])
     fast = torch.compile(network) if device.type == "cuda" else network
 
     def export(path: Path, steps: int, loss: float | None = None):
+        images = done.before["images"] + steps * config.batch
         checkpoint.save(
             path,
             ema.network.state_dict(),
@@ -194,27 +189,22 @@ def train(
             {
                 "kind": "unet",
                 "clip": clip.hash,
-                "images": done.before["images"] + steps * config.batch,
-                "seconds": done.before["seconds"] + round(done.seconds),
-                "device": device.type,
+                **provenance(images, done.before["seconds"] + round(done.seconds), device.type, prepared.hash),
                 "faces": len(data.images),
-                "data": prepared.hash,
-                "commit": commit(),
                 "attributes": list(ATTRIBUTES),
                 "validation_loss": loss,
                 "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
-                "licence": "non-commercial research use; see weights/README.md",
             },
         )
 
     def save(finished: bool):
-        keep(run / "state.pt", identity, parts, done)
+        keep(run.state, identity, parts, done)
         loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
         images = done.step * config.batch
         log.write(images=images, seconds=done.seconds, validation_loss=loss)
-        sample_grid(ema.network, clip, run / "grids" / f"{images:09d}.png")
-        if out:
-            export(out, done.step, loss)
+        sample_grid(ema.network, clip, run.folder / "grids" / f"{images:09d}.png")
+        if run.out:
+            export(run.out, done.step, loss)
 
     def learn(step: int) -> dict[str, float]:
         losses = train_step(fast, optimizers, sample_batch(step, data, clip, config, rank, world), config)
@@ -222,10 +212,10 @@ def train(
             ema.update(network, config.batch * config.average_every)
         images = done.before["images"] + (step + 1) * config.batch
         if rank == 0 and is_milestone(images, config.batch):
-            export(run / "snapshots" / f"{images:09d}.safetensors", step + 1)
+            export(run.folder / "snapshots" / f"{images:09d}.safetensors", step + 1)
         return losses
 
-    run_steps(Steps(optimizers, learn, save), done, budget, log, stop)
+    run_steps(Steps(optimizers, learn, save), done, budget, log, run.stop)
     return ema.network
 
 
@@ -244,39 +234,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.unet.train", description=__doc__.split("\n")[0])
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
-    parser.add_argument("--out", type=Path, default=Path("runs/unet/unet.safetensors"), help="the averaged weights")
-    parser.add_argument(
-        "--state-dir", type=Path, default=Path("runs/unet"), help="state, log and grids; resumed if present"
-    )
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--target", choices=TARGETS, help="what the network predicts, instead of the recipe's")
     parser.add_argument("--start-from", type=Path, help="a U-Net to start from, where there is no state to resume")
-    parser.add_argument(
-        "--max-minutes",
-        type=float,
-        default=math.inf,
-        help="minutes of training, all resumed parts together; without it the recipe's number of images counts",
-    )
-    parser.add_argument("--device", default="auto")
+    add_run_options(parser, "runs/unet", "unet.safetensors")
     options = parser.parse_args(arguments)
     config = RECIPES[options.recipe]
     if options.target:
         config = replace(config, network=replace(config.network, target=options.target))
-    try:
-        with several_processes(), Stop() as stop:
-            train(
-                load_prepared(options.prepared),
-                Clip.from_file(options.weights / "clip.safetensors"),
-                config,
-                options.state_dir,
-                options.out,
-                options.max_minutes,
-                options.device,
-                options.start_from,
-                stop,
-            )
-    except FacetError as error:
-        raise SystemExit(f"training.unet.train: {error}") from error
+    with exit_in_one_line("training.unet.train"), running(options) as run:
+        prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
+        train(prepared, clip, config, run)
 
 
 if __name__ == "__main__":

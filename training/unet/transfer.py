@@ -15,15 +15,17 @@ from random import Random
 import torch
 from torch import Tensor
 
-from model import checkpoint
 from model.clip import Clip
-from model.errors import FacetError
+from model.errors import FacetError, exit_in_one_line
+from model.files import checkpoint
 from model.unet import UNet
 from training.data.captions import celeba_prompt, stated_attributes
 from training.data.prepared import Prepared, load_prepared
 
-PAIRS = 12_000  # captions, and as many faces
-RIDGE = 1e-3  # keeps directions that hardly occur from growing
+# captions, and as many faces
+PAIRS = 12_000
+# keeps directions that hardly occur from growing
+RIDGE = 1e-3
 
 
 def embeddings(clip: Clip, texts: list[str], faces: Tensor) -> Tensor:
@@ -56,7 +58,8 @@ def transfer(unet: UNet, old: Clip, new: Clip, prepared: Prepared, pairs: int = 
     first = unet.condition[0]
     weight = first.weight.data[:, : wanted.shape[1]].double()
     first.bias.data += (weight @ solved[-1]).float()
-    first.weight.data[:, wanted.shape[1]] += (weight @ solved[-2]).float()  # the flag of a face's own embedding
+    # the flag of a face's own embedding
+    first.weight.data[:, wanted.shape[1]] += (weight @ solved[-2]).float()
     first.weight.data[:, : wanted.shape[1]] = (weight @ solved[:-2].T).float()
     unet.mean, unet.std = mean, std
     return 1 - (left.var(0).sum() / wanted[~used].var(0).sum()).item()
@@ -70,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
     parser.add_argument("--out", type=Path, default=Path("runs/transfer/unet.safetensors"))
     options = parser.parse_args(arguments)
-    try:
+    with exit_in_one_line("training.unet.transfer"):
         unet, old, new = UNet.from_file(options.unet), Clip.from_file(options.old_clip), Clip.from_file(options.clip)
         if unet.info.get("clip") != old.hash:
             raise FacetError(f"{options.unet} was trained with another CLIP than {options.old_clip}.")
@@ -82,8 +85,6 @@ def main(arguments: list[str] | None = None) -> None:
             asdict(unet.config),
             info | {"clip": new.hash, "transferred_from": unet.info["hash"]},
         )
-    except FacetError as error:
-        raise SystemExit(f"training.unet.transfer: {error}") from error
     print(f"{explained:.1%} of the old embeddings' variance is explained by the new ones.")
 
 

@@ -16,8 +16,10 @@ from ui.how.face import answer, noised
 from ui.how.html import colour, signed, source_of, tile, tiles
 
 LAYERS = ("Encoder, 16 × 16", "Middle, 8 × 8", "Decoder, 16 × 16")
-MOMENTS = (95, 80, 60, 40, 20)  # timesteps at which one layer is shown
-PERTURBED = (75, 45, 20)  # timesteps at which attention is switched off
+# timesteps at which one layer is shown
+MOMENTS = (95, 80, 60, 40, 20)
+# timesteps at which attention is switched off
+PERTURBED = (75, 45, 20)
 
 
 def module(unet: UNet, layer: str) -> str:
@@ -46,7 +48,8 @@ def sheet(maps: Tensor) -> np.ndarray:
     Each tile is stretched to white at its strongest place. -> (H*H, W*W) uint8
     """
     side = round(len(maps) ** 0.5)
-    shown = (maps / maps.amax(1, keepdim=True)).sqrt()  # the root: what is weak can be seen too
+    # the root: what is weak can be seen too
+    shown = (maps / maps.amax(1, keepdim=True)).sqrt()
     grid = shown.view(side, side, side, side).permute(0, 2, 1, 3).reshape(side * side, side * side)
     return (255 * grid).round().byte().numpy()
 

@@ -9,8 +9,10 @@ from model.pipeline import FacePipeline
 from model.settings import Settings
 from ui.how.html import table, tile, tiles
 
-STEPS = 12  # of the reverse diffusion, for faces that only illustrate
-TOLD = ("Attractive", "Young", "Heavy_Makeup", "Smiling", "Male")  # of faces drawn as "attractive"
+# of the reverse diffusion, for faces that only illustrate
+STEPS = 12
+# of faces drawn as "attractive"
+TOLD = ("Attractive", "Young", "Heavy_Makeup", "Smiling", "Male")
 
 
 @lru_cache(maxsize=2)

@@ -10,20 +10,24 @@ from model.attributes import ATTRIBUTES, label
 from model.clip import CONTEXT, Clip, tokenizer
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from model.understanding import ABSENT, PRESENT
+from model.words.understanding import ABSENT, PRESENT
 from ui.how.face import face
 from ui.how.html import image
 
-STEPS = 12  # of the reverse diffusion, for faces that only illustrate
+# of the reverse diffusion, for faces that only illustrate
+STEPS = 12
+# one face of each, against all of these texts
 SEEN = (
     "a smiling woman with blond hair",
     "a man with a beard",
     "an old man with gray hair",
     "a young woman with black hair",
     "a man wearing glasses",
-)  # one face of each, against all of these texts
-LONGEST = 200  # characters of a visitor's own text that are shown
-LEFT_OUT = 24  # words that are left out one by one
+)
+# characters of a visitor's own text that are shown
+LONGEST = 200
+# words that are left out one by one
+LEFT_OUT = 24
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -84,7 +88,7 @@ def readings(pipe: FacePipeline, text: str) -> str:
     """What CLIP's text head reads: each attribute stated, denied, or not mentioned, with its confidence."""
     chances = pipe.compute(pipe.clip.stated, [text])[0].cpu()
     kinds = {PRESENT: "stated", ABSENT: "denied"}
-    found = [
+    read = [
         (kinds.get(side, "not mentioned"), label(name), chances[row, side].item())
         for row, name in enumerate(ATTRIBUTES)
         for side in [int(chances[row].argmax())]
@@ -92,9 +96,9 @@ def readings(pipe: FacePipeline, text: str) -> str:
     cells = "".join(
         f'<li class="{kind.split()[0]}" title="{name}: {kind}, {100 * sure:.0f} %">{name}'
         f'<span class="sr">: {kind}</span></li>'
-        for kind, name, sure in found
+        for kind, name, sure in read
     )
-    count = {kind: sum(one == kind for one, _, _ in found) for kind in ("stated", "denied", "not mentioned")}
+    count = {kind: sum(one == kind for one, _, _ in read) for kind in ("stated", "denied", "not mentioned")}
     return f"""<ul class="readings">{cells}</ul><p>{count["stated"]} stated, {count["denied"]} denied,
         {count["not mentioned"]} not mentioned.</p>"""
 

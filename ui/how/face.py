@@ -18,7 +18,8 @@ from model.sampler import noise_of
 from model.settings import MAX_SEED, Settings
 from model.unet import Attention, Block, UNet
 
-_computing = threading.RLock()  # figures that come into sight together need the same face and the same answer
+# figures that come into sight together need the same face and the same answer
+_computing = threading.RLock()
 
 
 def frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
@@ -57,11 +58,16 @@ def linear_alpha_bar(t: Tensor | float) -> Tensor:
 class Noised:
     """A face, the noise that is mixed into it, and the mixture at one timestep. Tensors (1, 3, 64, 64) on the CPU."""
 
-    step: int  # 0 to TIMESTEPS
-    original: Tensor  # x_0, in [-1, 1]
-    noise: Tensor  # standard normal
-    x_t: Tensor  # under the cosine schedule
-    linear: Tensor  # x_t under the linear schedule
+    # 0 to TIMESTEPS
+    step: int
+    # x_0, in [-1, 1]
+    original: Tensor
+    # standard normal
+    noise: Tensor
+    # under the cosine schedule
+    x_t: Tensor
+    # x_t under the linear schedule
+    linear: Tensor
 
     @property
     def t(self) -> Tensor:
@@ -88,9 +94,12 @@ class Answer:
 
     velocity: Tensor
     noise: Tensor
-    original: Tensor  # not clipped
-    previous: Tensor  # the mean of x one step less noisy
-    inside: dict[str, Tensor]  # submodule of the U-Net -> what it returned, (C, H, W)
+    # not clipped
+    original: Tensor
+    # the mean of x one step less noisy
+    previous: Tensor
+    # submodule of the U-Net -> what it returned, (C, H, W)
+    inside: dict[str, Tensor]
 
 
 def answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:

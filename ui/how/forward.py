@@ -9,7 +9,8 @@ from model.settings import Settings
 from ui.how.face import Noised, linear_alpha_bar, noised
 from ui.how.html import colour, grey, tile, tiles
 
-STRIP = range(0, TIMESTEPS + 1, 10)  # the timesteps of the film strips
+# the timesteps of the film strips
+STRIP = range(0, TIMESTEPS + 1, 10)
 
 
 def forward(pipe: FacePipeline, settings: Settings, step: int) -> str:

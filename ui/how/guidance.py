@@ -11,11 +11,12 @@ from model.settings import DEFAULTS, Settings
 from ui.how.face import noised
 from ui.how.html import colour, tile, tiles
 
-STEP = 85  # timestep of the answers: the prompt still decides much, and the face can be seen already
-STEPS = 12  # of the reverse diffusion, for faces that only illustrate
-STRENGTH = (
-    1.0  # of perturbed-attention guidance in this section: more than a face usually takes, so that it can be seen
-)
+# timestep of the answers: the prompt still decides much, and the face can be seen already
+STEP = 85
+# of the reverse diffusion, for faces that only illustrate
+STEPS = 12
+# of perturbed-attention guidance in this section: more than a face usually takes, so that it can be seen
+STRENGTH = 1.0
 
 
 @torch.inference_mode()

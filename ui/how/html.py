@@ -88,8 +88,10 @@ class Section:
     title: str
     sentence: str
     detail: str
-    source: str  # the papers, and what else is behind it
-    code: tuple[str, ...]  # dotted names of what is shown "in code"
+    # the papers, and what else is behind it
+    source: str
+    # dotted names of what is shown "in code"
+    code: tuple[str, ...]
     question: str
     answer: str
 

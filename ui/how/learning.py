@@ -66,7 +66,8 @@ def losses(pipe: FacePipeline, settings: Settings, folder: Path = ASSETS) -> str
         <span>Measured once on {about["faces"]:,} photographs of each.</span></figcaption></figure></div>"""
 
 
-WIDTH, HEIGHT, LEFT, TOP = 300, 150, 40, 10  # of the plots, and what lies left of and above them
+# of the plots, and what lies left of and above them
+WIDTH, HEIGHT, LEFT, TOP = 300, 150, 40, 10
 
 
 def lines(training: list[list[float]], validation: list[list[float]]) -> str:

@@ -39,10 +39,13 @@ from ui.how import (
 )
 from ui.how.face import face, frames, start
 from ui.how.html import colour, depths, heading, opening, section, source_of, stretched
-from ui.opening import FIRST  # the face until the visitor has made one
+
+# the face until the visitor has made one
+from ui.opening import FIRST
 from ui.server.engine import HIDDEN, NETWORKS, pipeline
 
-SECTIONS = {  # in the order of the story; what the bar calls them
+# in the order of the story; what the bar calls them
+SECTIONS = {
     "forward": "Noise",
     "predictions": "Prediction",
     "learning": "Training",
@@ -120,7 +123,8 @@ def build(current: gr.Component) -> None:
             figure("scale", scale.scale, current)
         with part("bias"):
             figure("bias", bias.bias, current)
-    for control in (step, length, layer, own):  # in the browser alone: the figures in sight look again
+    # in the browser alone: the figures in sight look again
+    for control in (step, length, layer, own):
         control.change(None, None, None, js="() => { document.dispatchEvent(new Event('how-look')); return []; }")
 
 
@@ -167,7 +171,8 @@ def bar(sections: Sequence[str] = tuple(SECTIONS)) -> str:
 
 # --- the whole at a glance --------------------------------------------------------------------------------------------
 
-PARTS = (  # name, what is written under it, the section that a click opens, places in the wide and in the tall drawing
+# name, what is written under it, the section that a click opens, places in the wide and in the tall drawing
+PARTS = (
     ("words", "Your words", "clip", (10, 70), (10, 10)),
     ("tokens", "Tokens", "clip", (150, 70), (190, 10)),
     ("vector", "CLIP vector", "clip", (290, 70), (190, 150)),
@@ -178,7 +183,8 @@ PARTS = (  # name, what is written under it, the section that a click opens, pla
     ("srresnet", "SRResNet", "srresnet", (740, 140), (10, 570)),
     ("large", "512 px", "srresnet", (880, 140), (190, 570)),
 )
-BOX, LABEL = 100, 22  # side of a part, height of its name below
+# side of a part, height of its name below
+BOX, LABEL = 100, 22
 ARROWS = (("words", "tokens"), ("tokens", "vector"), ("vector", "unet"), ("unet", "predicted"), ("predicted", "x"))
 ARROWS += (("noise", "x"), ("x", "unet"), ("x", "srresnet"), ("srresnet", "large"))
 

@@ -14,7 +14,8 @@ from ui.how.forward import band, band_note
 from ui.how.html import colour, grey, tile, tiles
 
 OTHER_PROMPTS = ("", "a smiling woman with blond hair", "a man with a beard", "an old man with gray hair")
-NOISES = (100, 90, 75, 50, 25)  # timesteps at which prompts are compared
+# timesteps at which prompts are compared
+NOISES = (100, 90, 75, 50, 25)
 
 
 def predictions(pipe: FacePipeline, settings: Settings, step: int) -> str:

@@ -25,8 +25,10 @@ from ui.component import ASSETS
 from ui.how.face import answer, error, noised, start
 from ui.how.html import colour, sign, signed, source_of, tile, tiles
 
-CHANCE_STEPS, CHANCES = 16, 3  # of DDPM, and how many runs of it start from one noise
-MOMENTS = (4, 8, 11, 13, 16)  # their steps that are shown
+# of DDPM, and how many runs of it start from one noise
+CHANCE_STEPS, CHANCES = 16, 3
+# their steps that are shown
+MOMENTS = (4, 8, 11, 13, 16)
 NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpmpp": "DPM-Solver++", "unipc": "UniPC"}
 
 _ALPHA = '<msub><mover accent="true"><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub>'
@@ -107,8 +109,10 @@ def samplers(folder: Path, unet: str) -> str | None:
 class Path2D:
     """A run as points of a plane."""
 
-    noisy: np.ndarray  # before the first step and after each: (steps + 1, 2)
-    denoised: np.ndarray  # each prediction: (steps, 2)
+    # before the first step and after each: (steps + 1, 2)
+    noisy: np.ndarray
+    # each prediction: (steps, 2)
+    denoised: np.ndarray
 
 
 def compared(pipe: FacePipeline, settings: Settings) -> str:
@@ -180,13 +184,13 @@ def paths(pipe: FacePipeline, settings: Settings) -> str:
     """The path of the visitor's own run in a plane, the student's beside it, and a slider for the pictures on the
     way.
     """
-    found, pictures, share = walked(pipe, settings)
+    runs, pictures, share = walked(pipe, settings)
     own = by_teacher(settings)
     parts = [
         film("teacher", f"Your run: {NAMES[own.sampler]}, {own.steps} steps", pictures["teacher"]),
-        *([film("student", f"The student: {STUDENT_STEPS} jumps", pictures["student"])] if "student" in found else []),
+        *([film("student", f"The student: {STUDENT_STEPS} jumps", pictures["student"])] if "student" in runs else []),
     ]
-    return f"""<h4>The path of a run</h4><div class="paths">{drawing(found, share)}<div>{"".join(parts)}</div></div>"""
+    return f"""<h4>The path of a run</h4><div class="paths">{drawing(runs, share)}<div>{"".join(parts)}</div></div>"""
 
 
 def film(name: str, title: str, pictures: np.ndarray) -> str:
@@ -206,10 +210,10 @@ def film(name: str, title: str, pictures: np.ndarray) -> str:
         </div></div>"""
 
 
-def drawing(found: dict[str, Path2D], share: float) -> str:
+def drawing(runs: dict[str, Path2D], share: float) -> str:
     """The paths as an SVG: x_t as lines with dots, predictions as rings."""
     width, height, margin = 420, 320, 20
-    everything = np.concatenate([points for path in found.values() for points in (path.noisy, path.denoised)])
+    everything = np.concatenate([points for path in runs.values() for points in (path.noisy, path.denoised)])
     low, high = everything.min(0), everything.max(0)
     scale = ((width - 2 * margin) / (high - low)[0], (height - 2 * margin) / (high - low)[1])
 
@@ -219,7 +223,7 @@ def drawing(found: dict[str, Path2D], share: float) -> str:
         ]
 
     drawn = ""
-    for name, path in found.items():
+    for name, path in runs.items():
         for kind, points, radius in (("noisy", place(path.noisy), 4), ("denoised", place(path.denoised), 3)):
             line = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
             drawn += f'<path class="{name} {kind}" d="M{line}"/>'
@@ -228,7 +232,7 @@ def drawing(found: dict[str, Path2D], share: float) -> str:
                 for at, (x, y) in enumerate(points)
             )
     keys = '<span class="key">x, your run: from noise to the face</span><span class="key dotted">its predictions</span>'
-    if "student" in found:
+    if "student" in runs:
         keys += '<span class="key linear">the student, in four jumps</span>'
     said = "The path of your run from noise to a face in a plane; the path of its predictions ends at the same point."
     return f"""<figure class="plane"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{said}">{drawn}</svg>

@@ -37,7 +37,8 @@ def edges(pipe: FacePipeline, settings: Settings) -> str:
         tile((strength * 255 / max(strength.max(), 1e-8)).astype(np.uint8), "Both together", "white: a strong edge"),
     )
     inside = strength[1:-1, 1:-1]
-    y, x = np.unravel_index(inside.argmax(), inside.shape)  # the window's top left corner; its middle is (y + 1, x + 1)
+    # the window's top left corner; its middle is (y + 1, x + 1)
+    y, x = np.unravel_index(inside.argmax(), inside.shape)
     window = grey[y : y + 3, x : x + 3].round().astype(int)
     across, along = int((window * SOBEL_X).sum()), int((window * SOBEL_Y).sum())
     worked = f"""<h4>The sum, at the strongest edge</h4>

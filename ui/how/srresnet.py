@@ -14,7 +14,8 @@ from model.srresnet import SRResNet, bicubic
 from ui.how.face import face, features
 from ui.how.html import colour, image, signed, stretched, tile, tiles
 
-CLOSER = slice(176, 304), slice(112, 240)  # rows and columns of a 512 px face: the eye on the left
+# rows and columns of a 512 px face: the eye on the left
+CLOSER = slice(176, 304), slice(112, 240)
 
 
 def shrunk(large: np.ndarray) -> np.ndarray:
@@ -62,8 +63,8 @@ def shuffles(
     """x: (1, 3, H, W) in [-1, 1] -> per stage the feature maps (4C, H, W) before PixelShuffle and (C, 2H, 2W) after it;
     then bicubic enlargement and the detail that the network adds, each (3, scale H, scale W)."""
     names = [f"upsample.{stage}.{layer}" for stage in range(network.config.stages) for layer in (0, 1)]
-    found, _ = features(network, [*names, "tail"], x, compute=compute)
-    *maps, detail = (found[name] for name in (*names, "tail"))
+    outputs, _ = features(network, [*names, "tail"], x, compute=compute)
+    *maps, detail = (outputs[name] for name in (*names, "tail"))
     return list(zip(maps[::2], maps[1::2])), bicubic(x.cpu(), network.config.scale)[0], detail
 
 
@@ -73,7 +74,8 @@ def upscaling(pipe: FacePipeline, settings: Settings) -> str:
     stages, smooth, detail = shuffles(pipe.upscaler, x, pipe.compute)
     parts = []
     for index, (before, after) in enumerate(stages):
-        channel = int(after.flatten(1).std(1).argmax())  # the liveliest one
+        # the liveliest one
+        channel = int(after.flatten(1).std(1).argmax())
         size, large = before.shape[-1], after.shape[-1]
         four = [
             image(stretched(before[4 * channel + part]), f"Before: channel {4 * channel + part + 1}, {size} by {size}")

@@ -25,7 +25,8 @@ TITLES = {
     "previous": "Asked for one step less noisy",
     "noise": "Asked for the noise",
 }
-SHOWN = (20, 40, 60, 80, TIMESTEPS)  # steps of the reverse diffusion in a film strip
+# steps of the reverse diffusion in a film strip
+SHOWN = (20, 40, 60, 80, TIMESTEPS)
 
 
 def targets(pipe: FacePipeline, settings: Settings, step: int) -> str:
@@ -73,13 +74,13 @@ def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipelin
 
     Raises WeightsError, one line, for a damaged file.
     """
-    found = {}
+    networks = {}
     for target in TITLES:
         unet = UNet.from_file(folder / f"{target}.safetensors", pipe.device)
         if unet.info.get("clip") != pipe.clip.hash or unet.config.target != target:
             return {}
-        found[target] = pipe.with_unet(unet)
-    return found
+        networks[target] = pipe.with_unet(unet)
+    return networks
 
 
 @lru_cache(maxsize=8)
@@ -87,18 +88,18 @@ def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> 
     """Target -> the clean face as its network predicts it after each of SHOWN steps of DDPM, side by side: (64, 320,
     3) uint8.
     """
-    found = {}
+    pictures = {}
     for target, learner in learners(pipe, folder).items():
         frames = list(learner.stream(prompt, seed, TIMESTEPS, "ddpm"))
-        found[target] = np.concatenate([frames[step - 1].denoised for step in SHOWN], axis=1)
-    return found
+        pictures[target] = np.concatenate([frames[step - 1].denoised for step in SHOWN], axis=1)
+    return pictures
 
 
 def learned(pipe: FacePipeline, settings: Settings, folder: Path = FOLDER) -> str:
     """The three film strips, and what the networks have seen."""
-    if not (found := learners(pipe, folder)):
+    if not (networks := learners(pipe, folder)):
         return "<p>Three small networks come with the bundled weights; they do not fit the CLIP in use here.</p>"
-    unet = found["original"].unet
+    unet = networks["original"].unet
     minutes, size = unet.info["seconds"] / 60, sum(parameter.numel() for parameter in unet.parameters())
     strips = (
         tile(film, TITLES[target], alt=f"{TITLES[target]}: the predicted clean face after 20, 40, 60, 80 and 100 steps")

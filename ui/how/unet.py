@@ -11,7 +11,8 @@ from model.unet import Block, UNet
 from ui.how.face import answer, noised
 from ui.how.html import colour, grey, image, stretched
 
-SHOWN = 4  # feature maps per level
+# feature maps per level
+SHOWN = 4
 
 
 def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
@@ -22,13 +23,15 @@ def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
     for index, layer in enumerate(unet.encoder):
         if isinstance(layer, Block):
             encoder[level] = f"encoder.{index}"
-        else:  # halves the size
+        else:
+            # halves the size
             level += 1
     last = level
     for index, layer in enumerate(unet.decoder):
         if isinstance(layer, Block):
             decoder[level] = f"decoder.{index}"
-        else:  # doubles it
+        else:
+            # doubles it
             level -= 1
     return [
         *(("Encoder", level, name) for level, name in encoder.items()),

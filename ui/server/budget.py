@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 from model.errors import FacetError
 
-SECONDS = 120.0  # of a run, from its start
-COMPUTING = 90.0  # of these on the networks
+# of a run, from its start
+SECONDS = 120.0
+# of these on the networks
+COMPUTING = 90.0
 # pictures through a network: faces x steps x branches of guidance. 16 faces of 200 steps with all branches fit in
 ROWS = 8000
 

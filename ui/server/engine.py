@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import SOURCE, plain
 from model.device import pick_device
 from model.errors import WeightsError
+from model.files.checkpoint import SOURCE, plain
 from model.pipeline import FacePipeline
 from ui.server import budget
 from ui.server.start import whole_number
@@ -27,9 +27,11 @@ NETWORKS: dict[str, Any] = {
 }
 # For those that answer in milliseconds: they do not wait behind faces.
 LIGHT: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 2}
-HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # for the page's own events
+# for the page's own events
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-notice = ""  # one line for the visitor, if the bundled weights stand in for those that were asked for
+# one line for the visitor, if the bundled weights stand in for those that were asked for
+notice = ""
 _loading = threading.Lock()
 
 
@@ -98,9 +100,9 @@ def pipeline() -> FacePipeline:
 
 def one_core_each() -> None:
     """All threads that have not computed yet get one core, but for the computing thread."""
-    computing.submit(
-        torch.get_num_threads
-    ).result()  # from its first question on it keeps as many as PyTorch has until now
-    setter = threading.Thread(target=torch.set_num_threads, args=(1,))  # for itself and all that begin later
+    # from its first question on it keeps as many as PyTorch has until now
+    computing.submit(torch.get_num_threads).result()
+    # for itself and all that begin later
+    setter = threading.Thread(target=torch.set_num_threads, args=(1,))
     setter.start()
     setter.join()

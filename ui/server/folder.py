@@ -14,7 +14,8 @@ PREFIX = "facet-"
 def own_folder() -> Path:
     """Name this process's folder to gradio, by GRADIO_TEMP_DIR, and empty it, with those of processes that are gone."""
     inside = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()).resolve()
-    if re.fullmatch(rf"{PREFIX}\d+", inside.name):  # the folder of the process that started this one
+    # the folder of the process that started this one
+    if re.fullmatch(rf"{PREFIX}\d+", inside.name):
         inside = inside.parent
     for folder in inside.glob(f"{PREFIX}*"):
         if not folder.is_symlink() and not _alive(folder.name.removeprefix(PREFIX)):
@@ -33,7 +34,8 @@ def remove() -> None:
 
 def _alive(process: str) -> bool:
     if not process.isdigit():
-        return True  # not one of ours
+        # not one of ours
+        return True
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:

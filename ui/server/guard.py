@@ -19,7 +19,8 @@ from ui.server import doors, store
 from ui.server.doors import Door
 from ui.server.quiet import fault, say
 
-BODY_SECONDS = 60.0  # in which a body must have come
+# in which a body must have come
+BODY_SECONDS = 60.0
 
 # Gradio builds its page with inline scripts and `new Function`. Spaces shows the page in a frame.
 HEADERS = {
@@ -45,7 +46,8 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        if scope["type"] != "http":  # no event of the page uses a WebSocket
+        # no event of the page uses a WebSocket
+        if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         started = ended = False
 
@@ -71,7 +73,8 @@ class Guard:
                 await PlainTextResponse(error.detail, error.status_code)(scope, receive, with_headers)
             elif not ended:
                 await with_headers({"type": "http.response.body", "body": b"", "more_body": False})
-        except Exception as error:  # of gradio or ours: one line for the log, nothing for the visitor
+        except Exception as error:
+            # of gradio or ours: one line for the log, nothing for the visitor
             say(f"request: {fault(error)}")
             if not started:
                 await PlainTextResponse("Something went wrong here.", 500)(scope, receive, with_headers)
@@ -88,7 +91,8 @@ def _bounded(receive: Receive, scope: Scope, door: Door) -> Receive:
 
     async def bounded() -> Message:
         nonlocal read, complete
-        if complete:  # then gradio only waits for the visitor to leave
+        # then gradio only waits for the visitor to leave
+        if complete:
             return await receive()
         try:
             async with asyncio.timeout_at(until):
@@ -108,7 +112,8 @@ def _without_origin(scope: Scope) -> Scope:
     """The request without what would make gradio let other sites read the answer. The page asks its own site alone."""
     headers = [pair for pair in scope["headers"] if pair[0] != b"origin"]
     query = scope["query_string"]
-    if get_route_path(scope).endswith("/upload"):  # gradio keeps the progress of each upload_id for ever
+    # gradio keeps the progress of each upload_id for ever
+    if get_route_path(scope).endswith("/upload"):
         query = b""
     return {**scope, "headers": headers, "query_string": query}
 

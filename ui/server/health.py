@@ -13,7 +13,8 @@ SECONDS = 8.0
 
 def main() -> None:
     address = f"http://127.0.0.1:{os.environ.get('GRADIO_SERVER_PORT', 7860)}/gradio_api/call/health"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # itself, whatever proxy there is
+    # itself, whatever proxy there is
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(address, b'{"data": []}', {"Content-Type": "application/json"})
     try:
         with opener.open(request, timeout=SECONDS) as answer:

@@ -17,8 +17,10 @@ import warnings
 from gradio import queueing, route_utils, routes
 
 MINUTE = 60.0
-MOST = 200  # different faults that are remembered
-_said: dict[str, float] = {}  # line -> time.monotonic() at which it was printed
+# different faults that are remembered
+MOST = 200
+# line -> time.monotonic() at which it was printed
+_said: dict[str, float] = {}
 _saying = threading.Lock()
 
 
@@ -57,7 +59,8 @@ class Brief(logging.Filter):
         if record.exc_info and record.exc_info[1] is not None:
             say(f"{record.name}: {fault(record.exc_info[1])}")
             return False
-        if record.levelno >= logging.WARNING:  # the text before its values are put in
+        # the text before its values are put in
+        if record.levelno >= logging.WARNING:
             say(f"{record.name}: {str(record.msg).splitlines()[0][:200]}")
             return False
         return True

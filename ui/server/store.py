@@ -26,11 +26,16 @@ from ui.server.folder import FOLDER
 from ui.server.quiet import fault, say
 
 MB = 2**20
-QUOTA = 96 * MB  # of all files together; in Docker /tmp is memory
-AGE = 600.0  # seconds that a file is kept
-YOUNG = 20.0  # seconds in which it is not deleted to make room either: it may be on its way
-FILES, FIELDS = 4, 4  # of one upload
-EVERY = 5.0  # seconds between two sweeps
+# of all files together; in Docker /tmp is memory
+QUOTA = 96 * MB
+# seconds that a file is kept
+AGE = 600.0
+# seconds in which it is not deleted to make room either: it may be on its way
+YOUNG = 20.0
+# of one upload
+FILES, FIELDS = 4, 4
+# seconds between two sweeps
+EVERY = 5.0
 
 
 def empty() -> None:
@@ -49,7 +54,8 @@ def sweep(room: int = 0, now: float | None = None) -> int:
             path = os.path.join(folder, name)
             try:
                 state = os.lstat(path)
-            except OSError:  # moved or deleted meanwhile
+            except OSError:
+                # moved or deleted meanwhile
                 continue
             found.append((state.st_mtime, state.st_size, path))
     left = sum(size for _, size, _ in found)
@@ -63,7 +69,8 @@ def sweep(room: int = 0, now: float | None = None) -> int:
             left -= size
     for folder, names, files in os.walk(FOLDER, topdown=False):
         if not names and not files and folder != str(FOLDER) and now - os.lstat(folder).st_mtime > YOUNG:
-            with suppress(OSError):  # something has come
+            # something has come
+            with suppress(OSError):
                 os.rmdir(folder)
     return left
 
@@ -81,7 +88,8 @@ async def swept(app) -> AsyncIterator[None]:
                 await asyncio.to_thread(sweep)
                 for names in app.get_blocks().temp_file_sets:
                     names -= {name for name in list(names) if not os.path.exists(name)}
-            except Exception as error:  # a disk's; the next time may go better
+            except Exception as error:
+                # a disk's; the next time may go better
                 say(f"store: {fault(error)}")
 
     task = asyncio.create_task(go_on())

@@ -25,14 +25,16 @@ def test_parameters_of_others_are_ignored_in_silence(browser: Browser, address: 
     for page in opened(browser, address + "?fbclid=abc&utm_source=x&ref=1", viewport=DESKTOP):
         assert status(page).inner_text() == "" and face(page, "kind") == "opening"
     link = address + "?prompt=a+man&seed=3&steps=4&fbclid=abc"
-    for page in opened(browser, link, viewport=DESKTOP):  # the face of the link is drawn all the same
+    # the face of the link is drawn all the same
+    for page in opened(browser, link, viewport=DESKTOP):
         page.wait_for_function("() => window.facet.face.kind === '' && window.facet.face.finished")
         assert face(page, "record.seed") == 3
         expect(status(page)).to_contain_text("Done in")
 
 
 def test_the_opening_face_says_what_made_it(browser: Browser, address: str):
-    page = browser.new_page()  # `opened` empties the box
+    # `opened` empties the box
+    page = browser.new_page()
     page.goto(address)
     page.wait_for_function("() => window.facet?.face?.finished")
     made = face(page, "record")
@@ -53,7 +55,8 @@ def test_a_draft_comes_back_after_a_reload(page: Page, browser: Browser, address
     expect(box(page, "Smiling")).to_be_checked()
     expect(page.locator("#seed input")).to_have_value("11")
     expect(page.get_by_label("A new seed each time")).not_to_be_checked()
-    for other in opened(browser, address, viewport=DESKTOP):  # each tab has its own
+    # each tab has its own
+    for other in opened(browser, address, viewport=DESKTOP):
         expect(words(other)).not_to_have_value("a bald man with a hat")
 
 
@@ -64,7 +67,8 @@ def test_a_broken_connection_is_told_and_costs_no_words(page: Page):
     page.click("#generate")
     expect(status(page)).to_contain_text("cannot be reached")
     expect(page.locator("#stop")).to_be_disabled()
-    with page.expect_navigation():  # gradio loads the page again as soon as it can
+    # gradio loads the page again as soon as it can
+    with page.expect_navigation():
         page.context.set_offline(False)
     page.wait_for_function("() => window.facet?.face?.finished")
     expect(words(page)).to_have_value("a bald man with a hat")
@@ -103,9 +107,13 @@ def test_what_was_asked_for_does_not_wear_the_colour_of_unwanted(page: Page):
     ):
         colours[label.startswith(("No ", "Not ")) and label != "No beard"].add(colour)
     assert len(colours[True]) <= 1 and len(colours[False]) <= 1 and not colours[True] & colours[False]
+    # fmt: skip
     assert [name for name in ATTRIBUTES if denial(name) == "opposite"] == [
-        "Male", "Mouth_Slightly_Open", "No_Beard", "Young"
-    ]  # fmt: skip
+        "Male",
+        "Mouth_Slightly_Open",
+        "No_Beard",
+        "Young",
+    ]
 
 
 def test_an_emptied_number_is_called_empty(page: Page):

@@ -29,7 +29,8 @@ def test_a_slider_moves_the_face_and_can_be_undone(page: Page, browser: Browser,
     seed, plain = face(page, "record.seed"), face(page)
     page.get_by_label("Push or pull an attribute").first.select_option("Smiling")
     redrawn(page, "Smiling:1")
-    assert face(page, "record.seed") == seed and face(page, "kind") == "live"  # the same noise
+    # the same noise
+    assert face(page, "record.seed") == seed and face(page, "kind") == "live"
     slider = page.locator(SLIDER)
     slider.focus()
     slider.press("End")
@@ -43,7 +44,8 @@ def test_a_slider_moves_the_face_and_can_be_undone(page: Page, browser: Browser,
     redrawn(page, "Smiling:3,Male:1")
     page.get_by_role("button", name="Remove Smiling").click()
     redrawn(page, "Male:1")
-    generate(page)  # in full
+    # in full
+    generate(page)
     made, image = face(page, "record"), face(page)
     assert made["edits"] == "Male:1" and made["seed"] == seed and image != plain
     page.get_by_role("button", name="Copy link").click()
@@ -63,10 +65,12 @@ def test_an_edit_of_explore_is_a_whole_face(page: Page):
     expect(faces).to_have_count(5)
     faces.nth(4).click()
     page.wait_for_function("() => window.facet.face.finished && window.facet.face.record?.edits === 'Smiling:2'")
-    expect(page.locator(SLIDER)).to_have_value("2")  # it can be changed again
+    # it can be changed again
+    expect(page.locator(SLIDER)).to_have_value("2")
     expect(page.locator("#gallery .open")).to_have_count(2)
     edited = face(page)
-    generate(page)  # the settings make it again
+    # the settings make it again
+    generate(page)
     assert alike(face(page), edited)
     page.get_by_role("button", name="Walk", exact=True).click()
     expect(page.locator("#strip .walk")).to_be_visible()
@@ -89,14 +93,20 @@ def test_two_faces_are_crossed_on_a_slider(page: Page):
     page.locator("#gallery .open").nth(1).click()
     page.wait_for_function("() => window.facet.face.record?.place === 0.5")
     child = face(page, "record")
+    # fmt: skip
     assert [child[name] for name in ("prompt", "seed", "to_prompt", "to_seed")] == [
-        father["prompt"], father["seed"], mother["prompt"], mother["seed"]
-    ]  # fmt: skip
+        father["prompt"],
+        father["seed"],
+        mother["prompt"],
+        mother["seed"],
+    ]
     generate(page)
-    expect(page.locator("#gallery .open")).to_have_count(3)  # the child is kept
+    # the child is kept
+    expect(page.locator("#gallery .open")).to_have_count(3)
     page.locator(SLIDER).press("End")
     page.wait_for_function("() => window.facet.face.record?.place === 1")
-    generate(page)  # all the way: the other parent
+    # all the way: the other parent
+    generate(page)
     assert alike(face(page), page.evaluate("window.facet.gallery.at(-1).image"))
 
 

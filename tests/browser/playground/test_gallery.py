@@ -38,7 +38,8 @@ def test_a_face_of_the_gallery_comes_with_its_steps(page: Page):
     expect(page.locator(".facts .step")).to_have_text("Step 6 of 6")
     page.locator(".before").click()
     expect(page.locator(".facts .step")).to_have_text("Step 5 of 6")
-    expect(entries(page)).to_have_count(1)  # opened, not made anew
+    # opened, not made anew
+    expect(entries(page)).to_have_count(1)
 
 
 def test_one_is_deleted_and_brought_back_and_a_zip_keeps_them_all(page: Page):
@@ -64,7 +65,8 @@ def test_one_is_deleted_and_brought_back_and_a_zip_keeps_them_all(page: Page):
     page.get_by_role("button", name="Forget them").click()
     expect(page.locator("#gallery .gallery")).to_be_hidden()
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as again:  # as a person would pack it anew
+    # as a person would pack it anew
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as again:
         again.writestr("gallery.json", files.read("gallery.json"))
     page.locator("#gallery input[type=file]").evaluate("input => input.closest('.gallery').hidden = false")
     bring(page, packed.getvalue())

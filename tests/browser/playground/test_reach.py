@@ -5,7 +5,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.actions import generate, tool, words
 
-ABOVE = ".stage", "#prompt textarea", "#understood .chips", "#generate"  # in one screen of a phone
+# in one screen of a phone
+ABOVE = ".stage", "#prompt textarea", "#understood .chips", "#generate"
 
 
 def place(page: Page, selector: str) -> dict:
@@ -61,7 +62,8 @@ def test_a_thumb_that_scrolls_over_the_face_leaves_it_whole(phone: Page):
     swipe(0, -220)
     phone.wait_for_function("() => scrollY > 50")
     assert phone.locator(".split").input_value() == "0"
-    phone.wait_for_function("() => { scrollTo(0, 0); return scrollY === 0; }")  # a page that was thrown glides on
+    # a page that was thrown glides on
+    phone.wait_for_function("() => { scrollTo(0, 0); return scrollY === 0; }")
     swipe(60, 0)
     assert 50 < int(phone.locator(".split").input_value()) < 90
 
@@ -73,14 +75,16 @@ def test_every_tool_is_in_sight_at_every_width(page: Page, width: int):
     for name in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
         expect(page.locator("#tools").get_by_role("tab", name=name, exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert below(place(page, ".stage"), place(page, ".enlargements"))  # nothing covers the chin, nothing is cut
+    # nothing covers the chin, nothing is cut
+    assert below(place(page, ".stage"), place(page, ".enlargements"))
     for button in page.locator(".enlargements button").all():
         box = button.bounding_box()
         assert box is None or box["x"] >= 0 and box["x"] + box["width"] <= width
 
 
 def test_the_first_tab_leads_past_the_face_to_the_words(page: Page):
-    page.reload()  # nobody has been in the page yet
+    # nobody has been in the page yet
+    page.reload()
     page.wait_for_function("() => window.facet?.face?.finished")
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the prompt")

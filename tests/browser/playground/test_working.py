@@ -22,7 +22,8 @@ def test_explore_works_in_sight_and_can_be_stopped(size, request):
     expect(status(page)).to_have_text("Stopped.")
     expect(page.locator("#stop")).to_be_disabled()
     expect(page.locator("#strip .title")).to_have_text("")
-    page.get_by_role("button", name="Less and more of it").click()  # and it goes on
+    # and it goes on
+    page.get_by_role("button", name="Less and more of it").click()
     expect(page.locator("#strip .faces button")).to_have_count(5)
     expect(page.locator("#strip .faces")).to_be_in_viewport()
     expect(status(page)).to_have_text("Done.")
@@ -36,7 +37,8 @@ def test_the_keys_are_listed_and_work(page: Page):
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
     page.keyboard.press("/")
     expect(words(page)).to_be_focused()
-    page.keyboard.type("a man? /f")  # text, no keys
+    # text, no keys
+    page.keyboard.type("a man? /f")
     expect(words(page)).to_have_value("a man? /f")
     page.keyboard.press("Control+Enter")
     expect(status(page)).to_contain_text("Done in")

@@ -19,9 +19,10 @@ from PIL import Image
 from safetensors import safe_open
 
 from benchmarks.load import last_face
-from model import checkpoint, device
+from model import device
 from model.__main__ import main as draw_main
 from model.errors import FacetError
+from model.files import checkpoint
 from model.pipeline import FacePipeline
 from tests.children import (  # noqa: F401
     FORK,
@@ -98,7 +99,8 @@ def test_the_run_of_a_visitor_who_left_stops_within_a_step(app, monkeypatch):
         next(stream.iter_raw())
     seen = len(drawn)
     assert ended.wait(5), "the run goes on"
-    assert len(drawn) - seen <= 5  # what was drawn while the news was on its way
+    # what was drawn while the news was on its way
+    assert len(drawn) - seen <= 5
 
 
 def test_those_who_wait_are_told_their_place(app, monkeypatch):
@@ -109,7 +111,8 @@ def test_those_who_wait_are_told_their_place(app, monkeypatch):
         jobs.append(client.submit("", steps=8, api_name="/generate"))
         time.sleep(0.15)
     places = [place(app.demo, client.session_hash) for client in clients]
-    assert places[:2] == [None, None] and [found[0] for found in places[2:]] == [0, 1, 2]  # two run
+    # two run
+    assert places[:2] == [None, None] and [found[0] for found in places[2:]] == [0, 1, 2]
     seconds = [found[1] for found in places[2:]]
     assert seconds == sorted(seconds) and seconds[-1] > seconds[0] > 0
     assert told(app.demo, clients[2].session_hash).startswith("You are next: about ")
@@ -168,9 +171,8 @@ def test_a_full_gpu_means_smaller_batches_and_then_the_cpu(pipe, most, capsys, m
     if most:
         assert device.full_note(start) == "" and capsys.readouterr().out == ""
     else:
-        assert (
-            "on the CPU" in device.full_note(start) and capsys.readouterr().out.count("on the CPU") == 2
-        )  # once per network
+        # once per network
+        assert "on the CPU" in device.full_note(start) and capsys.readouterr().out.count("on the CPU") == 2
     assert device.full_note(time.monotonic()) == ""
 
 
@@ -257,9 +259,8 @@ def test_eight_kills_of_the_preparation(tmp_path):
     assert kills == 8
     assert prepare_images(archive, tmp_path / "out") == {}
     assert len(load_prepared(tmp_path / "out").names) == 250
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [
-        "faces.safetensors"
-    ]  # nothing left of the killed ones
+    # nothing left of the killed ones
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["faces.safetensors"]
 
 
 @pytest.mark.parametrize("kind, kills", [("unet", 5), ("clip", 7)])

@@ -118,10 +118,11 @@ def test_addresses_of_ipv4_stay(monkeypatch):
     for name in ("127.0.0.1", "0.0.0.0", "localhost", '"0.0.0.0"'):
         environment = {"GRADIO_SERVER_NAME": name}
         start.own_address(environment)
+        # some machines know localhost by IPv6 alone
         assert environment in (
             {"GRADIO_SERVER_NAME": name.strip('"')},
             {},
-        )  # some machines know localhost by IPv6 alone
+        )
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):

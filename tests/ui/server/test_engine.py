@@ -102,13 +102,13 @@ def test_a_run_goes_on_beside_a_long_one(pipe, ran):
 def test_all_cores_are_the_computing_thread_s():
     engine.one_core_each()
     assert elsewhere(torch.get_num_threads) == 1
-    assert (
-        engine.computing.submit(torch.get_num_threads).result() == torch.get_num_threads()
-    )  # this one had asked before
+    # this one had asked before
+    assert engine.computing.submit(torch.get_num_threads).result() == torch.get_num_threads()
 
 
 def test_a_gpu_is_for_every_thread(monkeypatch, tmp_path):
-    loaded = SimpleNamespace()  # has no networks to move
+    # has no networks to move
+    loaded = SimpleNamespace()
     monkeypatch.setattr(engine, "pick_device", lambda: torch.device("cuda"))
     given = []
     load = lambda source, executor: given.append(executor) or loaded  # noqa: E731

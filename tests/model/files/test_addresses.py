@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from model.__main__ import main, writable
-from model.checkpoint import plain
 from model.device import pick_device
 from model.errors import InputError, WeightsError
+from model.files.checkpoint import plain
 from model.pipeline import FacePipeline
 
 

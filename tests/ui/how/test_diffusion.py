@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
+from model.files import checkpoint
 from model.images import to_pixels
 from model.pipeline import FacePipeline
 from model.sampler import ddim
@@ -136,7 +136,8 @@ def test_curves_end_where_the_schedules_do():
         re.search(rf'class="{name}" d="M(.+?)"', svg).group(1).split(" L") for name in ("cosine", "linear")
     )
     assert cosine[0] == linear[0] == "34.0 12.0" and cosine[-1] == linear[-1] == "334.0 142.0" and len(cosine) == 101
-    assert float(linear[50].split()[1]) > float(cosine[50].split()[1])  # further down: less of the face is left
+    # further down: less of the face is left
+    assert float(linear[50].split()[1]) > float(cosine[50].split()[1])
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,8 @@ def test_a_step_lands_where_ddim_does(pipe):
     assert f"error {face.error(step.noisy, truth):.5f}" in page
     signal = alpha_bar(0.4).sqrt().item()
     assert f"x at 40 = {signal:.3f} ×" in page and "add_noise(denoised, from_original" in page
-    assert "x at timestep 0" in reverse.one_step(pipe, ASKED, 5, 50)  # not beyond the clean face
+    # not beyond the clean face
+    assert "x at timestep 0" in reverse.one_step(pipe, ASKED, 5, 50)
 
 
 def test_path_is_the_pipelines_own_run(pipe):
@@ -199,7 +201,8 @@ def test_path_is_the_pipelines_own_run(pipe):
     assert paths["teacher"].noisy.shape == (4, 2) and paths["teacher"].denoised.shape == (3, 2) and 0.5 < share <= 1
     np.testing.assert_allclose(paths["teacher"].noisy[-1], paths["teacher"].denoised[-1], atol=1e-3)
     assert pictures["teacher"].shape == (128, 3 * 64, 3)
-    assert "student" not in paths  # these weights have none
+    # these weights have none
+    assert "student" not in paths
 
 
 def test_plane_shows_most_of_points_that_lie_in_one():
@@ -216,7 +219,8 @@ def test_chance_parts_what_begins_alike(pipe, monkeypatch):
     reverse.chances.cache_clear()
     apart, once = reverse.chances(pipe, ASKED)
     assert [len(steps) for steps in (*apart, once)] == [4] * 4
-    torch.testing.assert_close(apart[0][0].denoised, apart[1][0].denoised, atol=1e-4, rtol=0)  # the same noise
+    # the same noise
+    torch.testing.assert_close(apart[0][0].denoised, apart[1][0].denoised, atol=1e-4, rtol=0)
     assert (apart[0][-1].denoised - apart[1][-1].denoised).abs().mean() > 1e-3
     reverse.chances.cache_clear()
 

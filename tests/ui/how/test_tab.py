@@ -30,7 +30,8 @@ def test_record_becomes_the_same_face(pipe):
     assert (settings.prompt, settings.seed, settings.steps, settings.sampler) == ("an old man", 5, 3, "ddim")
     assert np.array_equal(face.face(pipe, settings), pipe.generate(["an old man"], [5], steps=3, sampler="ddim")[0])
     assert not np.array_equal(face.face(pipe, settings), face.face(pipe, replace(settings, seed=6)))
-    assert face.face(pipe, settings) is face.face(pipe, replace(settings))  # kept, not drawn again
+    # kept, not drawn again
+    assert face.face(pipe, settings) is face.face(pipe, replace(settings))
 
 
 def test_record_that_makes_no_sense_falls_back():

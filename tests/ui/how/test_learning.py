@@ -60,7 +60,8 @@ def test_sheet_of_moments_is_what_the_page_reads(pipe, tiny_weights, tmp_path, c
         assert picture.size == (192, 64)
         tiles = [np.asarray(picture.convert("L"))[:, left : left + 64] for left in (0, 64, 128)]
     alike = [np.corrcoef(tile.ravel(), np.asarray(drawn.convert("L")).ravel())[0, 1] for tile in tiles]
-    assert alike[2] > 0.9 > max(alike[:2])  # WebP is not exact
+    # WebP is not exact
+    assert alike[2] > 0.9 > max(alike[:2])
     with pytest.raises(SystemExit, match="has seen as many as another"):
         make_sheet([str(files[0]), str(files[0]), "--weights", str(tiny_weights), "--out", str(tmp_path)])
 
@@ -80,9 +81,8 @@ def test_a_part_of_the_sheet_is_kept(pipe, tiny_weights, tmp_path):
     before = tiles()
     make_sheet([str(files[3]), "--keep", "1000", *options])
     assert 'data-images="[500, 1000, 9000]"' in learning.learning(tmp_path)
-    assert len(tiles()) == 3 and all(
-        np.abs(now - then).mean() < 15 for now, then in zip(tiles(), whole)
-    )  # WebP is not exact
+    # WebP is not exact
+    assert len(tiles()) == 3 and all(np.abs(now - then).mean() < 15 for now, then in zip(tiles(), whole))
     assert np.abs(tiles()[2] - before[2]).mean() > 30
     with pytest.raises(SystemExit, match="is of another prompt or seed"):
         make_sheet([str(files[3]), "--keep", "1000", "--seed", "5", *options])

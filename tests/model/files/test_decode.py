@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from model.decode import ENOUGH, PNG, read_image
 from model.errors import InputError
+from model.files.decode import ENOUGH, PNG, read_image
 from tests.conftest import CASES
 
 SKY, SKIN = (90, 120, 160), (225, 180, 150)  # a corner and the middle of the pictures in tests/cases
@@ -65,7 +65,7 @@ def test_sixteen_bits_of_grey_keep_their_shades():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_upright(orientation):
     """What EXIF says is undone: 8 cameras, held 8 ways, took the same picture."""
-    from model.decode import UPRIGHT
+    from model.files.decode import UPRIGHT
 
     upright = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
     back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}

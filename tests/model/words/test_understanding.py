@@ -4,12 +4,12 @@ import pytest
 
 from model.clip import LONGEST, Clip, is_cut
 from model.settings import Settings
-from model.understanding import understand
 from model.words.ages import ages
 from model.words.languages import languages
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
 from model.words.text import READABLE, clean, for_clip
+from model.words.understanding import understand
 from tests.conftest import ROOT
 from training.clip.things import SETS, covered, read_set, spans, things
 
@@ -206,7 +206,8 @@ def test_empty_long_and_strange_prompts(clip):
     nothing = understand(clip, "")
     assert not nothing.present and not nothing.absent and not nothing.unknown and not nothing.cut and not nothing.items
     assert understand(clip, "a man with a hat " * 40).cut
-    assert understand(clip, "x" * 5_000_000 + " glasses").cut  # no copies of it are made
+    # no copies of it are made
+    assert understand(clip, "x" * 5_000_000 + " glasses").cut
     long = Settings("x" * 9000, "y" * 9000)
     assert len(long.prompt) == len(long.negative_prompt) == LONGEST
     assert set(understand(clip, "skateboard, " * 500).unknown) == {"skateboard"}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from model import checkpoint
 from model.errors import WeightsError
+from model.files import checkpoint
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ from torch.nn.modules.module import (
 from model.errors import WeightsError
 
 N = TypeVar("N", bound=nn.Module)
-DEEPEST = 8  # lists and objects inside one another, of a config
+# lists and objects inside one another, of a config
+DEEPEST = 8
 # What is made on the way to a network that fits a file's tensors, beside four modules for each and each number twice.
 SPARE_MODULES, SPARE_NUMBERS = 2000, 10**8
 CURE = "Restore it with `git checkout weights`, or train it again (see docs/training.md)."
@@ -141,7 +142,8 @@ def build(make: Callable[[], N], path: str | Path, tensors: dict[str, Tensor]) -
     try:
         with torch.device("meta"), _no_larger_than(tensors):
             network = make()
-    except Exception as error:  # whatever a strange config makes a constructor do
+    except Exception as error:
+        # whatever a strange config makes a constructor do
         raise WeightsError(
             f"{path} has a config this version cannot build ({' '.join(str(error).split())[:200]}). {CURE}"
         ) from error
@@ -184,7 +186,8 @@ def restore(path: str | Path, make: Callable[[dict], N]) -> N:
     tensors, config, info = load(path)
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     network = fill(build(lambda: make(config), path, tensors), tensors, path)
-    vars(network)["info"] = info  # a plain attribute, which torch's types do not foresee
+    # a plain attribute, which torch's types do not foresee
+    vars(network)["info"] = info
     return network.eval()
 
 
@@ -213,8 +216,10 @@ def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
 # --- the Hub: owner/repo@revision -------------------------------------------------------------------------------------
 
 FILES = ("clip", "unet", "srresnet")
-OPTIONAL = ("srresnet_crisp", "student", "critic")  # fetched and hashed where a release has it
-FETCH_SECONDS = 180.0  # that fetching may take in all; the Hub's client has only limits for each answer
+# fetched and hashed where a release has it
+OPTIONAL = ("srresnet_crisp", "student", "critic")
+# that fetching may take in all; the Hub's client has only limits for each answer
+FETCH_SECONDS = 180.0
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")
 
 
@@ -241,14 +246,14 @@ def fetch(source: str, seconds: float = FETCH_SECONDS) -> Path:
     answer: queue.Queue = queue.Queue(1)
     threading.Thread(target=_download, args=(match["repo"], match["revision"], answer), daemon=True).start()
     try:
-        found = answer.get(timeout=seconds)
+        fetched = answer.get(timeout=seconds)
     except queue.Empty:
-        found = f"no complete answer within {seconds:.0f} seconds"
-    if isinstance(found, str):
-        raise WeightsError(f"The weights {source} cannot be fetched from the Hub: {found}")
-    if match["hash"] and not release_hash(found).startswith(match["hash"]):
-        raise WeightsError(f"The weights {source} are not the pinned ones: their hash is {release_hash(found)[:16]}.")
-    return found
+        fetched = f"no complete answer within {seconds:.0f} seconds"
+    if isinstance(fetched, str):
+        raise WeightsError(f"The weights {source} cannot be fetched from the Hub: {fetched}")
+    if match["hash"] and not release_hash(fetched).startswith(match["hash"]):
+        raise WeightsError(f"The weights {source} are not the pinned ones: their hash is {release_hash(fetched)[:16]}.")
+    return fetched
 
 
 def _download(repo: str, revision: str, answer: queue.Queue) -> None:
@@ -260,5 +265,6 @@ def _download(repo: str, revision: str, answer: queue.Queue) -> None:
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
         missing = [name for name in FILES if not (folder / f"{name}.safetensors").is_file()]
         answer.put(f"the repository has no {missing[0]}.safetensors" if missing else folder)
-    except Exception as error:  # the client's own errors, the network's, the disk's
+    except Exception as error:
+        # the client's own errors, the network's, the disk's
         answer.put((str(error).strip().split("\n")[0] or type(error).__name__)[:200])

@@ -51,13 +51,15 @@ def test_levels_halve_and_double(pipe):
 
 def test_sobel_by_hand():
     step = np.zeros((4, 5))
-    step[:, 3:] = 10  # dark on the left, bright on the right
+    # dark on the left, bright on the right
+    step[:, 3:] = 10
     right, down = sobel.sobel(step)
     assert right.tolist() == [[0, 0, 40, 40, 0]] * 4 and not down.any()
     again, along = sobel.sobel(step.T)
     assert np.array_equal(along, right.T) and not again.any()
     assert not any(part.any() for part in sobel.sobel(np.full((3, 3), 200.0)))
-    assert sobel.sobel(np.arange(12.0).reshape(3, 4))[0][1, 1] == 8  # one more per pixel, times 8
+    # one more per pixel, times 8
+    assert sobel.sobel(np.arange(12.0).reshape(3, 4))[0][1, 1] == 8
 
 
 def test_sum_at_the_strongest_edge_is_right(pipe):
@@ -84,7 +86,8 @@ def test_pictures_show_what_they_say():
     shown = html.stretched(ramp)
     assert shown.min() == 0 and shown.max() == 255 and shown[32, 0] in range(120, 136)
     assert html.signed(torch.tensor([[-2.0, 0.0, 1.0]])).tolist() == [[0, 128, 191]]
-    assert html.stretched(torch.ones(4, 4)).shape == (4, 4)  # nothing to stretch
+    # nothing to stretch
+    assert html.stretched(torch.ones(4, 4)).shape == (4, 4)
     assert html.colour(torch.tensor([-2.0, 0.0, 2.0]).view(3, 1, 1)).tolist() == [[[0, 128, 255]]]
     assert "&lt;b&gt;" in html.tile(np.zeros((2, 2), np.uint8), "<b>", alt='"')
 
@@ -93,7 +96,8 @@ def test_scale_is_of_the_loaded_weights(pipe):
     count = sum(tensor.numel() for tensor in pipe.unet.parameters())
     assert scale.parameters(pipe.unet) == count
     page = scale.scale(pipe, ASKED)
-    assert scale.millions(count) in page and "not recorded" in page  # these weights say nothing of their training
+    # these weights say nothing of their training
+    assert scale.millions(count) in page and "not recorded" in page
     assert scale.duration({"seconds": 5400, "device": "cpu"}) == "1.5 hours on CPU"
     assert scale.duration({"seconds": 7 * 3600, "device": "<H100>"}) == "7.0 hours on &lt;H100&gt;"
 
@@ -109,7 +113,8 @@ def test_matrix_of_texts_and_faces(pipe):
     page = clip.clip_matrix(pipe, ASKED, " <script>alert(1)</script> ")
     assert "<script>" not in page and "&lt;script&gt;" in page and page.count("<tr>") == 1 + 2 + len(clip.SEEN)
     same = clip.clip_matrix(pipe, replace(ASKED, prompt=clip.SEEN[0]), "")
-    assert same.count("<tr>") == 1 + len(clip.SEEN)  # no text twice
+    # no text twice
+    assert same.count("<tr>") == 1 + len(clip.SEEN)
 
 
 def test_same_noise_for_the_word_attractive(pipe):
@@ -139,7 +144,8 @@ def test_attention_shown_is_the_networks_own(pipe, layer):
 
 def test_sheet_has_a_tile_for_each_place():
     maps = torch.zeros(16, 16)
-    maps[6, 9], maps[6, 0] = 0.8, 0.2  # the place in row 1, column 2 looks at row 2, column 1
+    # the place in row 1, column 2 looks at row 2, column 1
+    maps[6, 9], maps[6, 0] = 0.8, 0.2
     maps[torch.arange(16) != 6, 0] = 1
     tile = attention.sheet(maps)[4 * 1 : 4 * 2, 4 * 2 : 4 * 3]
     assert tile[2, 1] == 255 and tile[0, 0] == 128 and (tile > 0).sum() == 2
@@ -176,7 +182,8 @@ def test_words_that_move_the_embedding(pipe):
 
 
 def test_enlargements_side_by_side(pipe, tiny_weights, tmp_path):
-    assert srresnet.compared(pipe, ASKED).count("<figure>") == 6  # no crisp one here
+    # no crisp one here
+    assert srresnet.compared(pipe, ASKED).count("<figure>") == 6
     shutil.copytree(tiny_weights, tmp_path / "w")
     save_crisp(tmp_path / "w")
     page = srresnet.compared(FacePipeline.from_pretrained(tmp_path / "w", "cpu"), ASKED)
