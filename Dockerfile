@@ -8,6 +8,7 @@
 #   docker build --tag facet-cuda --build-arg TORCH_INDEX=https://pypi.org/simple .
 #   docker run --rm --publish 7860:7860 --gpus all facet-cuda
 
+# `make pin-image` writes the digest behind the tag.
 FROM python:3.12-slim
 
 # PyTorch's index of wheels without CUDA

@@ -121,6 +121,9 @@ audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: ne
 lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt (needs the network)
 	$(PY) -m deploy.lock
 
+pin-image: .venv/app  ## the images that Dockerfile and compose.yaml start from, by digest (needs Docker and the network)
+	$(PY) -m deploy.pin
+
 # The line Hugging Face Spaces installs, for its Python; pip finds versions that agree and downloads little (needs the network).
 spaces-check: .venv/app  ## do the versions agree that Spaces will install?
 	$(PY) -m pip install --dry-run --quiet --ignore-installed --target .venv/spaces --python-version 3.12 --only-binary=:all: \
@@ -143,7 +146,7 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
 	@touch $@
 
-.PHONY: critic load soak audit lock spaces-check publish-weights publish-space test-oldest
+.PHONY: critic load soak audit lock pin-image spaces-check publish-weights publish-space test-oldest
 
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis

@@ -42,6 +42,7 @@ SCRIPTS = (
     "compare.js",
     "connection.js",
     "draft.js",
+    "exif.js",
     "explore.js",
     "files.js",
     "how-open.js",
@@ -108,6 +109,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         with gr.Tab("Make a face"), gr.Row(elem_id="columns"):
             with gr.Column(elem_id="left", min_width=0):
                 player = component("player", schedule=schedule())
+                paint = component("paint")
                 keep = component("keep")
                 component("gallery")
             with gr.Column(elem_id="right", min_width=0):
@@ -208,9 +210,15 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                                 "", label="or another seed", placeholder="a new one", elem_id="to-seed", min_width=0
                             )
                             walk_button = gr.Button("Walk", elem_id="walk-button", min_width=0)
+                        sweep_button = gr.Button("Less and more guidance", elem_id="sweep-button")
                         with gr.Row():
-                            sweep_button = gr.Button("Less and more guidance", elem_id="sweep-button", min_width=0)
-                            alike_button = gr.Button("More like this face", elem_id="alike-button", min_width=0)
+                            more_button = gr.Button("More like this face", elem_id="more-button", min_width=0)
+                            less_button = gr.Button("Less like this face", elem_id="less-button", min_width=0)
+                        gr.HTML(
+                            "<p>More: what CLIP sees in this face takes the place of the words, and the noise is new. "
+                            "Less: the words stay, but lead away from what CLIP sees in it, and the noise lies on the "
+                            "other side of its own.</p>"
+                        )
                         strip = component("strip")
                     with gr.Tab("CLIP"):
                         sees = component("sees")
@@ -222,7 +230,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---
-    controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits, best]
+    controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
+    controls += [best, paint]
     settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]  # what a record fills
     demo.load(offer_choice, None, best, queue=False, **HIDDEN)
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
@@ -341,9 +350,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         made.failure(None, line, [line, stop_button], js=f"line => [window.facet.explored(line), {idle}]")
         exploring.append(made)
     stop_button.click(None, None, None, cancels=exploring, queue=False)
-    alike_button.click(
-        None, None, None, js="() => { if (window.facet.face) window.facet.alike(window.facet.face.image); return []; }"
-    )
+    for button, less in ((more_button, "false"), (less_button, "true")):
+        ask = f"() => {{ if (window.facet.face) window.facet.alike(window.facet.face.image, {less}); return []; }}"
+        button.click(None, None, None, js=ask)
 
     # What CLIP sees.
     sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)

@@ -1,7 +1,7 @@
 // What the page's components share: who tells whom what, and a few tools. Runs before any of them (see `head` in app.py).
-// Events: "face" {image, record, step, frames, kind} is on screen now; "said" {present, absent} is read in the typed words.
+// Events: "begun" and "over" of a run, "face" {image, record, step, frames, kind} is on screen now; "said" {present, absent} is read in the typed words.
 window.facet = Object.assign(new EventTarget(), {
-  face: null, running: false, live: false, quietUntil: 0, timers: {},
+  face: null, running: false, live: false, painting: false, quietUntil: 0, timers: {},
 
   tell(name, detail) { this.dispatchEvent(new CustomEvent(name, {detail})); },
   hear(name, callback) { this.addEventListener(name, event => callback(event.detail)); },
@@ -12,7 +12,7 @@ window.facet = Object.assign(new EventTarget(), {
   // A box, the words or a setting changed.
   changed() {
     this.reread();
-    if (this.live && performance.now() > this.quietUntil) this.later("redraw", 120, () => this.redraw?.());
+    if (this.live && !this.painting && performance.now() > this.quietUntil) this.later("redraw", 120, () => this.redraw?.());
   },
 
   reread() { this.later("understand", 250, () => this.understand?.()); },

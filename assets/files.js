@@ -1,13 +1,13 @@
-// What people's files hold, looked at in the browser: whether one is a picture, its middle square, the texts inside a PNG.
+// What people's files hold, looked at in the browser: whether one is a picture, its middle square, the texts inside it.
 Object.assign(window.facet, {
   MOST_PIXELS: 65e6,  // as model/files/decode.py has it
   LONGEST_TEXT: 200000,  // characters of one text that is read
 
   // A picture's middle square as it is seen, at most `side` pixels wide, over white, upright, the first frame: a PNG's data URI.
   async square(file, side) {
-    const problem = this.problemOf(new Uint8Array(await file.arrayBuffer()));
+    const bytes = new Uint8Array(await file.arrayBuffer()), problem = this.problemOf(bytes);
     if (problem) throw new Error(problem);
-    const address = URL.createObjectURL(file);
+    const address = URL.createObjectURL(file), turn = await this.turnLeft(bytes);
     try {
       const image = await this.load(address), [width, height] = [image.naturalWidth, image.naturalHeight];
       if (width * height > this.MOST_PIXELS) throw new Error(this.tooLarge());
@@ -17,6 +17,7 @@ Object.assign(window.facet, {
       context.fillStyle = "white";
       context.fillRect(0, 0, size, size);
       context.imageSmoothingQuality = "high";
+      this.uprighted(context, turn, size);
       context.drawImage(image, (width - shorter) / 2, (height - shorter) / 2, shorter, shorter, 0, 0, size, size);
       return canvas.toDataURL("image/png");
     } finally { URL.revokeObjectURL(address); }
@@ -66,9 +67,10 @@ Object.assign(window.facet, {
     }
   },
 
-  // The texts that a PNG carries (PNG specification, section 11.3.3), packed or not: name -> text, the first of each name.
+  // The texts that a PNG carries (PNG specification, section 11.3.3), packed or not: name -> text, the first of each name; and EXIF's comment.
   async textsOf(file) {
-    const bytes = new Uint8Array(await file.arrayBuffer()), view = new DataView(bytes.buffer), found = {};
+    const bytes = new Uint8Array(await file.arrayBuffer()), view = new DataView(bytes.buffer), found = {}, {comment} = this.exifOf(bytes);
+    if (comment.trim() && comment.length <= this.LONGEST_TEXT) found.UserComment = comment;
     if (bytes.length < 8 || view.getUint32(0) !== 0x89504e47) return found;
     for (const {kind, start, end} of this.chunksOf(view)) {
       if (!["tEXt", "zTXt", "iTXt"].includes(kind)) continue;

@@ -1,7 +1,7 @@
 // The faces made in this browser, with their steps: opened again, deleted one by one, taken away and brought back as one ZIP.
 const facet = window.facet, part = selector => element.querySelector(selector), box = part(".gallery");
 const MOST = 500, MOST_STEPS = 64, FORMER = "facet.gallery";
-const OWN = ["", "picture", "frame", "variation", "strip"];  // kinds of faces that are remembered
+const OWN = ["", "picture", "painted", "frame", "variation", "strip"];  // kinds of faces that are remembered
 const FULL = "This browser's store is full: the face is on screen, but not in the gallery. Delete some faces, or export them first.";
 let faces = facet.gallery = [];
 
@@ -41,6 +41,7 @@ function problem({message}) { facet.say(message, "error"); }
 
 async function open(face) {
   const steps = await facet.store.steps(face.id);
+  if (face.mask) facet.maskOf?.(face, face.mask);
   facet.showFace(face.image, face.record, "gallery", steps?.frames?.length > 1 ? steps : null);
   if (face.record) facet.bring(face.record, "gallery");
 }
@@ -89,7 +90,7 @@ async function save() {
 const picture = text => typeof text === "string" && text.length < 4e6 && /^data:image\/(png|jpeg|webp);base64,[\w+/=]+$/.test(text);
 const words = text => typeof text === "string" && text.length < 200;
 
-function face({id, image, record, kind, steps}) {  // of a file, which may hold anything; null if it cannot be shown
+function face({id, image, record, kind, mask, steps}) {  // of a file, which may hold anything; null if it cannot be shown
   if (!picture(image) || !Number.isFinite(id)) return null;
   const frames = (Array.isArray(steps?.frames) ? steps.frames : []).filter(frame => picture(frame?.denoised) && Number.isFinite(frame.noise_level)
     && Number.isInteger(frame.step)).slice(0, MOST_STEPS).map(({step, noise_level, denoised, noisy, influence}) =>
@@ -97,6 +98,7 @@ function face({id, image, record, kind, steps}) {  // of a file, which may hold 
   const decided = (Array.isArray(steps?.decided) ? steps.decided : [])
     .filter(one => one && words(one.label) && (one.step === null || Number.isInteger(one.step)));
   return {id, image, record: record && typeof record === "object" ? record : null, kind: words(kind) ? kind : "",
+    ...typeof mask === "string" && /^[01]{4096}$/.test(mask) && {mask},
     steps: {total: Number.isInteger(steps?.total) ? steps.total : frames.length, frames, decided}};
 }
 
@@ -139,7 +141,8 @@ facet.hear("face", face => {
   const {frames, total, decided} = face.steps;
   const most = frames.length <= MOST_STEPS ? frames : Array.from({length: MOST_STEPS}, (_, i) => frames[Math.round(i * (frames.length - 1) / (MOST_STEPS - 1))]);
   const id = Math.max(Date.now(), (faces[0]?.id || 0) + 1);  // in the order they were made
-  keep([{id, image: face.image, record: face.record, kind: face.kind, steps: {total, frames: most, decided}}]).catch(problem);
+  const mask = facet.maskOf?.(face);
+  keep([{id, image: face.image, record: face.record, kind: face.kind, ...mask && {mask}, steps: {total, frames: most, decided}}]).catch(problem);
 });
 
 async function begin() {

@@ -13,7 +13,7 @@ facet.summary = summary;
 
 function ready() {
   const face = facet.face;
-  const from = face?.kind === "picture" ? "; the picture it started from is not" : "";
+  const from = {picture: "; the picture it started from is not", painted: "; what it was before a part was painted over is not"}[face?.kind] || "";
   part(".shown").textContent = !face ? "" : !face.record ? "This face came from another one: it has no settings of its own."
     : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
   part("[data-what=png]").textContent = face?.count > 1 ? `Save all ${face.count} as one picture` : "Save picture";
@@ -45,6 +45,7 @@ function address() {
   const face = facet.face;
   if (!face?.record) facet.say("This face came from another one: no settings make it again, so no link can hold it.");
   else if (face.kind === "picture") facet.say("This face started from a picture, which no link can hold.");
+  else if (face.kind === "painted") facet.say("A part of this face was painted over, which no link can hold.");
   else {
     const found = new URL(location.href);
     found.search = new URLSearchParams(Object.entries(face.record).filter(([name, value]) => name === "prompt" || value !== ""));
@@ -96,8 +97,8 @@ async function restore(file) {
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
   facet.quietUntil = performance.now() + 1500;
   facet.offerDraft();
-  const {facet: own, parameters, ...others} = texts;  // only names of what is not ours leave the browser
-  trigger("restore", {texts: {facet: own, parameters}, others: Object.keys(others), from: "png"});
+  const {facet: own, parameters, UserComment, ...others} = texts;  // only names of what is not ours leave the browser
+  trigger("restore", {texts: {facet: own, parameters, UserComment}, others: Object.keys(others), from: "png"});
 }
 part(".open input").addEventListener("change", event => {
   if (event.target.files[0]) restore(event.target.files[0]);
@@ -110,10 +111,10 @@ document.addEventListener("drop", event => {
   restore(event.dataTransfer.files[0]);
 });
 
-// Faces like one, shown under Explore (whose own parts exist only once it was opened).
-facet.alike = image => {
+// Faces more or less like one, shown under Explore (whose own parts exist only once it was opened).
+facet.alike = (image, less = false) => {
   [...document.querySelectorAll("#tools [role=tab]")].find(tab => tab.textContent.trim() === "Explore")?.click();
-  trigger("alike", {image});
+  trigger("alike", {image, less});
 };
 
 facet.hear("face", ready);

@@ -350,10 +350,12 @@ facet.start = () => {  // false: not now. The page asks for one run at a time
   facet.offer("", null);
   part(".take").hidden = true;
   trigger("end_live");
+  facet.tell("begun");
   return true;
 };
 facet.done = () => {
   facet.running = false;
+  facet.tell("over");
   announceFace();
   if (again && !facet.stopping) setTimeout(() => document.querySelector("#generate").click());
   again = false;
@@ -362,6 +364,7 @@ facet.ended = line => {
   again = false;
   const why = facet.stopping, unfinished = run && run.id !== older && !run.image && run.frames.length;
   facet.running = false;
+  facet.tell("over");
   clearTimeout(pacing);
   [waiting, pacing] = [[], 0];
   if (unfinished) {

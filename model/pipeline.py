@@ -22,11 +22,10 @@ from torch import Tensor
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
 from model.device import half_precision, run_split_if_full
-from model.diffusion import add_noise
 from model.errors import InputError
 from model.files.release import load_release
 from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
-from model.images import Frame, frames_of, middle_square, to_pixels, to_tensor
+from model.images import Frame, frames_of, to_pixels
 from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
 from model.settings import (
     DEFAULTS,
@@ -42,6 +41,7 @@ from model.settings import (
     whole,
 )
 from model.srresnet import SRResNet, upscale
+from model.start import Start
 from model.unet import UNet, condition_of
 from model.words.understanding import Understood, fit_of, understand
 
@@ -59,8 +59,7 @@ class _Batch:
     condition: Tensor  # (N, 514)
     unconditional: Tensor  # (N, 514) or (1, 514), for the guidance's other branch
     fresh_noise: FreshNoise  # (N, 3, 64, 64) at each call
-    start_from: Tensor | None = None  # (1, 3, 64, 64) in [-1, 1], a picture to change
-    start: float = 1.0  # the time it is noised to
+    start: Start | None = None  # a picture to change
 
 
 class FacePipeline:
@@ -117,6 +116,7 @@ class FacePipeline:
         negative_prompt: str = "",
         start_from: np.ndarray | None = None,
         strength: float = 0.6,
+        mask: np.ndarray | None = None,
     ) -> Iterator[Frame]:
         """Draw one face, yielding a Frame after every step. Close the iterator to stop.
 
@@ -124,7 +124,7 @@ class FacePipeline:
         ignored (see `prompt_note`). Raises InputError at once, not at the first frame.
         """
         settings = Settings(prompt, negative_prompt, seed, steps, sampler, guidance)
-        return (frames[0] for frames in self.stream_faces([settings], start_from, strength))
+        return (frames[0] for frames in self.stream_faces([settings], start_from, strength, mask))
 
     def generate(
         self,
@@ -154,24 +154,25 @@ class FacePipeline:
         return self.generate_faces(faces, batch_size)
 
     def stream_faces(
-        self, faces: Sequence[Settings], start_from: np.ndarray | None = None, strength: float = 0.6
+        self,
+        faces: Sequence[Settings],
+        start_from: np.ndarray | None = None,
+        strength: float = 0.6,
+        mask: np.ndarray | None = None,
     ) -> Iterator[list[Frame]]:
         """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step. Close it to stop.
 
         :param faces:       may differ in prompts, seed, guidance, edits and place on a walk only.
-        :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (SDEdit, Meng et al. 2022): its
-                            middle square at 64 px is noised to the time `strength`; only the steps below that are run.
+        :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (see model/start.py): its middle
+                            square at 64 px is noised to the time `strength`; only the steps below that are run.
         :param strength:    above 0, up to 1: how much of `start_from` is drawn anew; near 1 nothing of it is left.
+        :param mask:        (64, 64) bool: only where it is true anything changes. Such a run takes more steps.
         :raises InputError: at once, not at the first frame.
         """
-        if not number("The strength", strength, 0, 1):
-            raise InputError("The strength must be above 0.")
-        batch = self._batch(listed("The faces", faces, 1, MAX_AT_ONCE))
-        if start_from is not None:
-            if batch.settings.sampler == STUDENT:
-                raise InputError("The student starts from noise: choose another sampler.")
-            square = middle_square(pictures("The face to start from", start_from, several=False), SIZE)
-            batch = replace(batch, start_from=to_tensor(square)[None], start=strength)
+        start = Start.read(start_from, strength, mask, SIZE)
+        batch = replace(self._batch(listed("The faces", faces, 1, MAX_AT_ONCE)), start=start)
+        if start and batch.settings.sampler == STUDENT:
+            raise InputError("The student starts from noise: choose another sampler.")
         seen: list[Tensor | None] = []
         sampling = self._sample(batch, seen.append)
         return (frames_of(step, seen.pop()) for step in sampling)
@@ -198,6 +199,21 @@ class FacePipeline:
             return np.zeros((0, SIZE, SIZE, 3), np.uint8)
         condition = condition_of(embedding.to(self.device), of_images=True).expand(len(faces), -1)
         return self._finish(replace(self._batch(faces), condition=condition), list(seeds), batch_size)
+
+    def stream_alike(self, face: np.ndarray, faces: Sequence[Settings], away: bool = False) -> Iterator[list[Frame]]:
+        """`stream_faces`, towards what CLIP sees in a face ((H, W, 3) uint8) or away from it.
+
+        Towards: the face's image embedding takes the place of each prompt. Away: it takes that of each negative prompt,
+        so that the guidance leads away from it, and the noise is turned round, to its mirror image.
+        """
+        batch = self._batch(listed("The faces", faces, 1, MAX_AT_ONCE))
+        embedding = self.compute(self.clip.encode_images, pictures("The face", face, several=False)[None])
+        seen = condition_of(embedding.to(self.device), of_images=True).expand(len(faces), -1)
+        if away:
+            batch = replace(batch, unconditional=seen, fresh_noise=lambda noise=batch.fresh_noise: -noise())
+        else:
+            batch = replace(batch, condition=seen)
+        return (frames_of(step, None) for step in self._sample(batch))
 
     def strengths(self, settings: Settings, attribute: str, values: Sequence[float] = (-2, -1, 0, 1, 2)) -> np.ndarray:
         """One attribute pushed and pulled, all else the same: a face for each value, (N, 64, 64, 3) uint8.
@@ -376,7 +392,6 @@ class FacePipeline:
         run = partial(self.compute, run_split_if_full, unet)
         predictor = Predictor(run, unet.config.target, unet.config.steps)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)
-        times, x = time_grid(settings.steps, sampler, batch.start), batch.fresh_noise()
-        if batch.start_from is not None:
-            x = add_noise(batch.start_from.to(x).expand_as(x), x, times[:1].expand(len(x)))
-        return SAMPLERS[sampler](denoise, x, times, batch.fresh_noise)
+        times = time_grid(settings.steps, sampler, batch.start.time if batch.start else 1.0)
+        sample = batch.start.around(SAMPLERS[sampler]) if batch.start else SAMPLERS[sampler]
+        return sample(denoise, batch.fresh_noise(), times, batch.fresh_noise)

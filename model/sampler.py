@@ -141,7 +141,8 @@ def _corrected(taken: _Taken, end: Tensor, rise: float) -> Tensor:
     return start + mean * (end - start) + (mean_square - mean) * bend
 
 
-SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "dpmpp": dpmpp, "unipc": unipc}
+Sampler = Callable[[Denoise, Tensor, Tensor, FreshNoise], Iterator[Step]]
+SAMPLERS: dict[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpmpp": dpmpp, "unipc": unipc}
 
 
 def _intervals(times: Tensor, batch: int) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -219,11 +219,19 @@ def listed(name: str, values: Any, least: int, most: int) -> list:
 
 def pictures(name: str, values: Any, several: bool = True) -> np.ndarray:
     """(N, H, W, 3) uint8, or (H, W, 3) if `several` is False."""
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim != 3 + several or array.shape[-1] != 3 or array.dtype != np.uint8 or 0 in array.shape[-3:]:
         form = "(N, height, width, 3)" if several else "(height, width, 3)"
         raise InputError(f"{name} must be an array {form} of uint8, not {array.shape} of {array.dtype}.")
     return array
+
+
+def as_array(values: Any) -> np.ndarray:
+    """`values` as an array; where rows differ in length, one without a shape, which no check passes."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.asarray(None)
 
 
 def interval(name: str, value: Any) -> tuple[float, float]:

@@ -1,9 +1,10 @@
-"""Same noise, one thing changed: an attribute in strengths, the guidance, the way to another prompt, faces alike."""
+"""One thing changed: an attribute in strengths, the guidance, the way to another prompt; faces more or less alike."""
 
 import secrets
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ import numpy as np
 
 from model import attributes
 from model.errors import InputError
+from model.images import Frame
 from model.settings import DEFAULTS, MAX_AT_ONCE, MAX_SEED, STUDENT, Settings
 from ui.frames import file_of, png, read_face
 from ui.runs import LIVE_STEPS, Controls, quick
@@ -21,6 +23,8 @@ STRENGTHS = (-2, -1, 0, 1, 2)
 GUIDANCES = (0, 1, 2, 4, 8)
 WALK = 24  # frames of a walk
 ALIKE = 8  # faces like one
+MORE = "Faces that CLIP finds like it. The noise is new."
+LESS, FAR = "Faces led away from what CLIP sees in it.", "The words are the same, the noise lies on the other side."
 STEPS = 100  # the most for each of so many faces
 
 
@@ -88,22 +92,47 @@ def ideas(*values: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @refusing(outputs=2)
-def alike(current: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
-    """Faces drawn under the CLIP image embedding of {image} -> strip, status."""
-    now = replace(_settings(current or DEFAULTS.as_record()), negative_prompt="")
+def alike(current: Any, event: gr.EventData) -> Iterator[tuple[Any, Any]]:
+    """Faces more like {image}, or with {image, less} less like it: see FacePipeline.stream_alike -> strip, status."""
     sent = event._data if isinstance(event._data, dict) else {}
-    seeds = [secrets.randbelow(MAX_SEED + 1) for _ in range(ALIKE)]
-    faces = engine.pipeline().variations(read_face(file_of(sent.get("image"))), seeds, now)
+    face, less = read_face(file_of(sent.get("image"))), bool(sent.get("less"))
+    now, pipe = replace(_settings(current or DEFAULTS.as_record()), negative_prompt=""), engine.pipeline()
+    one = _far(now) if less else replace(now, prompt="", edits=(), to_prompt=None, to_seed=None, place=0)
+    series = [replace(one, seed=secrets.randbelow(MAX_SEED + 1)) for _ in range(ALIKE)]
+    faces = yield from _drawn(series, partial(pipe.stream_alike, face, away=less))
     cells = [_cell(face, None, f"{index}") | {"kind": "variation"} for index, face in enumerate(faces, 1)]
-    return {"title": "Faces that CLIP finds like it. The noise is new.", "faces": cells}, status("Done.")
+    told = MORE if not less else f"{LESS} {FAR}" if current else LESS
+    yield {"title": told, "faces": cells}, status("Done.")
 
 
-def _drawn(series: Sequence[Settings]) -> Generator[tuple[Any, Any], None, list[np.ndarray]]:
-    """Draw faces as many at once as may be, telling the status line at every quarter; closing it ends the drawing."""
-    pipe, faces, told = engine.pipeline(), [], None
+def _far(now: Settings) -> Settings:
+    """A face's words, with noise half-way from another seed's to its own: turned round, it lies on the other side.
+
+    Of a face on a walk, those of the nearer end. Guidance has to lead, so it is no less than the default.
+    """
+    if now.place > 0.5:
+        now = replace(
+            now,
+            prompt=now.prompt if now.to_prompt is None else now.to_prompt,
+            seed=now.seed if now.to_seed is None else now.to_seed,
+        )
+    if now.sampler == STUDENT:  # its guidance is built in
+        now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
+    guidance = max(now.guidance, DEFAULTS.guidance)
+    return replace(now, guidance=guidance, to_prompt=None, to_seed=now.seed, place=0.5)
+
+
+def _drawn(
+    series: Sequence[Settings], draw: Callable[[Sequence[Settings]], Iterator[list[Frame]]] | None = None
+) -> Generator[tuple[Any, Any], None, list[np.ndarray]]:
+    """Draw faces as many at once as may be, telling the status line at every quarter; closing it ends the drawing.
+
+    draw: FacePipeline.stream_faces, or another way.
+    """
+    draw, faces, told = draw or engine.pipeline().stream_faces, [], None
     for start in range(0, len(series), MAX_AT_ONCE):
         part = series[start : start + MAX_AT_ONCE]
-        with closing(pipe.stream_faces(part)) as steps:
+        with closing(draw(part)) as steps:
             for frames in steps:
                 done = start + len(part) * frames[0].index / frames[0].total
                 quarter, last = int(4 * done / len(series)), [frame.denoised for frame in frames]

@@ -8,18 +8,19 @@ from typing import Any
 from model.errors import InputError
 from model.settings import MAX_SEED, PNG_KEY
 
+COMMENT = "UserComment"  # of EXIF
 LONGEST = 200_000  # characters of one text
 # The last lines of `parameters`, as AUTOMATIC1111's web UI began it: "Steps: 20, Sampler: Euler a, CFG scale: 7,
-# Seed: 1, ..."
-LAST_LINES = re.compile(r"(?:^|\n)Steps: *\d+, .*", re.DOTALL)
+# Seed: 1, ..."; some write bars for commas.
+LAST_LINES = re.compile(r"(?:^|\n)Steps: *\d+ *[,|] .*", re.DOTALL)
 NEGATIVE = re.compile(r"(?:^|\n)Negative prompt: *")
-PAIR = re.compile(r"([A-Z][\w ./()-]{0,40}): *(\"(?:\\.|[^\"\\])*\"|[^,\n]*)")
+PAIR = re.compile(r"([A-Z][\w ./()-]{0,40}): *(\"(?:\\.|[^\"\\])*\"|[^,|\n]*)")
 
 
 def settings_in(texts: Any, others: Any = ()) -> tuple[dict[str, Any], list[str], str]:
     """What a picture's texts ask for.
 
-    :param texts:  name -> text; `facet` counts before `parameters`.
+    :param texts:  name -> text; `facet` counts before `parameters`, and that before EXIF's comment.
     :param others: names of further texts, for the error.
     :return:       values for `Settings.read`; a line for all that is known to be ignored; whose the text is, ""
                    for Facet's.
@@ -32,6 +33,10 @@ def settings_in(texts: Any, others: Any = ()) -> tuple[dict[str, Any], list[str]
         return _own(texts[PNG_KEY]), [], ""
     if "parameters" in texts:
         return *_of_web_ui(texts["parameters"]), "another program"
+    # The web UIs' place in JPEG and WebP. Cameras write there too, so it must look like theirs.
+    if LAST_LINES.search(texts.get(COMMENT, "").replace("\r\n", "\n")):
+        return *_of_web_ui(texts[COMMENT]), "another program"
+    others = [*others, COMMENT] if isinstance(others, list) and COMMENT in texts else others
     named = ", ".join(str(name)[:40] for name in others[:8]) if isinstance(others, list) else ""
     raise InputError(f"This picture holds no settings{f', only texts of other programs ({named})' if named else ''}.")
 

@@ -19,6 +19,7 @@ from model.pipeline import FacePipeline, Frame
 from model.settings import DEFAULTS, MAX_SEED, STUDENT, Settings
 from ui.frames import file_of, jpeg, messages, png, read_face, sheet
 from ui.onsets import onsets, wanted
+from ui.paint import painted
 from ui.picker import chosen, combined
 from ui.server import engine
 from ui.status import refusing, status
@@ -45,6 +46,7 @@ class Controls(NamedTuple):
     strength: Any = 0.6  # how much of the picture changes
     changes: Any = None  # edits and the place on a walk, as a record holds them
     best: Any = False  # choose a new seed among BEST_OF
+    painting: Any = None  # a face and the part of it to draw anew, see paint.painted
 
     def settings(self) -> Settings:
         """What they ask for, with the seed that is there. Raises InputError."""
@@ -63,7 +65,7 @@ class Controls(NamedTuple):
 def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     """One run of the Controls -> player, status, seed, record; the parts that do not change are skipped.
 
-    The record is None where a picture was the start, since the settings alone do not make that face.
+    The record is None where a picture or a painted face was the start, since the settings alone do not make that face.
     """
     same, controls = gr.skip(), Controls(*values)
     start, told, history, chosen_of = time.monotonic(), None, [], ""
@@ -96,7 +98,7 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
 
 def can_choose(pipe: FacePipeline, controls: Controls) -> bool:
     """Whether the student's preview tells which seed is best: of one face, from noise, without new noise on the way."""
-    one, from_noise = controls.count == 1, not controls.picture
+    one, from_noise = controls.count == 1, not controls.picture and not controls.painting
     return pipe.chooses_seeds and one and from_noise and controls.sampler != "ddpm"
 
 
@@ -112,8 +114,8 @@ def offer_choice() -> Any:
 @refusing(outputs=3)
 def redraw(*values: Any) -> tuple[Any, Any, Any]:
     """Live mode: the Controls' own seed, by the student or in a few steps of the default sampler -> player, status,
-    record."""
-    controls, start = Controls(*values), time.monotonic()
+    record. The whole face is drawn, whatever is painted."""
+    controls, start = Controls(*values)._replace(painting=None), time.monotonic()
     settings, pipe = controls.settings(), engine.pipeline()
     settings = quick(pipe, settings, controls.picture)
     about = about_run(pipe, settings, controls) | {"kind": "live"}
@@ -152,7 +154,7 @@ def about_run(pipe: FacePipeline, settings: Settings, controls: Controls) -> dic
         "record": settings.as_record(),
         "seed": settings.seed,
         "seeds": seeds(settings.seed, controls.count),
-        "kind": "picture" if controls.picture else "",
+        "kind": "painted" if controls.painting else "picture" if controls.picture else "",
         "note": note(pipe, settings),
     }
 
@@ -165,8 +167,8 @@ def quick(pipe: FacePipeline, settings: Settings, picture: Any = None) -> Settin
 
 
 def kept(settings: Settings, controls: Controls) -> dict[str, Any] | None:
-    """The record of a run's face: none where a picture is the start."""
-    return None if controls.picture else settings.as_record()
+    """The record of a run's face: none where a picture or a painted face is the start."""
+    return None if controls.picture or controls.painting else settings.as_record()
 
 
 def note(pipe: FacePipeline, settings: Settings) -> str:
@@ -183,6 +185,8 @@ def seeds(first: int, count: int) -> list[int]:
 def stream(pipe: FacePipeline, settings: Settings, controls: Controls) -> Iterator[list[Frame]]:
     """The frames of a run: a list of one per face after every step."""
     faces = [replace(settings, seed=seed) for seed in seeds(settings.seed, controls.count)]
+    if controls.painting:
+        return pipe.stream_faces(faces, *painted(controls.painting))
     if not controls.picture:
         return pipe.stream_faces(faces)
     return pipe.stream_faces(faces, read_face(file_of(controls.picture)), controls.strength)

@@ -3,10 +3,12 @@ same answer."""
 
 import io
 import threading
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from model.errors import InputError
 
@@ -15,8 +17,9 @@ LARGE = 4096 * 4096  # pixels; beyond it a picture is shrunk while it is read, o
 ENOUGH = 1024  # pixels, the shorter side of what remains of a large picture at least
 PNG = b"\x89PNG\r\n\x1a\n"
 # The chunks that make a PNG's first picture. Texts, colour profiles and further frames stay out: Pillow refuses whole
-# pictures for what is in them.
+# pictures for what is in them. (The profile is read by `_profile_of`.)
 PNG_PARTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
+MOST_PROFILE = 2**20  # bytes of a colour profile, unpacked; a display's has some hundred, a printer's some 500,000
 ORIENTATION = 0x0112  # EXIF 2.32, table 4
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,9 +61,9 @@ def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
 
     :param file: its path or its bytes.
 
-    16 bits become 8, EXIF tells only the orientation, and what lies behind the picture's end is left alone. More than
-    LARGE pixels are shrunk to a shorter side of ENOUGH or more. Raises InputError, one line, for all that is no
-    picture.
+    16 bits become 8, colours are those of sRGB, EXIF tells only the orientation, and what lies behind the picture's end
+    is left alone. More than LARGE pixels are shrunk to a shorter side of ENOUGH or more. Raises InputError, one line,
+    for all that is no picture.
     """
     data = _contents(file)
     try:
@@ -69,10 +72,10 @@ def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
             if pixels <= LARGE:
-                return _seen(image)
+                return _seen(image, _profile_of(data, image))
             with _one_large:
                 image.draft(None, (ENOUGH, ENOUGH))  # a JPEG is decoded small
-                seen = _seen(image)
+                seen = _seen(image, _profile_of(data, image))
                 return seen.reduce(max(1, min(seen.size) // ENOUGH))
     except Image.DecompressionBombError:
         raise InputError(f"The image is larger than {MOST_PIXELS // 10**6} megapixels: shrink it first.") from None
@@ -121,8 +124,48 @@ def _first_picture(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _seen(image: Image.Image) -> Image.Image:
+def _profile_of(data: bytes, image: Image.Image) -> bytes:
+    """The ICC profile that a file names its colours by, b"" without one."""
+    if not data.startswith(PNG):
+        profile = image.info.get("icc_profile") or b""
+        return profile if len(profile) <= MOST_PROFILE else b""
+    at = len(PNG)
+    while at + 12 <= len(data) and data[at + 4 : at + 8] not in (b"iCCP", b"IDAT"):
+        at += 12 + int.from_bytes(data[at : at + 4])
+    if data[at + 4 : at + 8] != b"iCCP":
+        return b""
+    _, _, packed = data[at + 8 : at + 8 + int.from_bytes(data[at : at + 4])].partition(b"\0")
+    unpacking = zlib.decompressobj()
+    try:
+        profile = unpacking.decompress(packed[1:], MOST_PROFILE)
+    except zlib.error:
+        return b""
+    return profile if unpacking.eof else b""
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Mode RGB, with the colours that its profile (ICC.1:2022) means: Display P3 of phones, Adobe RGB of cameras.
+
+    A profile of another kind (a printer's, of CMYK) or a damaged one says nothing.
+    """
+    if profile:
+        try:
+            own: Any = ImageCms.getOpenProfile(io.BytesIO(profile))
+            mode = {"RGB ": "RGB", "GRAY": "L"}[own.profile.xcolor_space]
+            if mode == "RGB" or image.mode in ("L", "LA"):
+                intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+                srgb = ImageCms.createProfile("sRGB")
+                return ImageCms.profileToProfile(image.convert(mode), own, srgb, intent, "RGB") or image.convert("RGB")
+        except (ImageCms.PyCMSError, KeyError, OSError, ValueError):
+            pass
+    return image.convert("RGB")
+
+
+def _seen(image: Image.Image, profile: bytes) -> Image.Image:
     """Decoded, as an eye sees it: mode RGB."""
+    # Pillow would take the orientation from XMP too, which no browser does.
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)
     try:
         turn = image.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF says nothing
@@ -133,8 +176,7 @@ def _seen(image: Image.Image) -> Image.Image:
         image = Image.fromarray((values.astype(np.float32) * (255 / 65535)).round().astype(np.uint8))
         if hidden is not None:
             image.putalpha(Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)))
+    seen = _in_srgb(image, profile)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    seen = image.convert("RGB")
+        seen = Image.composite(seen, Image.new("RGB", image.size, "white"), image.convert("RGBA").getchannel("A"))
     return seen.transpose(UPRIGHT[turn]) if isinstance(turn, int) and turn in UPRIGHT else seen

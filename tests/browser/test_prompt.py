@@ -1,10 +1,14 @@
 """The prompt and what the page understands of it."""
 
-from playwright.sync_api import Page, expect
+import io
 
+from PIL import Image, PngImagePlugin
+from playwright.sync_api import Browser, Page, expect
+
+from benchmarks.harness.browser import setting
 from model import attributes
 from model.pipeline import FacePipeline
-from tests.browser.actions import box, reads, status, words
+from tests.browser.actions import DESKTOP, box, drop, generate, opened, reads, status, tool, words
 
 
 def test_the_page_shows_what_was_understood(page: Page, pipe: FacePipeline):
@@ -44,3 +48,29 @@ def test_words_and_boxes_never_fight(page: Page):
     # its name may tell by now what the words say
     page.locator('[data-name="Wearing_Hat"] input').uncheck()
     reads(page, "an old man 👴")
+
+
+MARKUP = '<img src=x onerror="window.struck = 1"><b id=struck>a man</b>'
+
+
+def test_what_a_visitor_writes_never_becomes_markup(page: Page, browser: Browser, address: str):
+    """In the words, what was read of them, the summary, the gallery, a link, and the names of texts in a picture."""
+    struck = "() => [window.struck ?? 0, document.querySelectorAll('#struck, img[src=x]').length]"
+    words(page).fill(MARKUP)
+    expect(page.locator("#understood .reads")).to_contain_text("onerror")
+    tool(page, "Settings")
+    setting(page, "negative", MARKUP)
+    generate(page)
+    page.locator("#keep summary").click()
+    expect(page.locator("#keep .shown")).to_contain_text("onerror")
+    texts, picture = PngImagePlugin.PngInfo(), io.BytesIO()
+    texts.add_text("<img src=x onerror='window.struck = 1'>", "x")
+    Image.new("RGB", (8, 8)).save(picture, "PNG", pnginfo=texts)
+    drop(page, "body", picture.getvalue())
+    expect(status(page)).to_contain_text("onerror")
+    assert page.evaluate(struck) == [0, 0]
+    for other in opened(
+        browser, f"{address}?prompt=%3Cimg+src%3Dx+onerror%3D%22struck%3D1%22%3E&steps=%3Cb%3E", viewport=DESKTOP
+    ):
+        expect(status(other)).to_contain_text("Ignored in the link")
+        assert other.evaluate(struck) == [0, 0]

@@ -124,6 +124,23 @@ def test_start_from_a_picture(pipe, picture, sampler):
         assert np.abs(fresh.astype(int) - new).mean() < 5 and len(run(1)) == 10
 
 
+def test_faces_led_towards_one_and_away_from_it(pipe):
+    dark = np.zeros((64, 64, 3), np.uint8)
+    faces = [Settings("a man", seed=seed, steps=3) for seed in (1, 2)]
+    *_, towards = pipe.stream_alike(dark, faces)
+    *_, away = pipe.stream_alike(dark, faces, away=True)
+    near = pipe.variations(dark, [1, 2], Settings(steps=3))
+    assert close(np.stack([frame.denoised for frame in towards]), near)
+    *_, plain = pipe.stream_faces(faces)
+    for one, other in zip(away, plain, strict=True):
+        assert not close(one.denoised, other.denoised)
+    # with nothing to be led away from, only the noise is turned round
+    alone = [replace(one, guidance=1) for one in faces]
+    first, turned = next(pipe.stream_faces(alone)), next(pipe.stream_alike(dark, alone, away=True))
+    apart = np.corrcoef(first[0].noisy.ravel(), turned[0].noisy.ravel())[0, 1]
+    assert apart < -0.5
+
+
 def test_strengths_move_one_attribute(pipe):
     values = (-2, -1, 0, 0.5, 2)
     man = Settings("a man", seed=3, steps=4)
@@ -205,6 +222,7 @@ A = Settings("a", seed=1)
         ({"start_from": FACE / 255}, "uint8"),
         ({"start_from": FACE[None]}, "height, width"),
         ({"start_from": "face.png"}, "uint8"),
+        ({"start_from": [[1], [1, 2]]}, "uint8"),
         ({"start_from": FACE[:0]}, "height, width"),
         ({"start_from": FACE[..., :1]}, "3"),
     ],

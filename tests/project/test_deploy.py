@@ -9,11 +9,15 @@ import types
 from importlib import metadata
 
 import gradio as gr
+import pytest
 
-from deploy import publish
+from deploy import pin, publish
+from model.files import decode
 from tests.conftest import ROOT
 from tests.deployed import contents, dockerfile, environment
-from ui.server import gpu
+from ui import bounds
+from ui.server import budget, connections, gpu, guard, line, store
+from ui.server.doors import DOORS
 
 
 def make(*arguments: str) -> str:
@@ -28,7 +32,7 @@ def make(*arguments: str) -> str:
 def test_the_image_is_slim_unprivileged_and_watched():
     lines = dockerfile()
     steps, one = [name for name, _ in lines], dict(lines)
-    assert one["FROM"].endswith("-slim") and one["USER"] == "1000" and one["EXPOSE"] == "7860"
+    assert one["FROM"].partition("@")[0].endswith("-slim") and one["USER"] == "1000" and one["EXPOSE"] == "7860"
     assert steps.index("USER") < steps.index("CMD") and "ADD" not in steps
     assert json.loads(one["CMD"]) == ["python", "app.py"]
     assert "ui.server.health" in one["HEALTHCHECK"] and "--timeout" in one["HEALTHCHECK"]
@@ -61,6 +65,32 @@ def test_what_the_image_installs_is_locked():
         "--constraint constraints.txt" in step for step in dict(dockerfile())["RUN"].split("&&") if "pip " in step
     )
     assert locked["gradio"] == metadata.version("gradio")
+
+
+def test_base_images_are_pinned_by_their_digests(tmp_path, monkeypatch):
+    """`make pin-image` with a Docker that answers as the real one does; a second time it takes the newer digest."""
+    assert "deploy.pin" in make("pin-image")
+    for name in pin.FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    before = (tmp_path / "Dockerfile").read_text()
+    monkeypatch.setattr(pin, "ROOT", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="^pin: Docker is needed"):
+        pin.main()
+    docker = tmp_path / "docker"
+    for answer, words in (("echo nothing", "named no digest"), ("echo no route >&2; exit 1", "looked up: no route")):
+        docker.write_text(f"#!/bin/sh\n{answer}\n")
+        docker.chmod(0o755)
+        with pytest.raises(SystemExit, match=words):
+            pin.main()
+        assert (tmp_path / "Dockerfile").read_text() == before
+    for digest in ("a" * 64, "b" * 64):
+        docker.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] && echo sha256:{digest}\n')
+        pin.main()
+        image = re.search(r"(?m)^FROM (.*)$", (tmp_path / "Dockerfile").read_text())
+        assert image and re.fullmatch(rf"python:3\.12-slim@sha256:{digest}", image[1])
+        assert f"image: nginx:1.28-alpine@sha256:{digest}\n" in (tmp_path / "deploy" / "compose.yaml").read_text()
 
 
 def test_image_and_space_hold_the_same_files():
@@ -193,3 +223,33 @@ def test_security_names_tests_that_are_there():
         assert file in sources and (not name or f"def {name}(" in sources[file]), f"{file}::{name}"
     for name in re.findall(r"`(test_\w+)`", text):
         assert any(f"def {name}(" in source for source in sources.values()), name
+
+
+def test_every_line_of_security_names_what_holds_it():
+    """Each row of its tables ends with a test, or with a target of make that measures."""
+    text = (ROOT / "SECURITY.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not re.match(r"\| (what|from|---)", line)]
+    lacking = [row[:60] for row in rows if not re.search(r"`tests/[\w/]+\.py|`make \w+`", row.rsplit(" | ", 1)[1])]
+    assert len(rows) > 20 and not lacking
+
+
+def test_the_figures_of_security_are_those_of_the_code():
+    text = (ROOT / "SECURITY.md").read_text()
+    mb = 2**20
+    figures = (
+        f"{line.PLACES['networks']} to draw, {line.PLACES['light']} for what is light",
+        f"{line.CARRIED // mb} MB of requests in all, one client {line.SHARE * line.CARRIED / mb:.0f} MB",
+        f"{line.SESSION_UNREAD // mb} MB a session, {line.UNREAD // mb} MB in all, {line.FORGOTTEN:.0f} s; "
+        f"{line.SESSIONS} sessions",
+        f"behind all others, and {line.PATIENCE:.0f} s",
+        f"{line.LONGEST_TEXT:,} characters; {line.MOST_VALUES:,} values",
+        f"{budget.SECONDS:.0f} s, {budget.COMPUTING:.0f} s of them on the networks, {budget.ROWS:,} pictures",
+        f"{store.QUOTA // mb} MB, {store.AGE / 60:.0f} minutes; {store.FILES} files an upload",
+        f"{connections.MOST:,}, or as many as descriptors allow; one client half of them; {connections.SILENCE:.0f} s",
+        f"{decode.MOST_PIXELS // 10**6} megapixels",
+        f"{bounds.MOST_SCANS} scans of a JPEG; {bounds.OWN_SIDE} pixels a side",
+        f"within {guard.BODY_SECONDS:.0f} s",
+        f"{max(door.most for door in DOORS) // mb} MB where pictures travel in it",
+    )
+    assert not [figure for figure in figures if figure not in text]
+    assert connections.SHARE == 0.5 and line.SHARE == 0.75 and "one client three quarters of them" in text

@@ -11,7 +11,7 @@ from gradio.server_messages import ProcessGeneratingMessage
 
 from benchmarks.load import last_face
 from ui.server import line
-from ui.server.line import Line, Unread, client_of, too_long
+from ui.server.line import Line, Unread, client_of, owner, too_long
 
 LONG = ["", "", 1, 1000, 2.0, "dpmpp"]
 SHORT = ["a man", "", 1, 2, 2.0, "dpmpp"]
@@ -19,7 +19,10 @@ SHORT = ["a man", "", 1, 2, 2.0, "dpmpp"]
 
 @pytest.fixture(scope="module")
 def client(deployed):
-    with httpx.Client(base_url=deployed.server.api, trust_env=False, timeout=60) as client:
+    # a connection for each request: the server ends those that are idle, also while the next request is on its way
+    with httpx.Client(
+        base_url=deployed.server.api, trust_env=False, timeout=60, headers={"connection": "close"}
+    ) as client:
         yield client
 
 
@@ -154,6 +157,38 @@ def test_the_client_served_longest_ago_is_next_and_readers_before_all(idle):
     assert [each.session_hash for each in idle.order("networks")][:3] == ["b", "c", "a0"]
     idle.begin_reading("a3")
     assert idle.order("networks")[0].session_hash == "a3"
+
+
+@pytest.mark.parametrize("network", ["10.0.0.{}", "127.0.0.1"], ids=["an address each", "one address"])
+def test_of_64_who_ask_again_and_again_each_is_served_in_turn(idle, monkeypatch, network):
+    """Whoever has waited longest is next, and nobody gets a second face before each has had one."""
+    now = [100.0]
+    monkeypatch.setattr(line.time, "monotonic", lambda: now[0])
+    waiting, served = idle.event_queue_per_concurrency_id["networks"].queue, []
+    for user in range(64):
+        idle.begin_reading(f"user{user}")
+        waiting.append(event(network.format(user), f"user{user}", now[0] + user / 100))
+    for _ in range(3 * 64):
+        now[0] += 1
+        [next_one] = idle.get_events()[0]
+        served.append(next_one.session_hash)
+        idle.served[owner(next_one)] = now[0]
+        waiting.append(event(next_one.request.client.host, next_one.session_hash, now[0]))
+    turns = [served[start : start + 64] for start in range(0, len(served), 64)]
+    assert all(turn == [f"user{user}" for user in range(64)] for turn in turns)
+
+
+def test_newcomers_without_end_do_not_hold_up_who_waits(idle, monkeypatch):
+    """A new address each time comes after who came before it, also if that one had a face before."""
+    now = [100.0]
+    monkeypatch.setattr(line.time, "monotonic", lambda: now[0])
+    waiting = idle.event_queue_per_concurrency_id["networks"].queue
+    idle.served["1.1.1.1"] = now[0]
+    waiting.append(event("1.1.1.1", "patient", now[0]))
+    for number in range(5):
+        now[0] += 1
+        waiting.append(event(f"2.2.2.{number}", f"new{number}", now[0]))
+    assert [each.session_hash for each in idle.order("networks")] == ["patient", *(f"new{each}" for each in range(5))]
 
 
 def test_one_client_does_not_get_every_run_side_by_side(idle):

@@ -54,6 +54,7 @@ def test_cases(name, expected):
     "data",
     [
         CSV.replace(",", "\t"),
+        CSV.replace(",", "|"),
         CSV.encode("utf-16"),
         "sep=;\r\n" + CSV.replace(",", ";"),
         CSV.replace("Smiling,Male", "smiling, MALE "),

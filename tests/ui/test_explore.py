@@ -62,7 +62,16 @@ def test_a_walk_goes_to_what_was_asked_and_each_place_can_be_made_again(pipe):
 
 
 def test_faces_alike(pipe):
-    found, line = explore.alike(NOW, sent(image=frames.png(noise(3))))
-    assert line["kind"] == "" and len(found["faces"]) == explore.ALIKE
-    assert len({face["image"] for face in found["faces"]}) == explore.ALIKE
-    assert explore.alike(NOW, sent(image="/etc/hostname"))[1]["kind"] == "error"
+    image, told = frames.png(noise(3)), set()
+    walked = NOW | {"to_prompt": "an old man", "to_seed": 0, "place": 0.7}
+    for now, less in ((NOW, False), (NOW, True), (walked, True), (NOW | {"sampler": "ddpm"}, True), (None, True)):
+        found, line = last(explore.alike(now, sent(image=image, less=less)))
+        assert line["kind"] == "" and len(found["faces"]) == explore.ALIKE
+        assert len({face["image"] for face in found["faces"]}) == explore.ALIKE
+        told.add(found["title"])
+    assert len(told) == 3
+    event = explore.alike(NOW, sent(image=image))
+    # after the first step, and not after the last
+    assert next(event)[1]["text"].startswith("Drawing 8 faces")
+    event.close()
+    assert last(explore.alike(NOW, sent(image="/etc/hostname")))[1]["kind"] == "error"

@@ -10,6 +10,7 @@ from tests.conftest import CASES
 from ui.metadata import LONGEST, settings_in
 from ui.opening import restore
 
+NOT_B, SEED = {"negative_prompt": "b"}, {"seed": 18}
 OWN = {"prompt": "a man with a hat 🙂 é", "seed": 4242, "steps": 12, "guidance": 3.0, "sampler": "ddim"}
 
 
@@ -64,12 +65,27 @@ def test_what_holds_no_settings_changes_none(name, words):
         (f"a\nSteps: 4, Seed: {'9' * 9999}", {"prompt": "a"}),
         ('a\nSteps: 4, Seed: 5, Lora hashes: "x: 1, Seed: 7"', {"prompt": "a", "seed": 5}),
         ("Steps: to heaven, a ladder", {"prompt": "Steps: to heaven, a ladder"}),
+        (
+            "a\nNegative prompt: b\nSteps: 25 | Seed: 18 | Sampler: Euler a",
+            {"prompt": "a"} | NOT_B | SEED,
+        ),
         ("a <lora:face:1> (smile:1.2)\nSteps: 20, Seed: 0", {"prompt": "a <lora:face:1> (smile:1.2)", "seed": 0}),
     ],
 )
 def test_forms_of_the_web_ui(text, expected):
     values, _, whose = settings_in({"parameters": text})
     assert values == expected and whose == "another program"
+
+
+def test_the_web_uis_place_in_jpeg_and_webp():
+    """EXIF's comment counts where it looks like theirs; cameras write there too."""
+    theirs = "a man\nNegative prompt: b\nSteps: 20, Sampler: Euler a, Seed: 18"
+    values, _, whose = settings_in({"UserComment": theirs})
+    assert values == {"prompt": "a man"} | NOT_B | SEED and whose == "another program"
+    assert settings_in({"UserComment": theirs, "parameters": "a dog"})[0] == {"prompt": "a dog"}
+    for camera in ("oplus_1048864", "Screenshot", '{"prompt": {}}', "Steps: to heaven"):
+        with pytest.raises(InputError, match=r"\(workflow, UserComment\)"):
+            settings_in({"UserComment": camera}, ["workflow"])
 
 
 @pytest.mark.parametrize(

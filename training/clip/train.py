@@ -26,7 +26,7 @@ from training.clip.original import fit
 from training.clip.quality import satisfies, validate
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import decay_groups, descend
 from training.core.processes import rank_and_world
@@ -177,16 +177,11 @@ def train(
                 run.out,
                 {
                     "kind": "clip",
-                    "images": seen,
-                    "seconds": round(done.seconds),
-                    "device": device.type,
+                    **provenance(seen, done.seconds, device.type, prepared.hash),
                     "faces": len(rows),
-                    "data": prepared.hash,
-                    "commit": commit(),
                     "attributes": list(ATTRIBUTES),
                     "recipe": asdict(config),
                     "validation": figures,
-                    "licence": "non-commercial research use; see weights/README.md",
                 },
             )
 

@@ -1,8 +1,9 @@
-"""What a training tells of itself: its log, and the commit of the code."""
+"""What a training tells of itself: its log, and what its weights file says of it."""
 
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 
 class Log:
@@ -18,6 +19,15 @@ class Log:
         with self.path.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)
+
+
+LICENCE = "non-commercial research use; see weights/README.md"
+
+
+def provenance(images: int, seconds: float, device: str, data: str) -> dict[str, Any]:
+    """What every weights file says of its training: images and seconds of it, the kind of device, the data's hash."""
+    about = {"images": images, "seconds": round(seconds), "device": device, "data": data}
+    return about | {"commit": commit(), "licence": LICENCE}
 
 
 def commit() -> str:

@@ -106,7 +106,7 @@ def _rows(data: bytes) -> list[tuple[int, list[str]]]:
             # what Excel writes as plain CSV in Western Europe
             text = data.decode("cp1252", errors="replace")
     first = text.lstrip().partition("\n")[0]
-    mark = first.strip()[4:5] if first.lower().startswith("sep=") else max(",;\t", key=first.count)
+    mark = first.strip()[4:5] if first.lower().startswith("sep=") else max(",;\t|", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark or ",", skipinitialspace=True)
     rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
     return rows[1:] if first.lower().startswith("sep=") else rows

@@ -19,7 +19,7 @@ from model.clip import Clip
 from model.critic import Critic, can_see
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
-from training.core.log import commit
+from training.core.log import LICENCE, commit
 from training.data.prepared import Prepared, load_prepared
 
 SORTED = Path("benchmarks/whole")
@@ -46,7 +46,7 @@ def fit(prepared: Prepared, clip: Clip, count: int) -> tuple[Critic, dict]:
         "data": prepared.hash,
         "commit": commit(),
         "validation": {"mean": round(float(held_out.mean()), 4), "std": round(float(held_out.std()), 4)},
-        "licence": "non-commercial research use; see weights/README.md",
+        "licence": LICENCE,
     }
 
 

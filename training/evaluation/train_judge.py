@@ -20,7 +20,7 @@ from model.device import half_precision, pick_device
 from model.errors import exit_in_one_line
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
 from training.core.processes import rank_and_world
@@ -115,16 +115,11 @@ def train(
                 run.out,
                 {
                     "kind": "judge",
-                    "images": seen,
-                    "seconds": round(done.seconds),
-                    "device": device.type,
+                    **provenance(seen, done.seconds, device.type, prepared.hash),
                     "faces": len(rows),
-                    "data": prepared.hash,
-                    "commit": commit(),
                     "attributes": list(ATTRIBUTES),
                     "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
                     "validation": figures,
-                    "licence": "non-commercial research use; see weights/README.md",
                 },
             )
 

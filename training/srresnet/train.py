@@ -28,7 +28,7 @@ from model.images import scaled
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import LICENCE, Log, commit
 from training.core.loop import Steps, run_steps
 from training.core.optimizer import descend
 from training.core.processes import rank_and_world
@@ -38,8 +38,6 @@ from training.evaluation.judge import Judge
 from training.srresnet.data import GENERAL, DataConfig, generator_of, load_training_images, sample_batch, shrink
 from training.srresnet.perceptual import Perceptual
 from training.srresnet.quality import FIDELITY, load_held_out, people_table, score_people, score_set
-
-LICENCE = "non-commercial research; see weights/README.md"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import UNet, UNetConfig, condition_of
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
@@ -190,14 +190,9 @@ def train(
                     "guidance_interval": DEFAULTS.guidance_interval,
                     "pag_scale": DEFAULTS.pag_scale,
                     "pag_interval": DEFAULTS.pag_interval,
-                    "images": seen,
-                    "seconds": round(done.seconds),
-                    "device": device.type,
-                    "data": prepared.hash,
-                    "commit": commit(),
+                    **provenance(seen, done.seconds, device.type, prepared.hash),
                     "validation_loss": loss,
                     "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
-                    "licence": "non-commercial research use; see weights/README.md",
                 },
             )
 

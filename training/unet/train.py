@@ -33,7 +33,7 @@ from model.sampler import dpmpp, face_noise, last_step, time_grid
 from model.unet import UNet, condition_of
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
-from training.core.log import Log, commit
+from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.muon import Muon
 from training.core.optimizer import finite, follow_gradients
@@ -181,6 +181,7 @@ def train(
     fast = torch.compile(network) if device.type == "cuda" else network
 
     def export(path: Path, steps: int, loss: float | None = None):
+        images = done.before["images"] + steps * config.batch
         checkpoint.save(
             path,
             ema.network.state_dict(),
@@ -188,16 +189,11 @@ def train(
             {
                 "kind": "unet",
                 "clip": clip.hash,
-                "images": done.before["images"] + steps * config.batch,
-                "seconds": done.before["seconds"] + round(done.seconds),
-                "device": device.type,
+                **provenance(images, done.before["seconds"] + round(done.seconds), device.type, prepared.hash),
                 "faces": len(data.images),
-                "data": prepared.hash,
-                "commit": commit(),
                 "attributes": list(ATTRIBUTES),
                 "validation_loss": loss,
                 "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
-                "licence": "non-commercial research use; see weights/README.md",
             },
         )
 

@@ -4,11 +4,14 @@ itself.
 
 import resource
 from collections import Counter
+from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ui.server.quiet import say
 
+# httptools' or h11's, whichever is installed: their attributes are the same
+Protocol: Any = AutoHTTPProtocol
 SILENCE = 15.0  # seconds in which the head of a request must have come
 RESERVE = 128  # descriptors for files, threads and the libraries
 MOST = 2000  # connections at once, where the system's limit of descriptors allows it
@@ -30,7 +33,7 @@ def bounded(trusted: str = "127.0.0.1", most: int | None = None) -> type:
     """
     most, proxies, held = most or limit(), set(trusted.replace(" ", "").split(",")), Counter()
 
-    class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    class Bounded(Protocol):
         counted, silence = False, None
 
         def connection_made(self, transport) -> None:

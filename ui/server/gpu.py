@@ -4,7 +4,8 @@ torch."""
 import gradio as gr
 
 try:
-    import spaces  # Spaces installs it; without ZeroGPU its decorator returns the function as it is
+    # Spaces installs it; without ZeroGPU its decorator returns the function as it is
+    import spaces  # pyright: ignore[reportMissingImports]
 except ImportError:
     spaces = None
 

@@ -1,9 +1,9 @@
 """The queue: gradio's own, made fair and bounded. Nothing that happens to one session ends it.
 
 Two lanes: "networks" draws, "light" answers what takes milliseconds, so that nobody waits for another's face to be told
-what a prompt says. In each lane those whose answer is being read come first, then the clients served longest ago; one
-client cannot hold every place, nor every run. Bounded are the waiting runs, what they carry, the sessions, and what
-nobody has read yet, all in bytes.
+what a prompt says. In each lane those whose answer is being read come first, then the clients that have waited longest
+since their last run, or since they came; one client cannot hold every place, nor every run. Bounded are the waiting
+runs, what they carry, the sessions, and what nobody has read yet, all in bytes.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import ipaddress
 import random
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from gradio import queueing
@@ -54,7 +54,7 @@ class Messages(asyncio.Queue):
         return item
 
 
-class Unread(dict):
+class Unread(dict[str, Messages]):
     """session -> Messages. Gradio deletes a session's twice where two streams read it."""
 
     def __setitem__(self, session: str, _: Any) -> None:
@@ -64,7 +64,7 @@ class Unread(dict):
         self.pop(session, None)
 
 
-class Ids(dict):
+class Ids(dict[str, set[str]]):
     """session -> ids of its runs; of an unknown session none."""
 
     def __missing__(self, session: str) -> set[str]:
@@ -100,15 +100,15 @@ def too_long(value: Any) -> bool:
     return False
 
 
-def owner(event: queueing.Event) -> str:
-    """`client_of` its request."""
+def owner(event: Any) -> str:
+    """`client_of` the request of one of gradio's events, which keeps it."""
     if not hasattr(event, "owner"):
         event.owner = client_of(event.request)
     return event.owner
 
 
-def carried(event: queueing.Event) -> int:
-    """Bytes, about, of what its request brought."""
+def carried(event: Any) -> int:
+    """Bytes, about, of what the request of one of gradio's events brought; the event keeps it."""
     if not hasattr(event, "carried"):
         event.carried = weigh([event.data.data, event.data.event_data]) if event.data else 0
     return event.carried
@@ -129,6 +129,9 @@ def client_of(request: Any) -> str:
 class Line(queueing.Queue):
     """Gradio's queue with other rules. (Its methods keep gradio's names and signatures.)"""
 
+    pending_messages_per_session: Unread
+    pending_event_ids_session: Ids
+
     def __init__(self, old: queueing.Queue):
         super().__init__(
             live_updates=old.live_updates,
@@ -138,7 +141,7 @@ class Line(queueing.Queue):
             blocks=old.blocks,
             default_concurrency_limit=old.default_concurrency_limit,
         )
-        self.pending_messages_per_session = Unread()  # type: ignore[assignment]
+        self.pending_messages_per_session = Unread()
         self.pending_event_ids_session = Ids()
         self.sleep_when_free = 0.01  # seconds between two looks
         self.ANALYTICS_MAX_EVENTS = 1  # gradio sums up its statistics anew after every run
@@ -232,9 +235,8 @@ class Line(queueing.Queue):
 
     def send_message(self, event, event_message) -> None:
         messages = self.pending_messages_per_session.get(event.session_hash)
-        if messages is None:
+        if messages is None or not event.alive:
             event.alive = False
-        if not event.alive:
             return
         total = sum(each.size for each in self.pending_messages_per_session.values())
         if messages.size > SESSION_UNREAD or total > UNREAD and messages.size > UNREAD / SESSIONS:
@@ -254,7 +256,9 @@ class Line(queueing.Queue):
 
         def rank(event: queueing.Event) -> tuple:
             client, session = owner(event), event.session_hash
-            return session not in self.readers, clients[client], self.served.get(client, 0.0), sessions[session]
+            # a newcomer has waited since it came: were it put before all others, newcomers could hold up one for ever
+            since = self.served.get(client, event.enqueue_time)
+            return session not in self.readers, clients[client], since, sessions[session]
 
         return sorted(self.waiting(lane), key=rank)  # stable: the same rank keeps the order of coming
 
@@ -341,6 +345,11 @@ class Line(queueing.Queue):
                 self.forget(session)
         for client in [client for client, begun in self.served.items() if now - begun > 3600]:
             del self.served[client]
+
+
+def line_of(demo: gr.Blocks) -> Line:
+    """The page's queue, after `stand_in`."""
+    return cast(Line, demo._queue)
 
 
 def stand_in(demo: gr.Blocks) -> None:

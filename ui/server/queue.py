@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.server.line import SHARE
+from ui.server.line import SHARE, line_of
 
 DRAWING = "networks"  # the lane in which one may wait long
 
@@ -17,7 +17,7 @@ def place(demo: gr.Blocks, session: str | None) -> tuple[int, float | None] | No
     last
     as long as the mean of all so far, and the running ones to be half done.
     """
-    queue = demo._queue
+    queue = line_of(demo)
     for before, event in enumerate(queue.order(DRAWING)):
         if event.session_hash == session:
             return before, _seconds(queue, queue.event_queue_per_concurrency_id[DRAWING], before)
@@ -44,7 +44,7 @@ def told(demo: gr.Blocks, session: str | None) -> str:
 
 def full(demo: gr.Blocks) -> bool:
     """Whether the queue takes no more runs of one client."""
-    return len(demo._queue.waiting(DRAWING)) >= SHARE * demo._queue.places(DRAWING)
+    return len(line_of(demo).waiting(DRAWING)) >= SHARE * line_of(demo).places(DRAWING)
 
 
 def teller(demo: gr.Blocks) -> Callable[[gr.Request], Any]:
@@ -61,7 +61,7 @@ def refuser(demo: gr.Blocks) -> Callable[[], Any]:
     """The event that says, after a run has failed, that there was no room, if that may have been the reason."""
 
     def refuse() -> Any:
-        words = f"{len(demo._queue.waiting(DRAWING))} runs are waiting already: try again in a minute."
+        words = f"{len(line_of(demo).waiting(DRAWING))} runs are waiting already: try again in a minute."
         return {"text": words, "kind": "error"} if full(demo) else gr.skip()
 
     return refuse

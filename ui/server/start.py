@@ -101,7 +101,7 @@ def mend_certificates(environment: Environment) -> list[str]:
             if path and kind == "capath" and not Path(path).is_dir():
                 raise FileNotFoundError(f"{path} is no folder")
             if path:
-                ssl.create_default_context(**{kind: path})
+                ssl.create_default_context(**{kind: path})  # pyright: ignore[reportArgumentType]
         except OSError as error:  # ssl's own errors are of this kind
             del environment[name]
             told.append(f"{name} is not used: {path} cannot be read ({error.strerror or error}).")

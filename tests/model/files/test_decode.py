@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from model.errors import InputError
 from model.files.decode import ENOUGH, PNG, read_image
 from tests.conftest import CASES
+from tests.profiles import ADOBE_RGB, DISPLAY_P3, GREY, profile
 
 SKY, SKIN = (90, 120, 160), (225, 180, 150)  # a corner and the middle of the pictures in tests/cases
 
@@ -125,6 +126,53 @@ def test_texts_and_profiles_never_spoil_a_picture():
             read_image(io.BytesIO(plain[:head] + extra + plain[head:])), Image.new("RGB", (20, 20), SKIN)
         )
     assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20  # of the library: still as it was
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "colours, levels, expected",
+    [
+        # by the matrices of CSS Color 4, section 18
+        (DISPLAY_P3, (200, 100, 50), (214, 94, 27)),
+        (ADOBE_RGB, (200, 100, 50), (230, 100, 41)),
+        (DISPLAY_P3, (128, 128, 128), (128, 128, 128)),
+    ],
+)
+def test_colours_of_wide_profiles_become_those_of_srgb(kind, colours, levels, expected):
+    for image in (Image.new("RGB", (16, 16), levels), Image.new("RGBA", (16, 16), (*levels, 255))):
+        plain = image.convert("RGB") if kind == "JPEG" else image
+        found = read_image(encoded(plain, kind, icc_profile=profile(colours), quality=100))
+        assert np.abs(np.array(found)[8, 8].astype(int) - expected).max() <= 4
+
+
+def test_a_grey_profile_says_how_light_its_shades_are():
+    linear = encoded(Image.new("L", (16, 16), 55), icc_profile=profile(GREY))
+    assert 125 <= read_image(linear).getpixel((8, 8))[0] <= 132
+    clear = Image.new("LA", (16, 16), (55, 0))
+    assert read_image(encoded(clear, icc_profile=profile(GREY))).getpixel((8, 8)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_profiles_that_are_none_change_nothing(kind):
+    """Of a printer, damaged, cut off, packed without end: the picture is as its numbers say."""
+    good = profile(DISPLAY_P3)
+    for bad in (
+        b"x",
+        good[:200],
+        good.replace(b"RGB ", b"CMYK"),
+        good.replace(b"acsp", b"ACSP"),
+        good[:128] + b"\xff" * 4 + good[132:],
+        good + bytes(2**21) if kind != "JPEG" else good[:140],
+    ):
+        found = read_image(encoded(Image.new("RGB", (16, 16), SKIN), kind, icc_profile=bad, quality=100))
+        assert np.abs(np.array(found)[8, 8].astype(int) - SKIN).max() <= 3
+
+
+def test_an_orientation_in_xmp_counts_nothing():
+    """As in browsers; Pillow would take it."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+    for kind in ("JPEG", "WEBP"):
+        assert read_image(encoded(Image.new("RGB", (30, 20)), kind, xmp=xmp)).size == (30, 20)
 
 
 def test_fifty_megapixels_are_shrunk():

@@ -1,0 +1,95 @@
+"""Starting from a picture: all of it changes (SDEdit, Meng et al. 2022), or a part (RePaint, Lugmayr et al. 2022)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.diffusion import add_noise, renoise
+from model.errors import InputError
+from model.images import middle_square, to_tensor
+from model.sampler import Denoise, FreshNoise, Sampler, Step
+from model.settings import as_array, number, pictures
+
+# RePaint's resampling (section 4.2): each of PARTS of the way is gone REPEATS times, and noised again in between.
+PARTS, REPEATS = 4, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a run starts from beside its noise."""
+
+    picture: Tensor  # (1, 3, H, W) in [-1, 1]
+    time: float  # above 0, up to 1: it is noised that far
+    mask: Tensor | None = None  # (1, 1, H, W) bool: the part that is drawn anew; None is all of it
+
+    @classmethod
+    def read(cls, picture: Any, strength: Any, mask: Any, size: int) -> "Start | None":
+        """As `FacePipeline.stream_faces` is given them; None without a picture. Raises InputError."""
+        if not number("The strength", strength, 0, 1):
+            raise InputError("The strength must be above 0.")
+        if picture is None:
+            if mask is not None:
+                raise InputError("A mask needs a face to start from: it says which part of it is drawn anew.")
+            return None
+        square = middle_square(pictures("The face to start from", picture, several=False), size)
+        part = None if mask is None else torch.tensor(checked(mask, size))[None, None]
+        return cls(to_tensor(square)[None], float(strength), part)
+
+    def around(self, sampler: Sampler) -> Sampler:
+        """The sampler from this picture: it noises it to the first of the times, and keeps what is not to change."""
+
+        def sample(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNoise) -> Iterator[Step]:
+            picture = self.picture.to(noise).expand_as(noise)
+            x = add_noise(picture, noise, times[:1].expand(len(noise)))
+            if self.mask is None:
+                return sampler(denoise, x, times, fresh_noise)
+            mask = self.mask.to(noise.device)
+            if self.time == 1:  # nothing of the part is left, so it does not matter what was there
+                x = torch.where(mask, noise, x)
+            return _repaint(sampler, _known(denoise, picture, mask), x, times, fresh_noise)
+
+        return sample
+
+
+def checked(mask: Any, size: int) -> np.ndarray:
+    """A mask as (size, size) bool, some of it true and some false. Raises InputError."""
+    array = as_array(mask)
+    if array.dtype != bool or array.shape != (size, size):
+        raise InputError(f"The mask must be an array ({size}, {size}) of bool, not {array.shape} of {array.dtype}.")
+    if not array.any():
+        raise InputError("The mask is empty: paint over the part that is to be drawn anew.")
+    if array.all():
+        raise InputError("The mask covers the whole face: leave a part of it, or draw a new face.")
+    return array
+
+
+def _known(denoise: Denoise, picture: Tensor, mask: Tensor) -> Denoise:
+    """A prediction that is right about the known part.
+
+    Every sampler moves along the noise between x_t and the prediction, so x stays q(x_t | x_0) of the picture there
+    (the paper's eq. 8a), and the last step lands on the picture itself.
+    """
+
+    def denoise_part(x_t: Tensor, t: Tensor) -> Tensor:
+        return torch.where(mask, denoise(x_t, t), picture)
+
+    return denoise_part
+
+
+@torch.inference_mode()
+def _repaint(sampler: Sampler, denoise: Denoise, x: Tensor, times: Tensor, fresh_noise: FreshNoise) -> Iterator[Step]:
+    """RePaint, algorithm 1, around any sampler."""
+    steps, index, end = len(times) - 1, 0, times[0]
+    cuts = [steps * part // PARTS for part in range(PARTS + 1)]
+    parts = [times[first : last + 1] for first, last in zip(cuts, cuts[1:]) if last > first for _ in range(REPEATS)]
+    for part in parts:
+        if end < part[0]:
+            x = renoise(x, fresh_noise(), end, part[0])
+        for step in sampler(denoise, x, part, fresh_noise):
+            index += 1
+            yield step._replace(index=index, total=REPEATS * steps)
+        x, end = step.noisy, part[-1]

@@ -1,0 +1,97 @@
+"""Painting over a part of a face: brush, keys and whole parts; the rest stays as it was. Faces more and less alike."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.actions import box, drop, face, generate, png_of, set_steps, status, tool
+from ui.frames import file_of, read_picture
+
+
+def mask(page: Page) -> np.ndarray:
+    """What the next run draws anew: (64, 64) bool."""
+    text = page.evaluate("() => window.facet.mask()")
+    return np.array([sign == "1" for sign in text]).reshape(64, 64)
+
+
+def tools(page: Page, name: str):
+    return page.locator("#paint").get_by_role("button", name=name, exact=True)
+
+
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_only_the_painted_part_is_drawn_anew(size, request):
+    page: Page = request.getfixturevalue(size)
+    set_steps(page, 4)
+    generate(page)
+    before = read_picture(file_of(face(page)))
+    tools(page, "Paint over a part").click()
+    canvas = page.locator("#paint canvas")
+    expect(canvas).to_be_in_viewport()
+    expect(page.locator(".stage")).to_be_hidden()
+    expect(tools(page, "Draw this part anew")).to_be_disabled()
+    place = canvas.bounding_box()
+    x, y = place["x"] + place["width"] / 4, place["y"] + place["height"] / 4
+    if size == "phone":
+        page.touchscreen.tap(x, y)
+    else:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + place["width"] / 2, y, steps=3)
+        page.mouse.up()
+    assert mask(page)[16, 16] and bool(mask(page)[16, 47]) == (size == "page") and not mask(page)[40:].any()
+    page.keyboard.press("Control+z")
+    assert not mask(page).any()
+    canvas.focus()
+    canvas.press("ArrowRight")
+    canvas.press("Space")
+    assert 30 < mask(page).sum() < 50
+    canvas.press("Delete")
+    assert not mask(page).any()
+    tools(page, "Hair").click()
+    expect(tools(page, "Hair")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#paint .told")).to_contain_text("is painted over")
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    painted = mask(page)
+    tools(page, "Draw this part anew").click()
+    page.wait_for_function("() => window.facet.face.kind === 'painted' && window.facet.face.finished")
+    expect(page.locator(".stage")).to_be_visible()
+    after = read_picture(file_of(face(page)))
+    assert np.array_equal(after[~painted], before[~painted]) and not np.array_equal(after[painted], before[painted])
+    expect(status(page)).to_contain_text("Done in")
+    expect(page.locator("#gallery .open")).to_have_count(2)
+    page.locator("#gallery .open").first.click()  # with what was painted over
+    page.wait_for_function("() => window.facet.face.kind === 'gallery' && window.facet.face.finished")
+    tools(page, "Paint over a part").click()
+    assert np.array_equal(mask(page), painted)
+    image = face(page)
+    tools(page, "Draw this part anew").click()  # the same settings and the same mask: the same face
+    page.wait_for_function("() => !window.facet.running && window.facet.face.kind === 'painted'")
+    assert face(page) == image
+    generate(page)  # a whole face again
+    assert not np.array_equal(read_picture(file_of(face(page)))[~painted], before[~painted])
+
+
+def test_a_picture_of_ones_own_is_painted_over(page: Page):
+    tool(page, "Picture")
+    drop(page, "#picture .drop", png_of(), "own.png")
+    page.locator("#picture").get_by_role("button", name="Paint over a part").click()
+    box(page, "A new seed each time").check()
+    tools(page, "Left half").click()
+    tools(page, "Draw this part anew").click()
+    page.wait_for_function("() => window.facet.face.kind === 'painted' && window.facet.face.finished")
+    assert (read_picture(file_of(face(page)))[:, 32:] == (0, 128, 128)).all()
+    page.get_by_role("button", name="Copy link").click()
+    expect(status(page)).to_contain_text("painted over")
+
+
+def test_more_and_less_alike_work_at_once_and_can_be_stopped(page: Page):
+    set_steps(page, 100)
+    generate(page)
+    tool(page, "Explore")
+    for name in ("More like this face", "Less like this face"):
+        page.get_by_role("button", name=name).click()
+        expect(page.locator("#strip .title")).to_have_text("The faces are being drawn.", timeout=2_000)
+        expect(status(page)).to_contain_text("Drawing 8 faces: ")
+        page.click("#stop")
+        expect(status(page)).to_have_text("Stopped.", timeout=5_000)
+        expect(page.locator("#strip .title")).to_have_text("")

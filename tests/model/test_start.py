@@ -1,0 +1,107 @@
+"""A part of a face drawn anew: the known part stays to the grey level, and is noised to each step's time on the way."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.diffusion import add_noise, alpha_bar, renoise
+from model.errors import InputError
+from model.images import middle_square
+from model.pipeline import FacePipeline
+from model.sampler import SAMPLERS, time_grid
+from model.settings import Settings
+from model.start import Start
+from tests.model.test_pipeline import close
+
+FACE = np.zeros((64, 64, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_weights):
+    return FacePipeline.from_pretrained(tiny_weights, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A face-like gradient, wider than high: (90, 120, 3) uint8."""
+    rows, columns = np.mgrid[:90, :120]
+    return np.stack([2 * rows, columns, 200 - rows], axis=-1).astype(np.uint8)
+
+
+def part(*rows: int) -> np.ndarray:
+    """A mask of these rows, left half."""
+    mask = np.zeros((64, 64), bool)
+    mask[rows[0] : rows[1], :32] = True
+    return mask
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_only_the_part_under_a_mask_is_drawn_anew(pipe, picture, sampler):
+    known, mask = middle_square(picture, 64), part(10, 40)
+
+    def run(seed=3, strength=1.0, prompt="a man", start_from=known):
+        run = list(pipe.stream(prompt, seed, 7, sampler, start_from=start_from, strength=strength, mask=mask))
+        assert [frame.index for frame in run] == list(range(1, run[0].total + 1)) and run[-1].noise_level == 0
+        for frame in run:  # at every step what is known is right
+            assert np.array_equal(frame.denoised[~mask], known[~mask])
+        assert np.array_equal(run[-1].noisy, run[-1].denoised)
+        return run[-1].denoised
+
+    drawn = run()
+    assert np.abs(drawn[mask].astype(int) - known[mask]).mean() > 5
+    assert np.array_equal(drawn, run()) and not close(drawn, run(seed=4)) and not close(drawn, run(prompt="bald"))
+    assert np.array_equal(drawn, run(start_from=drawn))  # drawn from noise alone: it does not matter what was there
+    assert np.abs(run(strength=0.05)[mask].astype(int) - known[mask]).mean() < 8
+    beside = [Settings("a man", seed=seed, steps=7, sampler=sampler) for seed in (4, 3)]
+    *_, last = pipe.stream_faces(beside, known, 1.0, mask)
+    assert close(last[1].denoised, drawn)
+
+
+def test_what_is_known_is_noised_to_each_steps_time():
+    """RePaint, eq. 8a: outside the mask x is q(x_t | x_0) of the picture, also after a jump back."""
+    mask, seen = part(0, 64), []
+    level = np.full((64, 64, 3), 200, np.uint8)
+    start = Start.read(level, 1.0, mask, 64)
+    generator = torch.Generator().manual_seed(0)
+
+    def denoise(x, t):
+        seen.append((t[0].item(), x[..., 32:].clone()))
+        return torch.zeros_like(x)
+
+    def fresh():
+        return torch.randn(2, 3, 64, 64, generator=generator)
+
+    for name, sampler in SAMPLERS.items():
+        seen.clear()
+        list(start.around(sampler)(denoise, fresh(), time_grid(7, name), fresh))
+        assert len({round(t, 6) for t, _ in seen}) == 7 <= len(seen)
+        for t, x in seen:
+            share = alpha_bar(t).item()
+            assert abs(x.mean() - share**0.5 * (200 / 127.5 - 1)) < 0.05 and abs(x.std() - (1 - share) ** 0.5) < 0.05
+
+
+def test_noise_added_in_two_goes_is_noise_added_at_once():
+    noise = torch.randn(3, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    original, t = torch.full((4, 3, 64, 64), 0.5), torch.tensor(0.7)
+    twice = renoise(add_noise(original, noise[0], torch.full((4,), 0.3)), noise[1], torch.tensor(0.3), t)
+    once = add_noise(original, noise[2], t.expand(4))
+    assert abs(twice.mean() - once.mean()) < 0.02 and abs(twice.std() - once.std()) < 0.02
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"mask": part(0, 9)}, "needs a face"),
+        ({"start_from": FACE, "mask": np.zeros((64, 64), bool)}, "empty"),
+        ({"start_from": FACE, "mask": np.ones((64, 64), bool)}, "whole face"),
+        ({"start_from": FACE, "mask": np.ones((32, 64), bool)}, r"\(64, 64\) of bool, not \(32, 64\)"),
+        ({"start_from": FACE, "mask": np.ones((64, 64))}, "float64"),
+        ({"start_from": FACE, "mask": "all"}, "bool"),
+        ({"start_from": FACE, "mask": [[True], [True, False]]}, "bool"),
+        ({"start_from": FACE, "mask": part(0, 9), "sampler": "student"}, "student"),
+    ],
+)
+def test_a_mask_that_cannot_be_used(pipe, wrong, words):
+    with pytest.raises(InputError, match=words) as error:
+        pipe.stream("a man", **wrong)
+    assert "\n" not in str(error.value)
