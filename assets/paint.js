@@ -12,7 +12,7 @@ const cells = Object.fromEntries(Object.entries(PARTS).map(([name, holds]) => [n
 let mask = new Uint8Array(SIDE * SIDE), past = [], image = "", base = null;  // base: `image`, loaded
 let size = 7, erasing = false, brush = {x: SIDE / 2, y: SIDE / 2, shown: false}, stroke = null;
 const masks = new Map();  // painted face -> the mask it was drawn with
-let drawing = null, onScreen = null;  // the mask of the newest run; the face that was on screen when this opened
+let drawing = null, onScreen = null, drawn = true;  // the newest run's mask; the face on screen when this opened; whether a run has its face
 
 const text = () => mask.join("");
 const isOpen = () => !part(".open").hidden;
@@ -172,7 +172,7 @@ function close(back) {  // the mask stays, for another try
 facet.mask = text;
 facet.paint = address => open(address).catch(({message}) => facet.say(message, "error"));
 part(".begin").addEventListener("click", () => {
-  if (!facet.face || facet.running) return facet.say("There is no finished face yet: wait for one.", "error");
+  if (!facet.face || !drawn) return facet.say("There is no finished face yet: wait for one.", "error");
   if (facet.face.count > 1) return facet.say("Open one of the faces first: a part is painted over on one.", "error");
   const known = facet.maskOf(facet.face);
   if (known && known !== text()) {
@@ -213,10 +213,15 @@ facet.maskOf = ({kind, image}, mask) => {  // what was painted over for this fac
 };
 facet.hear("begun", () => {  // a run: its steps are shown where the face is
   if (isOpen()) drawing = text();
+  drawn = false;
   close(false);
 });
-facet.hear("over", () => { if (!isOpen() && props.value) set(null); });
+facet.hear("over", () => {
+  drawn = true;
+  if (!isOpen() && props.value) set(null);
+});
 facet.hear("face", face => {
+  drawn = true;
   facet.maskOf(face);
   if (face.id !== onScreen) close(true);
 });

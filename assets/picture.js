@@ -3,7 +3,7 @@ const facet = window.facet, part = selector => element.querySelector(selector), 
 
 function set(address) {
   props.value = address;
-  part(".chosen").hidden = part(".remove").hidden = part(".alike").hidden = part(".over").hidden = !address;
+  part(".chosen").hidden = part(".remove").hidden = part(".alike").hidden = part(".paint").hidden = !address;
   if (address) part(".chosen").src = address;
   part(".choose span").textContent = address ? "Another picture" : "Choose a picture, or drop one here";
   trigger("input");
@@ -20,7 +20,7 @@ part("input").addEventListener("change", event => {
   event.target.value = "";
 });
 part(".remove").addEventListener("click", () => { set(null); part("input").focus(); });
-part(".over").addEventListener("click", () => facet.paint(props.value));
+part(".paint").addEventListener("click", () => facet.paint(props.value));
 part(".alike").addEventListener("click", () => facet.alike(props.value));
 const drop = part(".drop");
 drop.addEventListener("dragover", event => { event.preventDefault(); drop.classList.add("over"); });
