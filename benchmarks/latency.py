@@ -24,6 +24,8 @@ from benchmarks.harness.browser import chromium, setting
 from benchmarks.harness.server import ROOT, running
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS
+from model.words.reading import read
+from model.words.understanding import shortened
 from training.evaluation import markdown
 
 RUNS, LONG_RUNS = 7, 3
@@ -36,6 +38,7 @@ GOALS = {
     "live_ms": ("live mode: a redraw on the screen, ms", 300),
     "figure_ms": ("How it works: a figure after its slider has moved, ms", 150),
     "understood_ms": ("a prompt is read, ms", None),
+    "bad_input_ms": ("bad input is read, the slowest of its kinds, ms", 20),
     "page_answers_s": ("page answers after `python app.py`, s", 6),
     "memory_mb": ("resident memory of the app at the end, MB", 1500),
 }
@@ -50,6 +53,13 @@ WATCH = """() => {
     new MutationObserver(() => { if (line.textContent.trim().startsWith("Done")) window.done ??= since(); })
         .observe(line, {childList: true, characterData: true, subtree: true});
 }"""
+BAD = (  # nothing that a person means, all of which must be read
+    "smiling woman, no hat, " * 435,
+    "a" * 1000,
+    "امرأة مبتسمة بدون قبعة " * 20,
+    "e\u0301" * 1000,
+    "a\0woman\0" * 200,
+)
 LIVE = """() => new Promise(done => {  // milliseconds from asking for a redraw to its face on the screen
     const start = performance.now();
     new MutationObserver((_, observer) => { observer.disconnect(); done(performance.now() - start); })
@@ -143,6 +153,20 @@ def understanding(
     return statistics.median(taken)
 
 
+def bad_input() -> float:
+    """Milliseconds to read the slowest of BAD, each the median of its runs."""
+    taken = []
+    for prompt in BAD:
+        read(shortened(prompt))  # the first call wakes what is slow the first time
+        runs = []
+        for _ in range(RUNS):
+            start = time.perf_counter()
+            read(shortened(prompt))
+            runs.append(1000 * (time.perf_counter() - start))
+        taken.append(statistics.median(runs))
+    return max(taken)
+
+
 def table(figures: dict[str, float]) -> str:
     """Markdown: each figure beside the most it should be."""
     rows = [(what, f"{figures[name]:,.4g}", most or "") for name, (what, most) in GOALS.items()]
@@ -162,6 +186,7 @@ def main() -> None:
             figures |= medians([one_run(page) for _ in range(RUNS + 1)])
             figures |= {"long_done_ms": long_runs(page), "live_ms": live(page), "figure_ms": figure(page)}
         figures |= {"memory_mb": server.figures()["memory_mb"], "understood_ms": understanding()}
+        figures |= {"bad_input_ms": bad_input()}
     print(
         json.dumps(
             {

@@ -10,7 +10,7 @@ Prompt -> CLIP -> sampler and U-Net -> 64 px frames -> SRResNet -> 512 px.
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.batch import Batch, check_together
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
 from model.device import half_precision, run_split_if_full
@@ -26,7 +27,7 @@ from model.errors import InputError
 from model.files.release import load_release
 from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
 from model.images import Frame, frames_of, to_pixels
-from model.sampler import SAMPLERS, FreshNoise, Step, last_step, noise_of, time_grid
+from model.sampler import SAMPLERS, Step, last_step, time_grid
 from model.settings import (
     DEFAULTS,
     MAX_AT_ONCE,
@@ -46,20 +47,7 @@ from model.unet import UNet, condition_of
 from model.words.understanding import Understood, fit_of, understand
 
 SIZE = 64  # pixels per side of a frame
-OWN = ("prompt", "negative_prompt", "seed", "guidance", *Settings.CHANGES)  # in what faces of a batch may differ
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """Faces that are drawn together."""
-
-    settings: Settings  # what they share: all but the prompts, the seed and the guidance
-    scale: list[float]  # the guidance of each, N entries
-    condition: Tensor  # (N, 514)
-    unconditional: Tensor  # (N, 514) or (1, 514), for the guidance's other branch
-    fresh_noise: FreshNoise  # (N, 3, 64, 64) at each call
-    start: Start | None = None  # a picture to change
 
 
 class FacePipeline:
@@ -346,10 +334,10 @@ class FacePipeline:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _batch(self, faces: Sequence[Settings]) -> _Batch:
+    def _batch(self, faces: Sequence[Settings]) -> Batch:
         """Faces to draw together, at least one. Raises InputError as `_check` does."""
         self._check(faces)
-        return _Batch(
+        return Batch(
             faces[0],
             [face.guidance for face in faces],
             conditions_of(faces, self.condition),
@@ -359,31 +347,19 @@ class FacePipeline:
 
     def _check(self, faces: Sequence[Settings]) -> None:
         """Raises InputError if faces cannot be drawn together, or not by the student that they ask for."""
-        for face in faces:
-            if replace(faces[0], **{name: getattr(face, name) for name in OWN}) != face:
-                raise InputError("Faces drawn together may differ in prompts, seed, guidance, edits and walk only.")
+        check_together(faces)
         if faces and faces[0].sampler == STUDENT:
             if self.student is None:
                 raise InputError("There is no student: student.safetensors is not among the weights.")
             if any(face.negative_prompt for face in faces):
                 raise InputError("The student knows no negative prompt: choose another sampler.")
 
-    def _finish(self, batch: _Batch, seeds: list[int], batch_size: int = 32) -> np.ndarray:
+    def _finish(self, batch: Batch, seeds: list[int], batch_size: int = 32) -> np.ndarray:
         """The finished faces of a batch, `batch_size` at a time: (N, 64, 64, 3) uint8."""
-        batch_size, faces = whole("The batch size", batch_size, 1, 4096), []
-        for start in range(0, len(seeds), batch_size):
-            rows = slice(start, start + batch_size)
-            part = replace(
-                batch,
-                scale=batch.scale[rows],
-                condition=batch.condition[rows],
-                unconditional=batch.unconditional[rows],
-                fresh_noise=noise_of(seeds[rows], (3, SIZE, SIZE), self.device),
-            )
-            faces.append(to_pixels(last_step(self._sample(part)).denoised))
-        return np.concatenate(faces)
+        parts = batch.parts(seeds, whole("The batch size", batch_size, 1, 4096), (3, SIZE, SIZE))
+        return np.concatenate([to_pixels(last_step(self._sample(part)).denoised) for part in parts])
 
-    def _sample(self, batch: _Batch, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
+    def _sample(self, batch: Batch, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
         """The steps of a batch. watch: as in guidance.guided."""
         settings = batch.settings
         unet, sampler, guidance = self.unet, settings.sampler, replace(settings.as_guidance(), scale=batch.scale)

@@ -17,6 +17,8 @@ PATTERNS = [
         rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
         rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
         r"\b(?:about|around|approx\.?|approximately|circa)\s+(?P<years>\d\d)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
+        rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
+        r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
         r"(?<=[,(] )(?P<years>[1-9]\d)(?=\s*(?:[,.;)]|$))",
         r"(?<=[,(] )(?P<decade>[1-9]0s)(?=\s*(?:[,.;)]|$))",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
@@ -29,6 +31,7 @@ PATTERNS = [
         r"\b(?P<hundred>centenarian)\b",
     )
 ]
+NEARLY = re.compile(r"^(?:about|around|approx\.?|approximately|circa)\s+", re.IGNORECASE)
 ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60  # years: young from ADULT to GROWN, not young from OLD; all between is near
 
 
@@ -38,7 +41,8 @@ def ages(text: str) -> list[Item]:
     for pattern in PATTERNS:
         for match in pattern.finditer(text):
             if not any(item.start < match.end() and match.start() < item.end for item in found):
-                found.append(Item(match.start(), match.end(), *_meaning(match)))
+                start = match.end() - len(NEARLY.sub("", match[0]))
+                found.append(Item(start, match.end(), *_meaning(match)))
     return sorted(found, key=lambda item: item.start)
 
 

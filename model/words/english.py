@@ -1,9 +1,9 @@
-"""English: phrases and parts of the face (lexicon.py) -> marks."""
+"""English: a text -> marks, by the phrases and parts of the face of the lexicon."""
 
 from dataclasses import replace
 
 from model.words.ages import ages
-from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, split
+from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
 
@@ -19,7 +19,7 @@ class Reader:
     """One pass through the words of a text."""
 
     def __init__(self, text: str):
-        self.lexicon, self.found = lexicon(), []
+        self.text, self.lexicon, self.found = text, lexicon(), []
         self.ages = {age.start: age for age in ages(text)}
         self.words = [self.lexicon.spelling.mended(token) for token in tokens(text)]
         self.group = 0
@@ -100,8 +100,17 @@ class Reader:
         if length:
             self.emit("head" if head else "word", at, at + length - 1)
             return at + length
-        self.emit_item(at, at, Meaning(UNKNOWN))
+        if self.named(at):
+            self.emit("word", at, at)
+        else:
+            self.emit_item(at, at, Meaning(UNKNOWN))
         return at + 1
+
+    def named(self, at: int) -> bool:
+        """Whether this is the name of a role, as casting calls and scripts begin: `"NICK - a man"`."""
+        word, behind = self.words[at], self.text[self.words[at].end :].lstrip()
+        alone = not any(mark.role in ("item", "head") for mark in self.found) and not self.text.isupper()
+        return alone and len(word.text) > 2 and self.text[word.start : word.end].isupper() and behind[:1] in (*",:(-",)
 
     # --- a part of the face and what describes it ---
 
@@ -253,13 +262,9 @@ def _over(first: Mark, last: Mark) -> Mark:
     return Mark("item", first.start, last.end, Item(first.start, last.end, UNKNOWN), noun=True, word=first.word)
 
 
-def _set(phrases: str) -> Phrases:
-    return Phrases(dict.fromkeys(split(phrase) for phrase in phrases.split("|")))
-
-
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING: dict[str, Phrases] = {
-    "no": _set(
+    "no": phrase_set(
         "shave off|wipe off|wash off|"
         "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|"
         "haven't|wasn't|isnt|doesnt|dont|take off|takes off|taking off|remove|removes|lacks|lacking|minus|"
@@ -267,19 +272,19 @@ STEERING: dict[str, Phrases] = {
         "drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|"
         "never mind|no need for|forget"
     ),
-    "or": _set("or"),
-    "and": _set("and|plus|n"),
-    "stop": _set("but|yet|though|although|however|except"),
-    "verb": _set(
+    "or": phrase_set("or"),
+    "and": phrase_set("and|plus|n"),
+    "stop": phrase_set("but|yet|though|although|however|except"),
+    "verb": phrase_set(
         "with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"
     ),
-    "no behind": _set("off|removed|gone|away|none"),
+    "no behind": phrase_set("off|removed|gone|away|none"),
 }
-DEGREES = _set(
+DEGREES = phrase_set(
     "very|really|quite|so|too|slightly|rather|a bit|somewhat|extremely|super|kind of|kinda|a little|fairly|pretty|"
     "naturally|a|an|the|all|totally|completely|mostly|incredibly|such|any|at all|mostly|partly|unusually|noticeably"
 )
-COPULAS = _set(
+COPULAS = phrase_set(
     "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
 )
 BETWEEN = (

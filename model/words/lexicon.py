@@ -1,4 +1,4 @@
-"""What English phrases mean, by words: model/wording.toml and english.toml as tables to look up."""
+"""English phrases and parts of the face, by their words (model/wording.toml, english.toml)."""
 
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from model.words.text import tokens
 
 TABLE = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
 Words = tuple[str, ...]
+TIED = ("in", "in a", "up in a", "tied in a", "pulled into a", "pulled back into a", "worn in")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def lexicon() -> Lexicon:
             described[part].setdefault(words, meaning)
         elif words and words[0] not in ("no", "with"):  # a "no" is read, not known by heart
             phrases.setdefault(words, meaning)
-            if len(words) > 1 and words[-1:] in heads and meaning.kind == FOLLOWED and len(words) <= 3:
+            if phrases[words] is meaning and meaning.kind == FOLLOWED and 1 < len(words) <= 3 and words[-1:] in heads:
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
 
     for kind in (NEAR, FOLLOWED, UNKNOWN):
@@ -79,11 +80,13 @@ def lexicon() -> Lexicon:
             meaning = Meaning(kind, _states(entry.get("states", [])), tuple(entry.get("instead", [])), noun=True)
             for word in entry["words"]:
                 add(split(word), meaning, entry.get("head", ""))
+                if kind == NEAR and set(meaning.instead) & {"Bangs"} and "head" not in entry:
+                    for tied in TIED:  # "hair in a bun"
+                        add(split(f"hair {tied} {word}"), meaning)
     for entry in COMBINED:
         for word in entry["words"]:
             add(_bare(split(word)), Meaning(FOLLOWED, _states(entry["states"])))
     for name, entry in WORDING.items():
-        add(split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
         for side in ("has", "lacks"):
             for kind, words in entry.get(side, {}).items():
                 meaning = Meaning(
@@ -97,6 +100,7 @@ def lexicon() -> Lexicon:
                     if kind == "no":  # what may follow a "no"
                         meaning = Meaning(FOLLOWED, ((name, True),), noun=True)
                     add(_bare(split(word)), meaning, "hair" if kind == "hair" else "")
+        add(split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
     for word in TABLE["things"]["words"]:
         add(split(word), Meaning(UNKNOWN, noun=True))
     silent = dict.fromkeys(map(split, TABLE["silent"]["words"]))
@@ -110,3 +114,7 @@ def lexicon() -> Lexicon:
 def adjectives() -> frozenset[str]:
     """Words that describe anything, not faces alone: before a dog or a dress they say nothing about the face."""
     return frozenset(words[0] for words, meaning in lexicon().phrases.items() if meaning.adjective and len(words) == 1)
+
+
+def phrase_set(phrases: str) -> Phrases:
+    return Phrases(dict.fromkeys(split(phrase) for phrase in phrases.split("|")))

@@ -78,7 +78,7 @@ def items(marks: list[Mark]) -> list[Item]:
             )
             denial, reached, linked = None if twice else mark, None, False
         elif mark.role == "no behind" and found:
-            found[-1] = denied(found[-1])
+            found[-1] = replace(denied(found[-1]), end=max(found[-1].end, mark.end))
         elif mark.role == "or":
             linked = True
         elif mark.role == "and" and reached:

@@ -1,4 +1,4 @@
-"""Typing errors: a word that is none, one letter away from one that the tables know."""
+"""Typing errors: a word that is none, one letter or two swapped ones away from one that the tables know."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -33,7 +33,13 @@ class Spelling:
         for short in (word, *_missing(word)):
             if short in self.words and len(short) >= self.LEAST or short in self.shortened:
                 return replace(token, text=short if short in self.words else self.shortened[short])
-        return token
+        swapped = next((other for other in _swapped(word) if other in self.words), word)
+        return replace(token, text=swapped)
+
+
+def _swapped(word: str) -> list[str]:
+    """The word with two neighbouring letters swapped."""
+    return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
 
 
 def _missing(word: str) -> list[str]:

@@ -4,16 +4,13 @@ import asyncio
 import os
 import re
 import subprocess
-import time
 
 import httpx
 import pytest
 import yaml
 
-from benchmarks.harness.replicas import CONFIG, free_port, nginx, replicated
-from benchmarks.harness.server import answers, running
+from benchmarks.harness.replicas import CONFIG, nginx, replicated
 from benchmarks.load import load
-from tests.browser.actions import DESKTOP, generate, opened, saved
 from tests.conftest import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
@@ -90,48 +87,7 @@ def test_a_replica_that_ends_leaves_the_other(deployed, tiny_weights, tmp_path, 
                 assert '"ok"' in client.get(f"/gradio_api/call/health/{run}").text
 
 
-PLAIN = """error_log stderr; pid {folder}/pid; worker_processes 1;
-events {{}}
-http {{
-    access_log off; client_max_body_size 8m;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen 127.0.0.1:{port}; location {path} {{ proxy_pass {server}/; }} }}
-}}
-"""
-
-
-@pytest.mark.parametrize("path", ["/", "/facet/"])
-def test_the_page_works_behind_a_proxy_that_says_nothing(deployed, tiny_weights, tmp_path, browser, path):
-    """nginx as it comes: it names neither host nor scheme and buffers answers. All requests go to its own address (see
-    `opened`).
-    """
-    try:
-        program = nginx()
-    except FileNotFoundError as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
-    own, port = tmp_path / "nginx", free_port()
-    own.mkdir()
-    settings = {"FACET_WEIGHTS": str(tiny_weights)} | ({"GRADIO_ROOT_PATH": "/facet"} if path != "/" else {})
-    with running(tmp_path / "run", settings, deployed.code) as server:
-        (own / "nginx.conf").write_text(PLAIN.format(folder=own, port=port, path=path, server=server.address))
-        command = [program, "-p", str(own), "-c", str(own / "nginx.conf"), "-g", "daemon off;"]
-        proxy = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            address = f"http://127.0.0.1:{port}{path}"
-            while not answers(address):
-                assert proxy.poll() is None, "nginx did not start"
-                time.sleep(0.1)
-            for page in opened(browser, address, viewport=DESKTOP):
-                generate(page)
-                name, data = saved(page, "png")
-                assert name.startswith("facet-") and data.startswith(b"\x89PNG")
-        finally:
-            proxy.terminate()
-            proxy.wait(20)
-
-
 def test_make_load_drives_replicas():
     command = ["make", "--dry-run", "--always-make", "load", "REPLICAS=2"]
     line = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "benchmarks.load --replicas 2" in line and "install.sh nginx" in line
+    assert "benchmarks.load --replicas 2" in line and "install_nginx.sh" in line

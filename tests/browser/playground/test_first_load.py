@@ -13,19 +13,18 @@ WIDTHS = (320, 390, 640, 768, 1024, 1440)  # 640 is 1280 px at 200 % zoom
 
 def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str):
     page = browser.new_page(viewport=DESKTOP)
-    session, sizes, streams, asked = page.context.new_cdp_session(page), {}, set(), []
+    session, sizes, answers, asked = page.context.new_cdp_session(page), {}, set(), []
     session.send("Network.enable")
     session.send("Network.setCacheDisabled", {"cacheDisabled": True})
     session.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
     session.on(
         "Network.responseReceived",
-        lambda event: event["response"]["mimeType"] == "text/event-stream" and streams.add(event["requestId"]),
+        lambda event: "/gradio_api/" in event["response"]["url"] and answers.add(event["requestId"]),
     )
     page.on("request", lambda request: asked.append(request.url))
     page.goto(address)
     page.wait_for_function("() => window.facet?.face?.finished")
-    page.wait_for_load_state("networkidle")
-    assert 200_000 < sum(size for request, size in sizes.items() if request not in streams) <= MOST
+    assert 200_000 < sum(size for request, size in sizes.items() if request not in answers) <= MOST
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
     page.locator("#generate").click()  # the first own face: one press
     expect(status(page)).to_contain_text("Done in")

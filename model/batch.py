@@ -1,0 +1,51 @@
+"""Faces that are drawn together, in one batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from model.errors import InputError
+from model.sampler import FreshNoise, noise_of
+from model.settings import Settings
+from model.start import Start
+
+# in what faces of a batch may differ
+OWN = ("prompt", "negative_prompt", "seed", "guidance", *Settings.CHANGES)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """All that the sampler needs of N faces."""
+
+    # what they share: all but what is in OWN
+    settings: Settings
+    # the guidance of each, N entries
+    scale: list[float]
+    # (N, 514)
+    condition: Tensor
+    # (N, 514) or (1, 514), for the guidance's other branch
+    unconditional: Tensor
+    # (N, 3, H, W) at each call
+    fresh_noise: FreshNoise
+    # a picture to change
+    start: Start | None = None
+
+    def parts(self, seeds: list[int], size: int, shape: Sequence[int]) -> Iterator["Batch"]:
+        """The same faces, `size` at a time, with the noise of N seeds, each of this shape."""
+        for start in range(0, len(seeds), size):
+            rows = slice(start, start + size)
+            yield replace(
+                self,
+                scale=self.scale[rows],
+                condition=self.condition[rows],
+                unconditional=self.unconditional[rows],
+                fresh_noise=noise_of(seeds[rows], shape, self.condition.device),
+            )
+
+
+def check_together(faces: Sequence[Settings]) -> None:
+    """Raises InputError if faces cannot be drawn in one batch."""
+    for face in faces:
+        if replace(faces[0], **{name: getattr(face, name) for name in OWN}) != face:
+            raise InputError("Faces drawn together may differ in prompts, seed, guidance, edits and walk only.")
