@@ -90,4 +90,4 @@ def test_a_replica_that_ends_leaves_the_other(deployed, tiny_weights, tmp_path, 
 def test_make_load_drives_replicas():
     command = ["make", "--dry-run", "--always-make", "load", "REPLICAS=2"]
     line = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "benchmarks.load --replicas 2" in line and "install_nginx.sh" in line
+    assert "benchmarks.load --replicas 2" in line and "install.sh nginx" in line
