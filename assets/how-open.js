@@ -1,16 +1,22 @@
 // Links into "How it works": ?tab=how#guidance opens its section, wherever the link stands. Runs before the page is there.
+window.facetOpening = false;
 {
   const patient = (find, then, tries = 200) => {
     const found = find();
     if (found) then(found);
     else if (tries) setTimeout(patient, 100, find, then, tries - 1);
   };
+  const settled = then => requestAnimationFrame(() => requestAnimationFrame(then));  // what is in sight is known again
+  const release = () => { window.facetOpening = false; document.dispatchEvent(new Event("how-look")); };
   const open = name => {
+    if (name) setTimeout(release, 5000);  // there may be no such section
+    window.facetOpening = Boolean(name);  // figures wait: on the way there the page is short and all of them are in sight
     patient(() => [...document.querySelectorAll('button[role="tab"]')].find(tab => tab.textContent.trim() === "How it works"), tab => {
       if (tab.getAttribute("aria-selected") !== "true") tab.click();
       if (name) patient(() => document.getElementById(`how-${name}-heading`), heading => {
         heading.scrollIntoView();  // at once: what is passed by is not computed
         heading.querySelector("a").focus({preventScroll: true});
+        settled(release);
       });
     });
   };

@@ -6,7 +6,7 @@ let inSight = false, waiting = 0;
 function look(delay = 50) {  // what is scrolled past quickly is not asked for
   waiting ||= setTimeout(() => {
     waiting = 0;
-    if (inSight) trigger("look", {shown: element.querySelector("[data-of]")?.dataset.of || ""});
+    if (inSight && !window.facetOpening) trigger("look", {shown: element.querySelector("[data-of]")?.dataset.of || ""});
   }, delay);
 }
 new IntersectionObserver(entries => { inSight = entries.at(-1).isIntersecting; look(); }, {rootMargin: "150px"}).observe(element);

@@ -138,7 +138,8 @@ def test_silent_connections_beyond_the_systems_limit(deployed, tiny_weights, tmp
             assert time.monotonic() < deadline, "nobody gets in"
             time.sleep(0.1)
         said = server.log.splitlines()[len(before) :]
-        assert len(said) <= 2 and len(set(said)) == len(said), said  # too many, and what the system says to that
+        # Too many, what the system says to that, and what could not be opened meanwhile: each is said once.
+        assert len(said) < 6 and len(set(said)) == len(said), said
         assert "Traceback" not in server.log
         for connection in silent:
             connection.close()
