@@ -4,13 +4,16 @@ import asyncio
 import os
 import re
 import subprocess
+import time
 
 import httpx
 import pytest
 import yaml
 
-from benchmarks.harness.replicas import CONFIG, nginx, replicated
+from benchmarks.harness.replicas import CONFIG, free_port, nginx, replicated
+from benchmarks.harness.server import answers, running
 from benchmarks.load import load
+from tests.browser.actions import DESKTOP, generate, opened, saved
 from tests.conftest import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
@@ -85,6 +88,45 @@ def test_a_replica_that_ends_leaves_the_other(deployed, tiny_weights, tmp_path, 
                 client.cookies["facet_place"] = f"visitor{number}"
                 run = client.post("/gradio_api/call/health", json={"data": []}).json()["event_id"]
                 assert '"ok"' in client.get(f"/gradio_api/call/health/{run}").text
+
+
+PLAIN = """error_log stderr; pid {folder}/pid; worker_processes 1;
+events {{}}
+http {{
+    access_log off; client_max_body_size 8m; client_body_buffer_size 8m;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {server}/; }} }}
+}}
+"""
+
+
+def test_the_page_works_behind_a_proxy_that_says_nothing(deployed, tiny_weights, tmp_path, browser):
+    """nginx as it comes: it names neither host nor scheme and buffers answers. All requests go to its own address (see
+    `opened`).
+    """
+    try:
+        program = nginx()
+    except FileNotFoundError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+    own, port = tmp_path / "nginx", free_port()
+    own.mkdir()
+    with running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server:
+        (own / "nginx.conf").write_text(PLAIN.format(folder=own, port=port, server=server.address))
+        command = [program, "-p", str(own), "-c", str(own / "nginx.conf"), "-g", "daemon off;"]
+        proxy = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            address = f"http://127.0.0.1:{port}/"
+            while not answers(address):
+                assert proxy.poll() is None, "nginx did not start"
+                time.sleep(0.1)
+            for page in opened(browser, address, viewport=DESKTOP):
+                generate(page)
+                name, data = saved(page, "png")
+                assert name.startswith("facet-") and data.startswith(b"\x89PNG")
+        finally:
+            proxy.terminate()
+            proxy.wait(20)
 
 
 def test_make_load_drives_replicas():
