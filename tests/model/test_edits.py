@@ -20,18 +20,6 @@ from tests.conftest import ROOT
 from tests.model.test_pipeline import close
 
 
-@pytest.fixture(scope="module")
-def pipe(tiny_weights):
-    return FacePipeline.from_pretrained(tiny_weights, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def picture():
-    """A face-like gradient, wider than high: (90, 120, 3) uint8."""
-    rows, columns = np.mgrid[:90, :120]
-    return np.stack([2 * rows, columns, 200 - rows], axis=-1).astype(np.uint8)
-
-
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_faces_side_by_side_are_as_many_streams(pipe, picture, sampler):
     prompts, seeds = ["a man", "", "smiling"], [5, 6, 5]

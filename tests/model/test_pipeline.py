@@ -24,11 +24,6 @@ from model.words.understanding import fit_of
 from tests.conftest import ROOT, save_crisp, save_unet
 
 
-@pytest.fixture(scope="module")
-def pipe(tiny_weights):
-    return FacePipeline.from_pretrained(tiny_weights, device="cpu")
-
-
 def close(one, other, levels=2):
     """Equal within two grey levels, as promised for another batch or machine."""
     return np.abs(one.astype(int) - other.astype(int)).max() <= levels

@@ -7,25 +7,12 @@ import torch
 from model.diffusion import add_noise, alpha_bar, renoise
 from model.errors import InputError
 from model.images import middle_square
-from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import Settings
 from model.start import Start
 from tests.model.test_pipeline import close
 
 FACE = np.zeros((64, 64, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def pipe(tiny_weights):
-    return FacePipeline.from_pretrained(tiny_weights, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def picture():
-    """A face-like gradient, wider than high: (90, 120, 3) uint8."""
-    rows, columns = np.mgrid[:90, :120]
-    return np.stack([2 * rows, columns, 200 - rows], axis=-1).astype(np.uint8)
 
 
 def part(*rows: int) -> np.ndarray:
