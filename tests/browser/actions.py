@@ -46,7 +46,7 @@ def opened(browser: Browser, address: str, **options):
     }""")
     yield page
     context.close()
-    assert said == []
+    assert said == [], said
     origin = address.partition("?")[0]
     assert [request.url for request in asked if not request.url.startswith((origin, "data:", "blob:"))] == []
 

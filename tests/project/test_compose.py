@@ -96,12 +96,13 @@ http {{
     access_log off; client_max_body_size 8m; client_body_buffer_size 8m;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {server}/; }} }}
+    server {{ listen 127.0.0.1:{port}; location {path}/ {{ proxy_pass {server}/; }} }}
 }}
 """
 
 
-def test_the_page_works_behind_a_proxy_that_says_nothing(deployed, tiny_weights, tmp_path, browser):
+@pytest.mark.parametrize("path", ["", "/facet"])
+def test_the_page_works_behind_a_proxy_that_says_nothing(path, deployed, tiny_weights, tmp_path, browser):
     """nginx as it comes: it names neither host nor scheme and buffers answers. All requests go to its own address (see
     `opened`).
     """
@@ -111,12 +112,13 @@ def test_the_page_works_behind_a_proxy_that_says_nothing(deployed, tiny_weights,
         (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
     own, port = tmp_path / "nginx", free_port()
     own.mkdir()
-    with running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server:
-        (own / "nginx.conf").write_text(PLAIN.format(folder=own, port=port, server=server.address))
+    environment = {"FACET_WEIGHTS": str(tiny_weights), "GRADIO_ROOT_PATH": path}
+    with running(tmp_path / "run", environment, deployed.code) as server:
+        (own / "nginx.conf").write_text(PLAIN.format(folder=own, port=port, server=server.address, path=path))
         command = [program, "-p", str(own), "-c", str(own / "nginx.conf"), "-g", "daemon off;"]
         proxy = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            address = f"http://127.0.0.1:{port}/"
+            address = f"http://127.0.0.1:{port}{path}/"
             while not answers(address):
                 assert proxy.poll() is None, "nginx did not start"
                 time.sleep(0.1)

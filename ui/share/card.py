@@ -1,9 +1,11 @@
-"""The card that other sites and messengers show for a link to the page: title, description, picture (https://ogp.me).
+"""The card that other sites and messengers show for a link to the page: title, description, picture (https://ogp.me);
+and the page's icon.
 
 Gradio's template names its own picture, on another site. Its tags are left out, and the page's own take their place.
 """
 
 import re
+from urllib.parse import quote
 
 from gradio import routes
 from jinja2 import BaseLoader, Environment
@@ -11,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from ui.component import ASSETS
+from ui.component import ASSETS, asset
 
 PATH = "/card.jpg"
 PICTURE = ASSETS / "card.jpg"
@@ -23,8 +25,11 @@ DESCRIPTION = (
 )
 PAGE = "frontend/index.html"
 FOREIGN = re.compile(r"<meta\s+(?:property=\"og:|name=\"(?:twitter:|description\")).*?/>\s*", re.DOTALL)
+# The icon travels in the page: else a browser asks /favicon.ico of the site, which under a root path is not the app.
+ICON = f"data:image/svg+xml,{quote(asset('favicon.svg'), safe='')}"
 # config.root is the address that the visitor's browser or a proxy before the app gave (see gradio's get_root_url).
-OWN = f"""<meta name="description" content="{DESCRIPTION}" />
+OWN = f"""<link rel="icon" type="image/svg+xml" href="{ICON}" />
+\t\t<meta name="description" content="{DESCRIPTION}" />
 \t\t<meta property="og:type" content="website" />
 \t\t<meta property="og:site_name" content="Facet" />
 \t\t<meta property="og:title" content="{{{{ config['title'] }}}}" />
