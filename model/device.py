@@ -1,9 +1,12 @@
-"""Which device the networks run on, and what happens when its memory is full, since others use it too."""
+"""Which device the networks run on, how their weights lie there, and what happens when its memory is full, since others
+use it too.
+"""
 
+import platform
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -44,6 +47,63 @@ def half_precision(device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+
+
+class PackedConv2d(nn.Module):
+    """A convolution whose weight lies in memory as oneDNN's kernels read it. For inference on the CPU.
+
+    `nn.Conv2d` copies its weight into that layout at every call. For one 64x64 image that is a quarter of a forward.
+    """
+
+    def __init__(self, conv: nn.Conv2d, size: Sequence[int]):
+        """size: of the input, (N, C, H, W), for which oneDNN chooses the layout; other sizes work as well."""
+        super().__init__()
+        self.form, self.size = (conv.padding, conv.stride, conv.dilation, conv.groups), size
+        self.bias = conv.bias
+        # only oneDNN can read it
+        self.weight = nn.Parameter(self._layout(conv.weight), requires_grad=False)
+        # the same in the number format of autocast, made when that is first asked for
+        self.half: Tensor | None = None
+        self.register_state_dict_post_hook(_dense)
+
+    def _layout(self, weight: Tensor) -> Tensor:
+        return torch.ops.mkldnn._reorder_convolution_weight(weight, *self.form, self.size)
+
+    # (N, C, H, W) -> (N, C', H', W')
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight, self.bias
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            if self.half is None or self.half.dtype != dtype:
+                self.half = self._layout(self.weight.to_dense().to(dtype))
+            weight, bias, x = self.half, None if bias is None else bias.to(dtype), x.to(dtype)
+        return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *self.form, "none", [], "")
+
+
+def _dense(conv: PackedConv2d, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    """The state of a packed convolution is that of the plain one."""
+    state[f"{prefix}weight"] = conv.weight.to_dense()
+
+
+@torch.inference_mode()
+def pack(network: nn.Module, *inputs: Tensor) -> None:
+    """Replace the 3x3 convolutions of a network on the CPU by packed ones, where oneDNN is. No training afterwards.
+
+    Those of 1x1 stay: their layouts differ from one size of batch to the next. inputs: what the network takes, one
+    image.
+    """
+    if not (torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")):
+        return
+    sizes: dict[nn.Module, Sequence[int]] = {}
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)]
+    hooks = [conv.register_forward_pre_hook(lambda conv, x: sizes.update({conv: x[0].shape})) for conv in convs]
+    network(*inputs)
+    for hook in hooks:
+        hook.remove()
+    for name, module in list(network.named_modules()):
+        if module in sizes:
+            parent, _, own = name.rpartition(".")
+            setattr(network.get_submodule(parent), own, PackedConv2d(module, sizes[module]))
 
 
 def call(function: Callable[..., Any], *inputs: Any) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor
 from model.batch import Batch, check_together
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
-from model.device import half_precision, run_split_if_full
+from model.device import half_precision, pack, run_split_if_full
 from model.errors import InputError
 from model.files.release import load_release
 from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
@@ -43,7 +43,7 @@ from model.settings import (
 )
 from model.srresnet import SRResNet, upscale
 from model.start import Start
-from model.unet import UNet, condition_of
+from model.unet import FLAGS, UNet, condition_of
 from model.words.understanding import Understood, fit_of, understand
 
 SIZE = 64  # pixels per side of a frame
@@ -58,6 +58,8 @@ class FacePipeline:
 
     # Where the networks run; None is the thread that calls. Its own threads must not call the pipeline.
     executor: Executor | None = None
+    # The number format that U-Net, student and SRResNets compute in; None is float32.
+    precision: torch.dtype | None = None
 
     def __init__(
         self, clip: Clip, unet: UNet, upscaler: SRResNet, crisp: SRResNet | None = None, student: UNet | None = None
@@ -77,6 +79,10 @@ class FacePipeline:
     ) -> "FacePipeline":
         """Load a folder, or "owner/repo@revision" on the Hub (see load_release for what it raises)."""
         release = load_release(source, device)
+        for network in (release.unet, release.student):
+            if network and network.mean.device.type == "cpu":
+                condition = torch.zeros(1, network.config.embedding + FLAGS)
+                pack(network, torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1), condition)
         pipe = cls(release.clip, release.unet, release.upscaler, release.crisp, release.student)
         pipe.critic, pipe.executor = release.critic, executor
         return pipe
@@ -84,7 +90,7 @@ class FacePipeline:
     def with_unet(self, unet: UNet) -> "FacePipeline":
         """The same pipeline with another U-Net, of the same CLIP, and without the student."""
         pipe = FacePipeline(self.clip, unet, self.upscaler, self.crisp)
-        pipe.executor = self.executor
+        pipe.executor, pipe.precision = self.executor, self.precision
         return pipe
 
     @property
@@ -253,15 +259,10 @@ class FacePipeline:
         if self.student is None or self.critic is None:
             raise InputError("Choosing among seeds needs student.safetensors and critic.safetensors.")
         shown = replace(settings, sampler=STUDENT, negative_prompt="")
-        here, dtype = copy.copy(self), half_precision(self.device)
-        here.executor = None
-
-        def preview() -> np.ndarray:
-            # in half precision, since nobody sees these faces
-            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-                return here.generate_faces([replace(shown, seed=seed) for seed in seeds])
-
-        drawn = self.compute(preview)
+        here = copy.copy(self)
+        # in half precision, since nobody sees these faces
+        here.executor, here.precision = None, half_precision(self.device)
+        drawn = self.compute(here.generate_faces, [replace(shown, seed=seed) for seed in seeds])
         scores = self.compute(self.critic.scores, self.clip, drawn)
         said = self.understood(settings.prompt).text  # what the U-Net is given
         return seeds[int((scores + 2 * self.compute(fit_of, self.clip, drawn, said)).argmax())]
@@ -275,7 +276,7 @@ class FacePipeline:
         network = self.crisp if crisp else self.upscaler
         if network is None:
             raise InputError("There is no crisp upscaler: srresnet_crisp.safetensors is not among the weights.")
-        return upscale(network, faces, self.compute)
+        return upscale(network, faces, self._forward)
 
     # --- what CLIP sees -------------------------------------------------------------------------------------------
 
@@ -334,6 +335,15 @@ class FacePipeline:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _forward(self, function: Callable[..., Tensor], *inputs: Any, **options: Any) -> Tensor:
+        """`compute` in the number format of `precision`; the answer is float32."""
+
+        def rounded(*inputs: Any, **options: Any) -> Tensor:
+            with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+                return function(*inputs, **options).float()
+
+        return self.compute(rounded, *inputs, **options)
+
     def _batch(self, faces: Sequence[Settings]) -> Batch:
         """Faces to draw together, at least one. Raises InputError as `_check` does."""
         self._check(faces)
@@ -365,7 +375,7 @@ class FacePipeline:
         unet, sampler, guidance = self.unet, settings.sampler, replace(settings.as_guidance(), scale=batch.scale)
         if self.student and settings.sampler == STUDENT:
             unet, sampler, guidance = self.student, "ddim", Guidance()
-        run = partial(self.compute, run_split_if_full, unet)
+        run = partial(self._forward, run_split_if_full, unet)
         predictor = Predictor(run, unet.config.target, unet.config.steps)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)
         times = time_grid(settings.steps, sampler, batch.start.time if batch.start else 1.0)

@@ -288,6 +288,20 @@ def test_bundled_weights_draw_what_the_prompt_says():
         pipe.generate(["a man"], [-1])
 
 
+def test_bfloat16_draws_the_same_face():
+    """Networks compute in it, answers are float32, and the face is some grey levels away at most."""
+    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+    plain = pipe.generate(["a smiling woman"], [7], steps=4)
+    seen = set()
+    for network in (pipe.unet, pipe.crisp):
+        next(network.children()).register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    pipe.precision = torch.bfloat16
+    rounded = pipe.generate(["a smiling woman"], [7], steps=4)
+    assert 0 < np.abs(rounded.astype(int) - plain).mean() < 3
+    assert pipe.upscale(plain, crisp=True).shape == (1, 512, 512, 3)
+    assert seen == {torch.bfloat16} and pipe.with_unet(pipe.unet).precision is torch.bfloat16
+
+
 def test_the_best_of_several_seeds_is_whole_and_fits_the_prompt():
     """The seed that is chosen scores at least as high as each of the others."""
     pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from model.device import pick_device
+from model.device import half_precision, pick_device
 from model.errors import WeightsError
 from model.files.checkpoint import SOURCE, plain
 from model.pipeline import FacePipeline
 from ui.server import budget
-from ui.server.start import whole_number
+from ui.server.start import PRECISIONS, choice, whole_number
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 # For all events that run the networks. On a CPU those side by side take turns (see `computing`): a second one costs a
@@ -84,12 +84,24 @@ def _load(source: str, executor: Executor) -> FacePipeline:
         return bundled
 
 
+def _precision(device: torch.device) -> torch.dtype | None:
+    """The number format that FACET_PRECISION names, None for float32, and where another is no faster here."""
+    if choice("FACET_PRECISION", PRECISIONS) == "float32":
+        return None
+    dtype = half_precision(device)
+    if dtype is None:
+        print("facet: FACET_PRECISION=bfloat16 is not used: it is not faster on this machine.", flush=True)
+    return dtype
+
+
 @functools.cache
 def _ready(source: str) -> FacePipeline:
-    if pick_device().type != "cpu":
-        return _load(source, Budgeted(None))
-    one_core_each()
-    return _load(source, Budgeted(computing))
+    device = pick_device()
+    if device.type == "cpu":
+        one_core_each()
+    pipe = _load(source, Budgeted(computing if device.type == "cpu" else None))
+    pipe.precision = _precision(device)
+    return pipe
 
 
 def pipeline() -> FacePipeline:

@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from model.errors import InputError
@@ -20,6 +20,8 @@ Environment = MutableMapping[str, str]
 LOCAL = ("localhost", "127.0.0.1", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 LARGEST_PORT = 65535
+# number formats of the networks, the default first
+PRECISIONS = ("float32", "bfloat16")
 
 
 def prepare(environment: Environment = os.environ) -> str | None:
@@ -37,6 +39,7 @@ def prepare(environment: Environment = os.environ) -> str | None:
         ):
             if name in environment:
                 environment[name] = str(whole_number(name, default, least, most, environment))
+        choice("FACET_PRECISION", PRECISIONS, environment)
         check_folder(environment)
         return own_address(environment)
     except InputError as error:
@@ -127,6 +130,14 @@ def whole_number(name: str, default: int, least: int, most: int, environment: En
     if not least <= value <= most:
         raise InputError(f"{name} must be a whole number from {least} to {most}, not {text[:40]!r}.")
     return value
+
+
+def choice(name: str, options: Sequence[str], environment: Environment = os.environ) -> str:
+    """One of `options` of the environment, the first where it is not there or empty. Raises InputError for another."""
+    text = written(environment.get(name, "")) or options[0]
+    if text not in options:
+        raise InputError(f"{name} must be {' or '.join(options)}, not {text[:40]!r}.")
+    return text
 
 
 def own_address(environment: Environment) -> str | None:

@@ -118,6 +118,17 @@ def test_a_gpu_is_for_every_thread(monkeypatch, tmp_path):
     assert given[0].submit(here).result() == here()
 
 
+def test_the_number_format_of_the_environment(monkeypatch, capsys):
+    cpu = torch.device("cpu")
+    assert engine._precision(cpu) is None
+    monkeypatch.setenv("FACET_PRECISION", "bfloat16")
+    monkeypatch.setattr(engine, "half_precision", lambda device: torch.bfloat16)
+    assert engine._precision(cpu) is torch.bfloat16 and not capsys.readouterr().out
+    monkeypatch.setattr(engine, "half_precision", lambda device: None)
+    assert engine._precision(cpu) is None
+    assert capsys.readouterr().out == "facet: FACET_PRECISION=bfloat16 is not used: it is not faster on this machine.\n"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU every thread computes itself")
 def test_the_app_computes_on_one_thread(app):
     pipe, seen = app.pipeline(), []

@@ -97,6 +97,13 @@ def test_numbers(name, most):
     assert environment[name] == "3" and start.whole_number(name, 2, 1, 9, {name: ""}) == 2
 
 
+def test_number_formats():
+    with pytest.raises(SystemExit, match="^facet: FACET_PRECISION must be float32 or bfloat16, not 'half'.$"):
+        start.prepare({"FACET_PRECISION": "half"})
+    for text, chosen in (("", "float32"), (" 'bfloat16' ", "bfloat16")):
+        assert start.choice("FACET_PRECISION", start.PRECISIONS, {"FACET_PRECISION": text}) == chosen
+
+
 @pytest.mark.parametrize("name", ["::1", "[::1]", "::", "[::]"])
 def test_an_ipv6_address_goes_to_launch_in_brackets(name):
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").is_file():
