@@ -5,6 +5,8 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # no test may reach the network
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# as the app does for itself (ui/server/start.py): browser and app share the cores
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack

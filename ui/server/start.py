@@ -2,7 +2,7 @@
 environment.
 
 Gradio asks its own page whether it is up, through whatever the environment names, and reads that environment while it
-is imported. So `prepare` comes before gradio, and ends the process with one line where it must.
+is imported; so does PyTorch's OpenMP. So `prepare` comes before both, and ends the process with one line where it must.
 """
 
 import ipaddress
@@ -29,6 +29,7 @@ def prepare(environment: Environment = os.environ) -> str | None:
 
     Returns the address for launch(), None for gradio's own.
     """
+    wait_shortly(environment)
     try:
         for line in [*mend_proxies(environment), *mend_certificates(environment)]:
             print(f"facet: {line}", flush=True)
@@ -44,6 +45,16 @@ def prepare(environment: Environment = os.environ) -> str | None:
         return own_address(environment)
     except InputError as error:
         raise SystemExit(f"facet: {error}") from None
+
+
+def wait_shortly(environment: Environment) -> None:
+    """Let a thread of OpenMP that waits for another give up its core after some microseconds, as it does not by default.
+
+    With other programs on the cores, the thread that it waits for has none meanwhile: a face then takes ten times as
+    long (docs/benchmarks.md).
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def mend_proxies(environment: Environment) -> list[str]:

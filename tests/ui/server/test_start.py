@@ -27,7 +27,7 @@ def temporary(tmp_path, monkeypatch):
 def test_nothing_of_a_plain_environment_changes(tmp_path):
     environment = {"PATH": "/bin"}
     assert start.prepare(environment) is None
-    assert environment == {"PATH": "/bin"} and not list(tmp_path.iterdir())
+    assert environment.pop("GOMP_SPINCOUNT") and environment == {"PATH": "/bin"} and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
@@ -95,6 +95,15 @@ def test_numbers(name, most):
     environment = {name: ' "3" '}
     start.prepare(environment)
     assert environment[name] == "3" and start.whole_number(name, 2, 1, 9, {name: ""}) == 2
+
+
+def test_waiting_threads_give_up_their_core():
+    for given, spins in (({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)):
+        start.wait_shortly(given)
+        assert given.get("GOMP_SPINCOUNT") == spins
+    # before the library that reads it is loaded
+    code = "import sys; import ui.server.start; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_number_formats():
