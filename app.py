@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio from asking PyPI for newer versions
@@ -21,7 +20,7 @@ from model import attributes
 from model.attributes import ATTRIBUTES
 from model.settings import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
 from ui import api, explore
-from ui.component import asset, component
+from ui.component import ASSETS, asset, component, scripts
 from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
@@ -35,21 +34,7 @@ from ui.share import qr
 from ui.status import status
 from ui.words import read
 
-HERE = Path(__file__).parent
 QUEUE = {"api_open": False}  # nobody passes it by; how many may wait is in ui/server/line.py
-SCRIPTS = (
-    "facet.js",
-    "compare.js",
-    "connection.js",
-    "draft.js",
-    "exif.js",
-    "explore.js",
-    "files.js",
-    "how-open.js",
-    "store.js",
-    "zip.js",
-    "keys.js",
-)  # what the components share, before any of them
 GO = """line => {
     if (line?.go) document.querySelector('#generate').click();
     if (line?.redraw) window.facet.redraw();
@@ -90,9 +75,9 @@ THEME = gr.themes.Base(
 # What launch() needs, in one place: tests and hosts that launch `demo` themselves pass the same.
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
-    "css": asset("page.css"),
-    "head": f"<script>{''.join(map(asset, SCRIPTS))}</script>",
-    "favicon_path": HERE / "assets" / "favicon.svg",
+    "css": asset("page/page.css"),
+    "head": f"<script>{scripts()}</script>",
+    "favicon_path": ASSETS / "page" / "favicon.svg",
     "footer_links": ["api"],
     "run_history": False,
     "enable_monitoring": False,
@@ -103,15 +88,15 @@ LAUNCH: dict[str, Any] = {
 }
 
 with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo:
-    component("title")
+    component("page/title")
     current = gr.JSON(None, visible=False)  # the record of the face on screen
     with gr.Tabs(elem_id="pages"):
         with gr.Tab("Make a face"), gr.Row(elem_id="columns"):
             with gr.Column(elem_id="left", min_width=0):
-                player = component("player", schedule=schedule())
-                paint = component("paint")
-                keep = component("keep")
-                component("gallery")
+                player = component("face/player", schedule=schedule())
+                paint = component("face/paint")
+                keep = component("keep/keep")
+                component("keep/gallery")
             with gr.Column(elem_id="right", min_width=0):
                 words = gr.Textbox(
                     "",
@@ -121,12 +106,12 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                     elem_id="prompt",
                     placeholder="A smiling woman with blond hair",
                 )
-                understood = component("understood")
+                understood = component("controls/understood")
                 with gr.Column(elem_id="actions"):
                     with gr.Row(elem_id="buttons"):
                         generate_button = gr.Button("Generate", variant="primary", elem_id="generate")
                         stop_button = gr.Button("Stop", elem_id="stop", interactive=False)
-                    line = component("status", status())
+                    line = component("face/status", status())
                 with gr.Row(elem_id="how-many"):
                     count = gr.Radio(list(COUNTS), value=1, label="Faces", elem_id="count", min_width=0)
                     seed = gr.Number(0, label="Seed", elem_id="seed", min_width=0)
@@ -142,7 +127,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         live = gr.Checkbox(
                             False, label="Live: redraw as I change things", container=False, elem_id="live"
                         )
-                edits = component("edits", {}, attributes=[(name, attributes.label(name)) for name in ATTRIBUTES])
+                edits = component(
+                    "controls/edits", {}, attributes=[(name, attributes.label(name)) for name in ATTRIBUTES]
+                )
                 with gr.Tabs(elem_id="tools"):
                     with gr.Tab("Attributes"):
                         picks = picker()
@@ -173,7 +160,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             SAMPLERS, value=DEFAULTS.sampler, label="Sampler", filterable=False, elem_id="sampler"
                         )
                     with gr.Tab("Picture"):
-                        picture = component("picture")
+                        picture = component("controls/picture")
                         strength = gr.Slider(
                             0.1,
                             1,
@@ -219,14 +206,14 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             "Less: the words stay, but lead away from what CLIP sees in it, and the noise lies on the "
                             "other side of its own.</p>"
                         )
-                        strip = component("strip")
+                        strip = component("face/strip")
                     with gr.Tab("CLIP"):
-                        sees = component("sees")
+                        sees = component("face/sees")
         with gr.Tab("How it works"):
             how.build(current)
             honest = gr.HTML("", elem_id="badge")
-    component("pair")
-    code = component("qr")
+    component("keep/pair")
+    code = component("keep/qr")
     file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
 
     # --- wiring; a `js` without a function runs in the browser alone ---

@@ -2,10 +2,10 @@
 
     make pictures
 
-assets/page.webp    the page after a run, photographed in Chromium
-assets/making.webp  faces drawn side by side: what the network predicts at every step, at the end enlarged by SRResNet
-assets/presets.webp  the face of each preset in assets/presets.json, with its prompt and seed, from left to right
-assets/card.jpg     eight faces, for the card that other sites show of a link to the page
+assets/pictures/page.webp     the page after a run, photographed in Chromium
+assets/pictures/making.webp   faces drawn side by side: what is predicted at every step, at the end enlarged by SRResNet
+assets/controls/presets.webp  the face of each preset in presets.json beside it, from left to right
+assets/page/card.jpg          eight faces, for the card that other sites show of a link to the page
 """
 
 import io
@@ -56,7 +56,7 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
 
 def presets(pipe: FacePipeline) -> np.ndarray:
     """The face of each preset: (N, 64, 64, 3) uint8."""
-    found = json.loads((ASSETS / "presets.json").read_text(encoding="utf-8")).values()
+    found = json.loads((ASSETS / "controls" / "presets.json").read_text(encoding="utf-8")).values()
     prompts = [attributes.attributes_to_prompt(preset["present"], preset["absent"]) for preset in found]
     return pipe.generate(prompts, [preset["seed"] for preset in found])
 
@@ -87,11 +87,11 @@ def photograph(folder: Path) -> Image.Image:
 def main() -> None:
     pipe = FacePipeline.from_pretrained(ROOT / "weights")
     faces = presets(pipe)
-    Image.fromarray(contact_sheet(faces, len(faces))).save(ASSETS / "presets.webp", quality=88, method=6)
-    card(pipe, faces).save(ASSETS / "card.jpg", quality=82, optimize=True)
+    Image.fromarray(contact_sheet(faces, len(faces))).save(ASSETS / "controls" / "presets.webp", quality=88, method=6)
+    card(pipe, faces).save(ASSETS / "page" / "card.jpg", quality=82, optimize=True)
     pictures = animation(pipe)
     pictures[0].save(
-        ASSETS / "making.webp",
+        ASSETS / "pictures" / "making.webp",
         save_all=True,
         append_images=pictures[1:],
         loop=0,
@@ -99,7 +99,7 @@ def main() -> None:
         duration=[MS] * (len(pictures) - 1) + [LAST_MS],
     )
     with TemporaryDirectory() as folder:
-        photograph(Path(folder) / "run").save(ASSETS / "page.webp", quality=90)
+        photograph(Path(folder) / "run").save(ASSETS / "pictures" / "page.webp", quality=90)
 
 
 if __name__ == "__main__":

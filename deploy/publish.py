@@ -102,7 +102,7 @@ def weights_files(folder: Path) -> dict[str, Path | bytes]:
     upload = named(files, folder)
     if (folder / "README.md").is_file():
         card = (folder / "README.md").read_text(encoding="utf-8")
-        shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)]
+        shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w./-]+)\)", card)]
         refuse([folder / "README.md", *shown], folder.parent)
         upload |= named(shown, folder.parent)
         upload["README.md"] = card.replace("](../assets/", "](assets/").encode()

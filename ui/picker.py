@@ -18,8 +18,8 @@ from model.words import languages, lexicon
 from ui.component import ASSETS, asset, component
 
 # Chips above the boxes: name -> attributes wanted, attributes not wanted. Each shows a face of its prompt and
-# seed; assets/presets.webp holds them from left to right, see deploy/pictures.py.
-_PRESETS = json.loads(asset("presets.json"))
+# seed; assets/controls/presets.webp holds them from left to right, see deploy/pictures.py.
+_PRESETS = json.loads(asset("controls/presets.json"))
 PRESETS: dict[str, tuple[list[str], list[str]]] = {
     name: (preset["present"], preset["absent"]) for name, preset in _PRESETS.items()
 }
@@ -50,7 +50,7 @@ def picker() -> gr.HTML:
     """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's
     click."""
     return component(
-        "picker",
+        "controls/picker",
         {"present": [], "absent": []},
         html=_html(),
         conflicts=[sorted(pair) for pair in CONFLICTS],
@@ -61,7 +61,7 @@ def picker() -> gr.HTML:
 
 
 def _html() -> str:
-    faces = base64.b64encode((ASSETS / "presets.webp").read_bytes()).decode()
+    faces = base64.b64encode((ASSETS / "controls" / "presets.webp").read_bytes()).decode()
     chips = "".join(
         f'<button type="button" data-preset="{name}"><i class="face" style="--at: {at}"></i>{name}</button>'
         for at, name in enumerate(PRESETS)

@@ -30,7 +30,7 @@ def scripts(browser):
     page = browser.new_page()
     page.set_content("<!doctype html>")
     for name in ("facet.js", "exif.js", "files.js"):
-        page.add_script_tag(content=(ROOT / "assets" / name).read_text(encoding="utf-8"))
+        page.add_script_tag(content=(ROOT / "assets" / "scripts" / name).read_text(encoding="utf-8"))
     yield page
     page.close()
 
@@ -238,7 +238,7 @@ def test_damaged_exif_says_nothing(scripts, what):
 
 def test_escape_that_closes_an_input_methods_list_stops_nothing(scripts):
     scripts.set_content("<button id=stop>Stop</button>")
-    scripts.evaluate(f"() => {{ {(ROOT / 'assets' / 'keys.js').read_text(encoding='utf-8')} }}")
+    scripts.evaluate(f"() => {{ {(ROOT / 'assets' / 'scripts' / 'keys.js').read_text(encoding='utf-8')} }}")
     pressed = """options => {
         let clicks = 0;
         document.querySelector('#stop').onclick = () => { clicks++; };

@@ -160,7 +160,7 @@ def test_tab_follows_the_face_just_made(browser: Browser, address: str):
 
 def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path, monkeypatch):
     write_sheet(tmp_path, 2, 2, [0, 1000, 20000])
-    monkeypatch.setattr(how, "ASSETS", tmp_path)
+    monkeypatch.setattr(how, "HOW", tmp_path)
     monkeypatch.setenv("FACET_WEIGHTS", str(tiny_weights))
     with gr.Blocks(analytics_enabled=False) as demo:
         how.build(gr.JSON(None, visible=False))

@@ -33,9 +33,9 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     save_critic(folder)
     (folder / "targets").mkdir()
     shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
-    (folder / "README.md").write_text("![Faces](../assets/faces.png) and [more](../docs/training.md)")
-    (folder.parent / "assets").mkdir()
-    (folder.parent / "assets" / "faces.png").write_bytes(b"a picture")
+    (folder / "README.md").write_text("![Faces](../assets/pictures/faces.png) and [more](../docs/training.md)")
+    (folder.parent / "assets" / "pictures").mkdir(parents=True)
+    (folder.parent / "assets" / "pictures" / "faces.png").write_bytes(b"a picture")
     return folder
 
 
@@ -107,8 +107,8 @@ def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny
     }
     assert others.pop("targets/noise.safetensors") == (ROOT / "weights" / "targets" / "noise.safetensors").read_bytes()
     assert others == {
-        "README.md": b"![Faces](assets/faces.png) and [more](../docs/training.md)",
-        "assets/faces.png": b"a picture",
+        "README.md": b"![Faces](assets/pictures/faces.png) and [more](../docs/training.md)",
+        "assets/pictures/faces.png": b"a picture",
     }
     code = f"""
 import time

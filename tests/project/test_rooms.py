@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,8 +81,20 @@ def test_nobody_reaches_into_anothers_private_names():
 def test_files_and_folders_are_small(room):
     counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources(room)}
     assert {str(path.relative_to(ROOT)): lines for path, lines in counts.items() if lines > MOST_LINES} == {}
-    folders = [path.parent for path in counts if path.name != "__init__.py"]
-    assert {str(folder): folders.count(folder) for folder in folders if folders.count(folder) > MOST_FILES} == {}
+    assert crowded([path for path in counts if path.name != "__init__.py"]) == {}
+
+
+def crowded(paths: list[Path]) -> dict[str, int]:
+    """The folders that hold too many of these files, with their counts."""
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in paths)
+    return {folder: count for folder, count in counts.items() if count > MOST_FILES}
+
+
+def test_the_files_of_the_page_lie_in_rooms():
+    paths = [path for path in (ROOT / "assets").rglob("*") if path.suffix in (".js", ".css", ".html")]
+    assert len(paths) >= 60 and not [path for path in (ROOT / "assets").iterdir() if path.is_file()]
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {} and crowded(paths) == {}
 
 
 def test_what_a_training_is_told_fits_into_five_parameters():

@@ -50,9 +50,9 @@ def test_no_file_of_the_server_can_be_read(client, path):
 def test_no_file_of_the_server_can_be_an_input(client, deployed):
     for path in (
         "/etc/passwd",
-        str(deployed.code / "assets" / "favicon.svg"),
+        str(deployed.code / "assets" / "page" / "favicon.svg"),
         "../app.py",
-        str(ROOT / "assets" / "faces.png"),
+        str(ROOT / "assets" / "pictures" / "faces.png"),
     ):
         assert "event: error" in answer(client, "upscale", [as_file(path)]), path
 

@@ -119,7 +119,7 @@ def test_the_cache_is_emptied_when_the_app_ends(deployed, tiny_weights, tmp_path
         running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server,
     ):
         client = visitors.enter_context(httpx.Client(base_url=server.address, trust_env=False, timeout=60))
-        [path] = upload(client, (ROOT / "assets" / "faces.png").read_bytes()[:4000]).json()
+        [path] = upload(client, (ROOT / "assets" / "pictures" / "faces.png").read_bytes()[:4000]).json()
         started = server.figures()["files"]
         assert path.startswith(str(tmp_path))
         if busy:

@@ -134,7 +134,7 @@ def test_upscale_refuses_what_is_no_image(client, tmp_path):
 def test_files_of_the_server_stay_there(app):
     answer = httpx.post(
         f"{app.demo.local_api_url}call/upscale",
-        json={"data": [{"path": str(ROOT / "assets" / "favicon.svg"), "meta": {"_type": "gradio.FileData"}}]},
+        json={"data": [{"path": str(ROOT / "assets" / "page" / "favicon.svg"), "meta": {"_type": "gradio.FileData"}}]},
     )
     result = httpx.get(f"{app.demo.local_api_url}call/upscale/{answer.json()['event_id']}").text
     assert "event: error" in result

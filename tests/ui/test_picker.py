@@ -61,9 +61,9 @@ def test_the_picker_holds_every_attribute_and_its_other_names():
 
 def test_templates_hold_nothing_that_gradio_would_fill_in():
     """gradio runs templates through Handlebars and as a JavaScript template string."""
-    templates = {path.name: path.read_text() for path in component.ASSETS.glob("*") if path.suffix in (".html", ".css")}
-    # which is plain CSS
-    templates.pop("page.css")
+    files = [path for path in component.ASSETS.glob("*/*") if path.suffix in (".html", ".css")]
+    # page.css is plain CSS
+    templates = {path.name: path.read_text() for path in files if path.name != "page.css"}
     for name, text in {**templates, "picker": picker._html()}.items():
         assert not [sign for sign in ("{{", "${", "`", "\\") if sign in text], name
 

@@ -3,7 +3,7 @@
     python -m training.evaluation.evaluate                                 what needs no photographs
     python -m training.evaluation.evaluate --prepared runs/prepared        what needs them too; --ddpm takes longest
     python -m training.evaluation.evaluate --count 200 --sets 1 --each 2   a first impression
-    python -m training.evaluation.evaluate --grid assets/faces.png         only the README's grids of faces
+    python -m training.evaluation.evaluate --grid assets/pictures/faces.png   only the README's grids of faces
 
 The judge (training/evaluation/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it
 carries the statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in

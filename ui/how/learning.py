@@ -1,10 +1,10 @@
 """Training: one step of it on the visitor's face, the losses of the loaded weights, and one seed drawn as they were
 learned.
 
-assets/training.json, by training/evaluation/losses.py, holds the losses. assets/learning.webp, by
+assets/how/training.json, by training/evaluation/losses.py, holds the losses. assets/how/learning.webp, by
 training/evaluation/sheet.py, shows one seed drawn by the network at several moments of its training.
 Tiles of 64 x 64 pixels, from left to right and then from top to bottom, without gaps; the last row may be unfinished.
-assets/learning.json beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising],
+assets/how/learning.json beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising],
 "note": text, or none}.
 """
 
@@ -19,9 +19,8 @@ from model.diffusion import TIMESTEPS, from_original
 from model.errors import FacetError
 from model.pipeline import SIZE, FacePipeline
 from model.settings import Settings
-from ui.component import ASSETS
 from ui.how.face import answer, error, noised
-from ui.how.html import colour, stretched, tile, tiles
+from ui.how.html import HOW, colour, stretched, tile, tiles
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
@@ -47,7 +46,7 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int) -> str:
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def losses(pipe: FacePipeline, settings: Settings, folder: Path = ASSETS) -> str:
+def losses(pipe: FacePipeline, settings: Settings, folder: Path = HOW) -> str:
     """The loss against images seen, and by noise level, of the loaded U-Net; a line instead if it is another's."""
     path = folder / "training.json"
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -131,7 +130,7 @@ def bars(training: list[float], validation: list[float]) -> str:
 
 
 def learning(folder: Path) -> str | None:
-    """The figure of the sprite sheet in `folder`, or None if there is no sheet. Its slider is run by assets/how.js.
+    """The figure of the sprite sheet in `folder`, or None if there is no sheet. Its slider is run by assets/how/how.js.
 
     Raises FacetError for a sheet with fewer tiles than its JSON names.
     """

@@ -1,4 +1,4 @@
-"""The tab "How it works": layout and wiring. Its words are assets/how/, each section's figures are in the file of
+"""The tab "How it works": layout and wiring. Its words are assets/how/words/, each section's figures are in the file of
 its name.
 
 Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends
@@ -20,7 +20,7 @@ from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from ui.component import ASSETS, asset
+from ui.component import asset
 from ui.frames import png
 from ui.how import (
     attention,
@@ -38,7 +38,7 @@ from ui.how import (
     unet,
 )
 from ui.how.face import face, frames, start
-from ui.how.html import colour, depths, heading, opening, section, source_of, stretched
+from ui.how.html import HOW, colour, depths, heading, opening, section, source_of, stretched
 
 # the face until the visitor has made one
 from ui.opening import FIRST
@@ -68,10 +68,10 @@ def build(current: gr.Component) -> None:
 
     :param current: a hidden JSON holding the record of the face last made, or None at first.
     """
-    with gr.HTML(html_template='<div class="top"></div>@children', css_template=asset("how.css"), elem_id="how"):
+    with gr.HTML(html_template='<div class="top"></div>@children', css_template=asset("how/how.css"), elem_id="how"):
         gr.HTML(opening())
         figure("glance", glance, current)
-        gr.HTML(bar(), js_on_load=asset("how-bar.js"), elem_id="how-bar")
+        gr.HTML(bar(), js_on_load=asset("how/bar.js"), elem_id="how-bar")
         with gr.Column(elem_id="how-steps"):
             with gr.Column(elem_id="how-time"):
                 step = gr.Slider(1, TIMESTEPS, TIMESTEPS // 2, step=1, label=f"Timestep, 1 to {TIMESTEPS}")
@@ -84,8 +84,8 @@ def build(current: gr.Component) -> None:
             with part("learning"):
                 figure("training", learning.one_step, current, step)
                 figure("losses", learning.losses, current)
-                if sheet := learning.learning(ASSETS):
-                    gr.HTML(sheet, js_on_load=asset("how.js"), elem_id="how-learning")
+                if sheet := learning.learning(HOW):
+                    gr.HTML(sheet, js_on_load=asset("how/how.js"), elem_id="how-learning")
             with part("targets"):
                 figure("targets", targets.targets, current, step)
                 if targets.present():
@@ -143,7 +143,7 @@ class part:
 
 def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls: gr.Component) -> None:
     """A figure that `draw(pipe, settings, *values of controls)` fills when it is in sight."""
-    shown = gr.HTML(WAITING, js_on_load=asset("how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
+    shown = gr.HTML(WAITING, js_on_load=asset("how/how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
 
     def look(record: dict[str, Any] | None, event: gr.EventData, *values: Any) -> Any:
         try:

@@ -21,9 +21,8 @@ from model.guidance import Guidance, Predictor, guided
 from model.pipeline import SIZE, FacePipeline
 from model.sampler import SAMPLERS, Step, move, noise_of, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
-from ui.component import ASSETS
 from ui.how.face import answer, error, noised, start
-from ui.how.html import colour, sign, signed, source_of, tile, tiles
+from ui.how.html import HOW, colour, sign, signed, source_of, tile, tiles
 
 # of DDPM, and how many runs of it start from one noise
 CHANCE_STEPS, CHANCES = 16, 3
@@ -69,7 +68,7 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int, length: int) -> 
 def samplers(folder: Path, unet: str) -> str | None:
     """The sheet of training/evaluation/samplers.py, or None without one of the U-Net with this hash.
 
-    Its slider is run by assets/how.js.
+    Its slider is run by assets/how/how.js.
     """
     sheet = folder / "samplers.webp"
     if not sheet.is_file():
@@ -117,7 +116,7 @@ class Path2D:
 
 def compared(pipe: FacePipeline, settings: Settings) -> str:
     """`samplers`, or a line that says why it is not there."""
-    sheet = samplers(ASSETS, pipe.unet.info.get("hash", ""))
+    sheet = samplers(HOW, pipe.unet.info.get("hash", ""))
     return sheet or "<p>The samplers side by side come with the bundled U-Net; another one is loaded here.</p>"
 
 
