@@ -157,7 +157,7 @@ def test_sharpness_falls_with_blur_and_rises_with_noise():
 def test_people_are_scored_for_every_method_input_and_measure(data, tmp_path):  # noqa: F811
     # it starts at bicubic
     network = SRResNet(SRResNetConfig(channels=4, blocks=1)).eval()
-    scores = score_people({"net": network}, *load_held_out(data), FIDELITY, tmp_path / "grid.png")
+    scores = score_people({"net": network}, load_held_out(data), FIDELITY, tmp_path / "grid.png")
     assert list(scores) == ["bicubic", "net", "lanczos"] and list(scores["net"]) == ["clean", "degraded"]
     assert list(scores["net"]["clean"]) == list(FIDELITY)
     for kind in ("clean", "degraded"):

@@ -11,6 +11,7 @@ import json
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -171,20 +172,37 @@ def bar(sections: Sequence[str] = tuple(SECTIONS)) -> str:
 
 # --- the whole at a glance --------------------------------------------------------------------------------------------
 
-# name, what is written under it, the section that a click opens, places in the wide and in the tall drawing
-PARTS = (
-    ("words", "Your words", "clip", (10, 70), (10, 10)),
-    ("tokens", "Tokens", "clip", (150, 70), (190, 10)),
-    ("vector", "CLIP vector", "clip", (290, 70), (190, 150)),
-    ("noise", "Noise", "forward", (430, 210), (10, 290)),
-    ("unet", "U-Net", "unet", (430, 70), (190, 290)),
-    ("predicted", "Predicted face", "predictions", (580, 70), (190, 430)),
-    ("x", "One step on", "reverse", (580, 210), (10, 430)),
-    ("srresnet", "SRResNet", "srresnet", (740, 140), (10, 570)),
-    ("large", "512 px", "srresnet", (880, 140), (190, 570)),
+
+@dataclass(frozen=True)
+class Box:
+    """One part of the drawing."""
+
+    name: str
+    # written under it
+    title: str
+    # the section that a click opens
+    opens: str
+    # (x, y) in the wide drawing and in the tall one
+    wide: tuple[int, int]
+    tall: tuple[int, int]
+
+    def place(self, tall: bool) -> tuple[int, int]:
+        return self.tall if tall else self.wide
+
+
+BOXES = (
+    Box("words", "Your words", "clip", (10, 70), (10, 10)),
+    Box("tokens", "Tokens", "clip", (150, 70), (190, 10)),
+    Box("vector", "CLIP vector", "clip", (290, 70), (190, 150)),
+    Box("noise", "Noise", "forward", (430, 210), (10, 290)),
+    Box("unet", "U-Net", "unet", (430, 70), (190, 290)),
+    Box("predicted", "Predicted face", "predictions", (580, 70), (190, 430)),
+    Box("x", "One step on", "reverse", (580, 210), (10, 430)),
+    Box("srresnet", "SRResNet", "srresnet", (740, 140), (10, 570)),
+    Box("large", "512 px", "srresnet", (880, 140), (190, 570)),
 )
-# side of a part, height of its name below
-BOX, LABEL = 100, 22
+# side of a box, height of its title below
+SIDE, LABEL = 100, 22
 ARROWS = (("words", "tokens"), ("tokens", "vector"), ("vector", "unet"), ("unet", "predicted"), ("predicted", "x"))
 ARROWS += (("noise", "x"), ("x", "unet"), ("x", "srresnet"), ("srresnet", "large"))
 
@@ -206,7 +224,7 @@ def glance(pipe: FacePipeline, settings: Settings) -> str:
 
 
 def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
-    """Part -> its picture as a data URI."""
+    """Name of a box -> its picture as a data URI."""
     vector = pipe.compute(pipe.clip.encode_texts, [settings.prompt])[0].cpu().view(16, -1)
     small = face(pipe, settings)
     return {
@@ -219,10 +237,10 @@ def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
 
 
 def drawing(pictures: dict[str, str], prompt: str, tall: bool) -> str:
-    """The parts and the arrows between them as an SVG. tall: for a narrow screen."""
-    places = {name: places[tall] for name, _, _, *places in PARTS}
+    """The boxes and the arrows between them as an SVG. tall: for a narrow screen."""
+    places = {box.name: box.place(tall) for box in BOXES}
     arrows = "".join(arrow(places[a], places[b]) for a, b in ARROWS)
-    parts = "".join(box(name, title, opens, places[name], pictures, prompt) for name, title, opens, *_ in PARTS)
+    parts = "".join(drawn(box, places[box.name], pictures, prompt) for box in BOXES)
     size, kind = ("0 0 300 700", "tall") if tall else ("0 0 990 340", "wide")
     said = (
         "From words to a face: words, tokens, a CLIP vector; noise, U-Net, one step, again and again; SRResNet, 512 px."
@@ -234,32 +252,33 @@ def drawing(pictures: dict[str, str], prompt: str, tall: bool) -> str:
 
 def arrow(a: tuple[int, int], b: tuple[int, int]) -> str:
     """From the edge of one box to the edge of another, straight."""
-    ends = np.array([a, b]) + BOX / 2
+    ends = np.array([a, b]) + SIDE / 2
     way = ends[1] - ends[0]
-    out = way / np.abs(way).max() * (BOX / 2 + 3)
+    out = way / np.abs(way).max() * (SIDE / 2 + 3)
     if way[1] > 0:
         ends[0][1] += LABEL
     (x1, y1), (x2, y2) = ends[0] + out, ends[1] - out
     return f'<path class="arrow" d="M{x1:.0f} {y1:.0f} L{x2:.0f} {y2:.0f}"/>'
 
 
-def box(name: str, title: str, opens: str, place: tuple[int, int], pictures: dict[str, str], prompt: str) -> str:
-    """One part: a picture or a few words, its title below, and a link to its section."""
+def drawn(box: Box, place: tuple[int, int], pictures: dict[str, str], prompt: str) -> str:
+    """A box as SVG: a picture or a few words, its title below, and a link to its section."""
     x, y = place
-    middle, inside = x + BOX / 2, ""
-    if name in pictures:
-        inside = f'<image href="{pictures[name]}" x="{x}" y="{y}" width="{BOX}" height="{BOX}"/>'
+    middle, inside = x + SIDE / 2, ""
+    if box.name in pictures:
+        inside = f'<image href="{pictures[box.name]}" x="{x}" y="{y}" width="{SIDE}" height="{SIDE}"/>'
     else:
-        lines = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True)}.get(name, NOTES.get(name, []))
-        top = y + BOX / 2 - 8 * (len(lines) - 1) + 4
+        words = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True), **NOTES}
+        lines = words.get(box.name, [])
+        top = y + SIDE / 2 - 8 * (len(lines) - 1) + 4
         inside = "".join(
             f'<text class="inside" x="{middle}" y="{top + 16 * row:.0f}" text-anchor="middle">'
             f"{html.escape(line)}</text>"
             for row, line in enumerate(lines)
         )
-    return f"""<a href="?tab=how#{opens}" class="part" data-part="{name}">
-        <rect x="{x}" y="{y}" width="{BOX}" height="{BOX}" rx="10"/>{inside}
-        <text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
+    return f"""<a href="?tab=how#{box.opens}" class="part" data-part="{box.name}">
+        <rect x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" rx="10"/>{inside}
+        <text x="{middle}" y="{y + SIDE + 18}" text-anchor="middle">{box.title}</text></a>"""
 
 
 NOTES = {"unet": ["tells noise", "from face"], "srresnet": ["enlarges", "8 times"]}
