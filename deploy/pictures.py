@@ -56,9 +56,9 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
 
 def presets(pipe: FacePipeline) -> np.ndarray:
     """The face of each preset: (N, 64, 64, 3) uint8."""
-    found = json.loads((ASSETS / "controls" / "presets.json").read_text(encoding="utf-8")).values()
-    prompts = [attributes.attributes_to_prompt(preset["present"], preset["absent"]) for preset in found]
-    return pipe.generate(prompts, [preset["seed"] for preset in found])
+    listed = json.loads((ASSETS / "controls" / "presets.json").read_text(encoding="utf-8")).values()
+    prompts = [attributes.attributes_to_prompt(preset["present"], preset["absent"]) for preset in listed]
+    return pipe.generate(prompts, [preset["seed"] for preset in listed])
 
 
 def card(pipe: FacePipeline, others: np.ndarray) -> Image.Image:

@@ -101,19 +101,19 @@ def _words(name: str) -> str:
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, set[str]]:
     """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
-    found: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
+    words_of: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
     for kind in ("followed", "near", "unknown"):
         for entry in lexicon.TABLE[kind]:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:
-                found[name] |= words
+                words_of[name] |= words
     for language in languages.languages():
         for phrases in language.phrases.values():
             for phrase in phrases:
                 for name, _ in phrase.states:
-                    found[name].add(phrase.text.replace("*", ""))
-    return found
+                    words_of[name].add(phrase.text.replace("*", ""))
+    return words_of
 
 
 def near_words(name: str) -> str:

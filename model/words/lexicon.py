@@ -32,10 +32,10 @@ class Meaning:
 class Phrases(dict):
     """Phrases by their words, and how long the longest is that begins with a word."""
 
-    def __init__(self, found: Mapping[Words, Any]):
-        super().__init__(found)
+    def __init__(self, meanings: Mapping[Words, Any]):
+        super().__init__(meanings)
         self.reach: dict[str, int] = {}
-        for words in found:
+        for words in meanings:
             self.reach[words[0]] = max(len(words), self.reach.get(words[0], 0))
 
 

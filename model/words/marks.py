@@ -67,7 +67,7 @@ def items(marks: list[Mark]) -> list[Item]:
     that ends with an "or" ("no hat, glasses or earrings"). "Without" and verbs reach also a thing that an
     "and" adds.
     """
-    found: list[Item] = []
+    asked: list[Item] = []
     denial: Mark | None = None
     reached: Mark | None = None  # the last item that the "no" has reached
     linked = False  # an "or" or a list's comma stands behind it
@@ -77,8 +77,8 @@ def items(marks: list[Mark]) -> list[Item]:
                 denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
             )
             denial, reached, linked = None if twice else mark, None, False
-        elif mark.role == "no behind" and found:
-            found[-1] = replace(denied(found[-1]), end=max(found[-1].end, mark.end))
+        elif mark.role == "no behind" and asked:
+            asked[-1] = replace(denied(asked[-1]), end=max(asked[-1].end, mark.end))
         elif mark.role == "or":
             linked = True
         elif mark.role == "and" and reached:
@@ -90,20 +90,20 @@ def items(marks: list[Mark]) -> list[Item]:
         elif mark.role == "stop" or mark.role == "verb" and reached and not linked:
             denial = None
         elif mark.role == "implied":
-            found.append(mark.what)
+            asked.append(mark.what)
         elif mark.role == "head" and mark.item and denial and (reached is None or linked):
-            found.append(denied(mark.what, denial))
+            asked.append(denied(mark.what, denial))
             reached, linked = mark, False
         elif mark.role == "item":
             same = reached is not None and mark.group >= 0 and mark.group == reached.group
             if denial and (reached is None or linked or same):
-                found.append(denied(mark.what, denial if reached is None else None))
+                asked.append(denied(mark.what, denial if reached is None else None))
                 if mark.what.kind != UNKNOWN or mark.noun:
                     reached, linked = mark, False
             else:
                 denial = None
-                found.append(mark.what)
-    return found
+                asked.append(mark.what)
+    return asked
 
 
 def denied(item: Item, denial: Mark | None = None) -> Item:

@@ -18,12 +18,12 @@ class Spelling:
     @cached_property
     def shortened(self) -> dict[str, str]:
         """A word with one letter missing -> the word."""
-        found: dict[str, str] = {}
+        meant: dict[str, str] = {}
         for word in sorted(self.words, key=len):
             if len(word) >= self.LEAST:
                 for short in _missing(word):
-                    found.setdefault(short, word)
-        return found
+                    meant.setdefault(short, word)
+        return meant
 
     def mended(self, token: Token) -> Token:
         """The token with the word that was meant, or as it is."""

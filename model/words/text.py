@@ -32,16 +32,16 @@ def clean(text: str) -> tuple[str, list[int]]:
     """
     if text.isascii() and text.isprintable():
         return text, list(range(len(text) + 1))
-    found, places, at = [], [], 0
+    letters, places, at = [], [], 0
     while at < len(text):
         end = at + 1
         while end < len(text) and unicodedata.combining(text[end]):
             end += 1
         for sign in _composed(text[at:end][: 1 + MARKS]):
-            found.append(sign)
+            letters.append(sign)
             places.append(at)
         at = end
-    return "".join(found), [*places, len(text)]
+    return "".join(letters), [*places, len(text)]
 
 
 def _composed(letter: str) -> str:
@@ -64,10 +64,10 @@ def for_clip(text: str) -> str:
 
 def tokens(text: str) -> list[Token]:
     """The words of a clean text; hyphens part them, a possessive 's is left off."""
-    found, last = [], 0
+    words, last = [], 0
     for match in WORD.finditer(text):
         word = match[0].lower().replace("’", "'")
         word = word.removesuffix("'s") if word not in ("it's", "let's", "that's", "there's") else word
-        found.append(Token(word, match.start(), match.end(), text[last : match.start()]))
+        words.append(Token(word, match.start(), match.end(), text[last : match.start()]))
         last = match.end()
-    return found
+    return words

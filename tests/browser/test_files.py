@@ -159,8 +159,8 @@ def test_what_is_no_picture_is_one_line_here_and_there(scripts, data, words):
 
 @pytest.mark.parametrize("name", ["own_itxt", "after_others", "compressed_itxt", "text_ascii", "newer_field"])
 def test_the_settings_of_a_png(scripts, name):
-    found = json.loads(asked(scripts, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
-    assert found["seed"] == 4242 and found["prompt"] == "a man with a hat 🙂 é"
+    record = json.loads(asked(scripts, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
+    assert record["seed"] == 4242 and record["prompt"] == "a man with a hat 🙂 é"
 
 
 def test_other_texts_and_none(scripts):
@@ -191,8 +191,8 @@ def test_other_texts_and_none(scripts):
 )
 def test_texts_of_every_kind(scripts, extra, expected):
     plain = encoded(Image.new("RGB", (8, 8))).getvalue()
-    found = asked(scripts, plain[:33] + extra + plain[33:], "texts")["said"]
-    assert {name: text for name, text in found.items() if len(text) < 50} == expected or expected == {"facet": ""}
+    texts = asked(scripts, plain[:33] + extra + plain[33:], "texts")["said"]
+    assert {name: text for name, text in texts.items() if len(text) < 50} == expected or expected == {"facet": ""}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

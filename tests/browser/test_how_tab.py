@@ -64,8 +64,8 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
         page.evaluate("document.querySelectorAll('#how details').forEach(part => part.open = true)")
         assert page.evaluate(CONTRAST) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(page, context="#how", options={"resultTypes": ["violations"]}).response["violations"]
-        assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found] == []
+        violations = Axe().run(page, context="#how", options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in violations] == []
 
         page.locator("#how-forward").scroll_into_view_if_needed()
         picture = page.get_by_alt_text("Timestep 50, cosine schedule")

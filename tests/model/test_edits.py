@@ -312,7 +312,7 @@ def test_changes_are_recorded_and_bad_ones_named():
     assert set(Settings().as_record()) == set(Settings.RECORDED)
     assert Settings(edits=(("Smiling", 0),)).edits == ()
     for bad in ("Flying:1", "Smiling:9", "Smiling:x", "Smiling:1,Smiling:2", "Smiling", ":", 7, [["Smiling"]], [7]):
-        found, ignored = Settings.read({"edits": bad, "seed": 3})
-        assert found == Settings(seed=3) and len(ignored) == 1 and "\n" not in ignored[0], bad
+        kept, ignored = Settings.read({"edits": bad, "seed": 3})
+        assert kept == Settings(seed=3) and len(ignored) == 1 and "\n" not in ignored[0], bad
     for name, bad in (("place", "2"), ("to_seed", "-1"), ("to_prompt", 7), ("place", None)):
         assert len(Settings.read({name: bad})[1]) == 1, name

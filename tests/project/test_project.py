@@ -54,11 +54,11 @@ def test_every_documented_make_target_exists():
 
 def commands() -> list[tuple[str, str]]:
     """Every (module, rest of the line) of `python -m module ...` and `torchrun ... -m module ...` in the documents."""
-    found = set()
+    named = set()
     for name in DOCUMENTS:
         text = read(name).replace("\\\n", " ")
-        found |= set(re.findall(r"(?:python|torchrun)\b[^\n`]* ?-m ([\w.]+)([^\n`#]*)", text))
-    return sorted(found)
+        named |= set(re.findall(r"(?:python|torchrun)\b[^\n`]* ?-m ([\w.]+)([^\n`#]*)", text))
+    return sorted(named)
 
 
 def test_every_documented_module_exists():

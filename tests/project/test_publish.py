@@ -127,8 +127,8 @@ refused("me/nothing@{revision}")
 """
     done = run(hub, tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
-    found, wrong, nothing = done.stdout.strip().splitlines()
-    assert found == FacePipeline.from_pretrained(tiny_weights).clip.hash
+    fetched, wrong, nothing = done.stdout.strip().splitlines()
+    assert fetched == FacePipeline.from_pretrained(tiny_weights).clip.hash
     assert "not the pinned ones" in wrong and "cannot be fetched from the Hub" in nothing
 
 
@@ -209,8 +209,8 @@ def git(root: Path, *arguments: str) -> None:
 def test_only_what_git_tracks_is_published(checkout):
     for name in ("weights/token.txt", "ui/secrets.json", "ui/page.py.bak", "ui/notes.txt"):
         (checkout / name).write_text("x")
-    found = publish.files_of(("ui", "weights"), checkout)
-    assert [path.relative_to(checkout).as_posix() for path in found] == ["ui/page.py"]
+    files = publish.files_of(("ui", "weights"), checkout)
+    assert [path.relative_to(checkout).as_posix() for path in files] == ["ui/page.py"]
 
 
 @pytest.mark.parametrize(

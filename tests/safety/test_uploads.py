@@ -36,8 +36,8 @@ def test_an_upload_is_bounded_in_pixels_before_it_is_decoded(client, deployed):
     before = deployed.server.figures()["memory_mb"]
     for width, height in ((60_000, 60_000), (2**31 - 1, 2**31 - 1), (8_000, 20)):
         [path] = upload(client, bomb(width, height)).json()
-        found = answer(client, "upscale", [as_file(path)])
-        assert "event: error" in found and ("larger than" in found or "not an image" in found)
+        stream = answer(client, "upscale", [as_file(path)])
+        assert "event: error" in stream and ("larger than" in stream or "not an image" in stream)
     assert deployed.server.figures()["memory_mb"] < before + 100
 
 

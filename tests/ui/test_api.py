@@ -144,9 +144,9 @@ def test_files_of_the_server_stay_there(app):
 def test_understand(app, client):
     pipe = app.pipeline()
     for prompt in ("", "a smiling woman with a skateboard", "😀 улыбка", "smiling " * 1250):
-        found, read = client.predict(prompt, api_name="/understand"), pipe.understood(prompt)
-        assert list(found["present"]) == list(read.present) and list(found["absent"]) == list(read.absent)
-        assert found["unknown"] == read.unknown and found["cut"] == read.cut
+        answer, read = client.predict(prompt, api_name="/understand"), pipe.understood(prompt)
+        assert list(answer["present"]) == list(read.present) and list(answer["absent"]) == list(read.absent)
+        assert answer["unknown"] == read.unknown and answer["cut"] == read.cut
     assert "must be text" in refusal(client, None, api_name="/understand")
 
 

@@ -62,7 +62,7 @@ def read_annotations(path: Path) -> Annotations:
         "row with a value that is not 1 or -1": names[whole & ~known],
         "row named twice (the first counts)": names[whole & known & twice],
     }
-    skipped = {reason: list(found) for reason, found in skipped.items()}
+    skipped = {reason: list(left_out) for reason, left_out in skipped.items()}
     if counted is not None:
         lacking = range(len(body) + 1, counted + 1)
         skipped["row that the first line counts and the file lacks"] = [f"row {number}" for number in lacking]
@@ -71,7 +71,7 @@ def read_annotations(path: Path) -> Annotations:
     if not len(rows):
         raise InputError(f"{path} has no row of a name and 40 values, each 1 or -1.")
     return Annotations(
-        rows[list(ATTRIBUTES)].rename_axis(None), {reason: found for reason, found in skipped.items() if found}
+        rows[list(ATTRIBUTES)].rename_axis(None), {reason: left_out for reason, left_out in skipped.items() if left_out}
     )
 
 

@@ -116,11 +116,11 @@ def _column(cell: str, path: Path) -> str:
     name = cell.casefold().replace(" ", "_").replace("-", "_")
     if name in FILE:
         return "file"
-    found = {attribute.casefold(): attribute for attribute in ATTRIBUTES}.get(name)
-    if found is None:
+    attribute_name = {attribute.casefold(): attribute for attribute in ATTRIBUTES}.get(name)
+    if attribute_name is None:
         told = f"{cell[:40]} is" if cell else "a column without a name is"
         raise InputError(f"{path}: {told} none of the 40 attributes and not `file`; see model/attributes.py.")
-    return found
+    return attribute_name
 
 
 def _value(cell: str, shown: str) -> float:

@@ -92,7 +92,7 @@ def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str,
     if not faces:
         raise InputError(f"No usable image of {len(rows)} rows was found in {folder}.")
     write_faces(out, names, faces, np.stack(kept), [Path(name).stem in squashed for name in names])
-    return {reason: found for reason, found in skipped.items() if found}
+    return {reason: left_out for reason, left_out in skipped.items() if left_out}
 
 
 def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = None) -> dict[str, list[str]]:
@@ -131,7 +131,7 @@ def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = N
     numbered = [f"{index:06d}{Path(name).suffix}" for index, name in enumerate(names, 1)]
     write_faces(out, numbered, faces, rows.to_numpy(dtype=bool), [False] * len(names))
     skipped = {"no picture": broken, "label without a picture": sorted(set(known.index) - set(matched))}
-    return {reason: found for reason, found in skipped.items() if found}
+    return {reason: left_out for reason, left_out in skipped.items() if left_out}
 
 
 def write_faces(

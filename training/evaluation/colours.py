@@ -93,22 +93,22 @@ def photographs(folder: Path) -> dict[str, float]:
     data = load_prepared(folder, embedded=False)
     trained = ~data.validation.numpy()
     images, labels = data.images.numpy()[trained], data.attributes.numpy()[trained]
-    found = [measured(images[first : first + 4096]) for first in range(0, len(images), 4096)]
-    seen = {colour: np.concatenate([part[colour] for part in found]) for colour in COLOURS}
+    parts = [measured(images[first : first + 4096]) for first in range(0, len(images), 4096)]
+    seen = {colour: np.concatenate([part[colour] for part in parts]) for colour in COLOURS}
     hair = ~labels[:, [ATTRIBUTES.index(name) for name in UNCLEAR]].any(1)
     return {colour: float(seen[colour][hair if colour == "red hair" else slice(None)].mean()) for colour in COLOURS}
 
 
 def rows(real: dict[str, float], drawn: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
     """A row for the photographs, one for the faces of each prompt; the colour that a prompt asks for is bold."""
-    found = [("training photographs", "", *(f"{real[colour]:.0%}" for colour in COLOURS))]
+    table = [("training photographs", "", *(f"{real[colour]:.0%}" for colour in COLOURS))]
     for prompt, faces in drawn.items():
         shares = {colour: f"{seen.mean():.0%}" for colour, seen in measured(faces).items()}
         if asked := PROMPTS[prompt]:
             shares[asked] = f"**{shares[asked]}**"
         angle = f"{np.median(skin_angle(faces)):.0f}°"
-        found.append((f"“{prompt}”", angle, *(shares[colour] for colour in COLOURS)))
-    return found
+        table.append((f"“{prompt}”", angle, *(shares[colour] for colour in COLOURS)))
+    return table
 
 
 def write_card(path: Path, text: str) -> None:

@@ -183,8 +183,8 @@ class Line(queueing.Queue):
         return PLACES.get(lane, PLACES["light"])
 
     def waiting(self, lane: str) -> list[queueing.Event]:
-        found = self.event_queue_per_concurrency_id.get(lane)
-        return found.queue if found else []
+        lane_queue = self.event_queue_per_concurrency_id.get(lane)
+        return lane_queue.queue if lane_queue else []
 
     def make_room(self) -> bool:
         """Forget the session that has been idle longest where there are SESSIONS. False if all of them wait or run."""
@@ -270,14 +270,14 @@ class Line(queueing.Queue):
         time.
         """
         for lane in random.sample(list(self.event_queue_per_concurrency_id), len(self.event_queue_per_concurrency_id)):
-            found = self.event_queue_per_concurrency_id[lane]
-            limit = found.concurrency_limit or self.max_thread_count
-            if not found.queue or found.current_concurrency >= limit + SPARE:
+            lane_queue = self.event_queue_per_concurrency_id[lane]
+            limit = lane_queue.concurrency_limit or self.max_thread_count
+            if not lane_queue.queue or lane_queue.current_concurrency >= limit + SPARE:
                 continue
             running = Counter(map(owner, self.running(lane)))
-            if any(running[owner(event)] < limit for event in found.queue):
+            if any(running[owner(event)] < limit for event in lane_queue.queue):
                 event = next(event for event in self.order(lane) if running[owner(event)] < limit)
-                found.queue.remove(event)
+                lane_queue.queue.remove(event)
                 return [event], False, lane
         return None
 
@@ -331,10 +331,10 @@ class Line(queueing.Queue):
                 say(f"queue: {fault(error)}")
 
     def tidy(self, now: float) -> None:
-        for found in self.event_queue_per_concurrency_id.values():
-            for event in list(found.queue):
+        for lane_queue in self.event_queue_per_concurrency_id.values():
+            for event in list(lane_queue.queue):
                 if event.session_hash not in self.readers and now - event.enqueue_time > PATIENCE:
-                    found.queue.remove(event)
+                    lane_queue.queue.remove(event)
                     self.event_ids_to_events.pop(event._id, None)
         busy = self.busy()
         for session, messages in list(self.pending_messages_per_session.items()):

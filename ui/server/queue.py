@@ -34,10 +34,10 @@ def _seconds(queue, waiting, before: int) -> float | None:
 
 def told(demo: gr.Blocks, session: str | None) -> str:
     """One line for the visitor of this session, or "" if nothing of theirs waits."""
-    found = place(demo, session)
-    if found is None:
+    ahead = place(demo, session)
+    if ahead is None:
         return ""
-    before, seconds = found
+    before, seconds = ahead
     who = "You are next" if before == 0 else f"{before} {'run is' if before == 1 else 'runs are'} before yours"
     return f"{who}." if seconds is None else f"{who}: about {max(1, round(seconds))} s."
 

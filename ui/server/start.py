@@ -48,8 +48,8 @@ def mend_proxies(environment: Environment) -> list[str]:
     lines."""
     import httpx
 
-    told, found = [], [name for name in environment if name.lower() in PROXIES]
-    for name in found:
+    told, proxies = [], [name for name in environment if name.lower() in PROXIES]
+    for name in proxies:
         address = written(environment[name])
         if not address:
             continue
@@ -62,7 +62,7 @@ def mend_proxies(environment: Environment) -> list[str]:
     before = dict.fromkeys(host.strip() for named in lists for host in named.split(",") if host.strip())
     if unread := [host for host in before if not _readable(host)]:
         told.append(f"NO_PROXY is used without {', '.join(unread)[:80]}: not the form that httpx reads.")
-    if found or unread:
+    if proxies or unread:
         hosts = [host for host in before if host not in unread] + [*LOCAL, _listening(environment)]
         environment.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(filter(None, hosts)))))
     return told

@@ -48,7 +48,7 @@ def sweep(room: int = 0, now: float | None = None) -> int:
     """Delete files older than AGE, then the oldest until `room` more bytes fit the quota. Returns the bytes that are
     left.
     """
-    now, found = time.time() if now is None else now, []
+    now, pictures = time.time() if now is None else now, []
     for folder, _, names in os.walk(FOLDER):
         for name in names:
             path = os.path.join(folder, name)
@@ -57,9 +57,9 @@ def sweep(room: int = 0, now: float | None = None) -> int:
             except OSError:
                 # moved or deleted meanwhile
                 continue
-            found.append((state.st_mtime, state.st_size, path))
-    left = sum(size for _, size, _ in found)
-    for changed, size, path in sorted(found):
+            pictures.append((state.st_mtime, state.st_size, path))
+    left = sum(size for _, size, _ in pictures)
+    for changed, size, path in sorted(pictures):
         age = now - changed
         if age > AGE or (left + room > QUOTA and age > YOUNG):
             try:

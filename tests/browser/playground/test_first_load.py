@@ -32,22 +32,22 @@ def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str
 
 
 def problems(page: Page, where: str) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{where}: {issue['id']} {node['target']}" for issue in found for node in issue["nodes"]]
+    violations = Axe().run(page).response["violations"]
+    return [f"{where}: {issue['id']} {node['target']}" for issue in violations for node in issue["nodes"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_is_silent_at_every_width(browser: Browser, address: str, scheme: str):
     for page in opened(browser, address + f"?__theme={scheme}", viewport=DESKTOP):
-        found = []
+        violations = []
         page.add_style_tag(content="#actions { position: static !important; }")  # else it lies over what is behind it
         for tab in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
             tool(page, tab)
             for width in WIDTHS if tab == "Attributes" else (390, 1440):
                 page.set_viewport_size({"width": width, "height": 800})
-                found += problems(page, f"{tab} at {width}")
+                violations += problems(page, f"{tab} at {width}")
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{tab} at {width}"
         page.get_by_role("tab", name="How it works").click()
         expect(page.locator("#how")).to_be_visible()
-        found += problems(page, "How it works")
-        assert found == []
+        violations += problems(page, "How it works")
+        assert violations == []

@@ -15,9 +15,9 @@ from tests.browser.actions import LAST, face, generate, set_steps, status, words
 def tags(address: str, **headers: str) -> dict[str, str]:
     """The page's card: og:image -> ..."""
     text = httpx.get(address, headers=headers, trust_env=False).text
-    found = re.findall(r'<meta (?:name|property)="((?:og|twitter|description)[^"]*)" content="([^"]*)"', text)
-    assert len(dict(found)) == len(found)  # none of gradio's beside ours
-    return dict(found)
+    metas = re.findall(r'<meta (?:name|property)="((?:og|twitter|description)[^"]*)" content="([^"]*)"', text)
+    assert len(dict(metas)) == len(metas)  # none of gradio's beside ours
+    return dict(metas)
 
 
 def test_a_link_shows_a_card_of_this_page_alone(address: str):
@@ -36,8 +36,8 @@ def test_a_link_shows_a_card_of_this_page_alone(address: str):
 
 def scanned(page: Page) -> str:
     """What a phone reads from the screen; "" while there is nothing."""
-    found = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
-    return found[0].text if found else ""
+    codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
+    return codes[0].text if codes else ""
 
 
 def test_a_phone_reads_the_qr_code(page: Page):
