@@ -6,7 +6,8 @@ import threading
 import time
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio from asking PyPI for newer versions
+# This also stops gradio from asking PyPI for newer versions.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from ui.server import start  # isort: skip, since it must come before gradio
 
@@ -34,12 +35,14 @@ from ui.share import qr
 from ui.status import status
 from ui.words import read
 
-QUEUE = {"api_open": False}  # nobody passes it by; how many may wait is in ui/server/line.py
+# Nobody passes the queue by; how many may wait is in ui/server/line.py.
+QUEUE = {"api_open": False}
+# what a link or an opened face asks for beside its settings
 GO = """line => {
     if (line?.go) document.querySelector('#generate').click();
     if (line?.redraw) window.facet.redraw();
     return [];
-}"""  # what a link or an opened face asks for beside its settings
+}"""
 SAMPLERS = [
     ("UniPC (best in few steps)", "unipc"),
     ("DPM-Solver++ (nearly as good)", "dpmpp"),
@@ -89,7 +92,8 @@ LAUNCH: dict[str, Any] = {
 
 with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo:
     component("page/title")
-    current = gr.JSON(None, visible=False)  # the record of the face on screen
+    # the record of the face on screen
+    current = gr.JSON(None, visible=False)
     with gr.Tabs(elem_id="pages"):
         with gr.Tab("Make a face"), gr.Row(elem_id="columns"):
             with gr.Column(elem_id="left", min_width=0):
@@ -214,15 +218,18 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
             honest = gr.HTML("", elem_id="badge")
     component("keep/pair")
     code = component("keep/qr")
-    file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
+    # on its way to the visitor's disk
+    file = gr.JSON(None, visible=False)
 
     # --- wiring; a `js` without a function runs in the browser alone ---
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
     controls += [best, paint]
-    settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]  # what a record fills
+    # what a record fills
+    settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]
     demo.load(offer_choice, None, best, queue=False, **HIDDEN)
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
-    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]  # what a draft holds
+    # what a draft holds
+    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]
     opened.success(None, None, kept, js=f"() => window.facet.openDraft({len(kept)})").success(None, line, None, js=GO)
     for control in kept:
         event = control.input if control in (picks, edits) else control.change
@@ -285,15 +292,15 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return on ? false : {__type__: 'update'};
     }""",
     )
-    seed.input(None, None, new_seed, js="() => false")  # who types a seed wants that one
+    # who types a seed wants that one
+    seed.input(None, None, new_seed, js="() => false")
+    # a textbox's `input` misses what is pasted
     for event in (
         words.change,
         negative.change,
         *(control.input for control in (seed, steps, guidance, sampler, strength)),
     ):
-        event(
-            None, None, None, js="() => { window.facet.changed(); return []; }"
-        )  # a textbox's `input` misses what is pasted
+        event(None, None, None, js="() => { window.facet.changed(); return []; }")
     understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **HIDDEN)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
@@ -352,15 +359,18 @@ lend(demo, NETWORKS["concurrency_id"])
 threading.Thread(target=warm_up, daemon=True).start()
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
+    # an end as by Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Gradio's own waiting does not end the streams of open pages.
         demo.launch(**LAUNCH, server_name=ADDRESS, prevent_thread_lock=True)
         serve.bound_connections(demo)
-        demo.server.config.timeout_graceful_shutdown = 2  # seconds; then what still comes in is cut off
+        # seconds; then what still comes in is cut off
+        demo.server.config.timeout_graceful_shutdown = 2
         while not demo.server.should_exit:
             time.sleep(0.1)
-    except OSError as error:  # no port is free, or none may be listened on
+    except OSError as error:
+        # no port is free, or none may be listened on
         print(f"facet: {error}", flush=True)
         store.empty()
         folder.remove()
@@ -369,4 +379,5 @@ if __name__ == "__main__":
         demo.close()
         store.empty()
         folder.remove()
-        os._exit(0)  # the interpreter's own end aborts where a thread is still drawing
+        # the interpreter's own end aborts where a thread is still drawing
+        os._exit(0)

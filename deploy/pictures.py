@@ -33,15 +33,18 @@ PROMPTS = (
     "a man with a beard",
 )
 SEEDS = (2, 3, 1, 5)
-SIDE = 160  # pixels of a face in the animation
+# pixels of a face in the animation
+SIDE = 160
 # three more faces for the card, beside those of the presets
 CARD = {
     "a smiling woman with brown hair": 7,
     "a smiling woman with blond hair": 2,
     "Photo of person 5 o clock shadow, black hair, male, wavy hair, young, not smiling.": 13,
 }
-CARD_SIDE = 300  # pixels of a face on the card, which is 4 by 2 faces large
-MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
+# pixels of a face on the card, which is 4 by 2 faces large
+CARD_SIDE = 300
+# how long a step is shown, and the enlarged faces
+MS, LAST_MS = 150, 3000
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
@@ -79,7 +82,8 @@ def photograph(folder: Path) -> Image.Image:
             " && document.querySelector('#status p').textContent.startsWith('Done')",
             timeout=120_000,
         )
-        page.wait_for_timeout(1000)  # what moves comes to rest
+        # what moves comes to rest
+        page.wait_for_timeout(1000)
         data = page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB")
 

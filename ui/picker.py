@@ -43,7 +43,8 @@ MASCULINE = [
     "Double_Chin",
 ]
 
-OPENING = "Photo of person "  # of the lecture's wording
+# how the lecture's wording begins
+OPENING = "Photo of person "
 
 
 def picker() -> gr.HTML:

@@ -32,7 +32,8 @@ PATTERNS = [
     )
 ]
 NEARLY = re.compile(r"^(?:about|around|approx\.?|approximately|circa)\s+", re.IGNORECASE)
-ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60  # years: young from ADULT to GROWN, not young from OLD; all between is near
+# years: young from ADULT to GROWN, not young from OLD; all between is near
+ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60
 
 
 def ages(text: str) -> list[Item]:

@@ -7,7 +7,8 @@ from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, ph
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
 
-REACH = 10  # words of one noun phrase
+# words of one noun phrase
+REACH = 10
 
 
 def marks(text: str) -> list[Mark]:
@@ -88,12 +89,14 @@ class Reader:
             if length := self.longest(at, words):
                 after = self.words[at + length].gap if at + length < len(self.words) else "."
                 if role == "no" and word in ("no", "not") and after.strip() and self.marks and ":" not in after:
-                    role = "no behind"  # "necklace: no,"
+                    # "necklace: no,"
+                    role = "no behind"
                 self.emit(role, at, at + length - 1)
                 return at + length
         head = self.longest(at, self.lexicon.heads)
         length = head or self.longest(at, self.lexicon.silent) or word in ("s", "t")
-        if head and self.lexicon.heads[self.run(at, length)] == "hair":  # "no hair" says bald
+        # "no hair" says bald
+        if head and self.lexicon.heads[self.run(at, length)] == "hair":
             item = Item(self.words[at].start, self.words[at + length - 1].end, FOLLOWED, (("Bald", False),))
             self.emit("head", at, at + length - 1, item=item)
             return at + length
@@ -155,7 +158,8 @@ class Reader:
             else:
                 break
             at += length
-        while described and described[-1][0] != "item":  # an "and" that leads on
+        # An "and" at the end leads on to something else.
+        while described and described[-1][0] != "item":
             if stop == at:
                 break
             at = described.pop()[1]
@@ -173,7 +177,8 @@ class Reader:
         described, end = self.chain(at, part, len(self.words))
         if not any(role == "item" for role, *_ in described):
             return [], start
-        while described and not self.ends(end, linked):  # a describing word may belong to what comes next
+        # The last word may describe what comes next.
+        while described and not self.ends(end, linked):
             end = described.pop()[1]
             while described and described[-1][0] != "item":
                 end = described.pop()[1]

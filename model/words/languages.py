@@ -18,9 +18,12 @@ STOPS, COMMAS = ".;!?。！？\n|،؛", ",、，:：()[]/+&"
 class Phrase:
     """One entry of a table."""
 
-    text: str  # folded
-    pattern: re.Pattern | None  # of one in which a star stands
-    role: str  # as of Mark
+    # folded
+    text: str
+    # where a star stands in it
+    pattern: re.Pattern | None
+    # as of Mark
+    role: str
     kind: str = ""
     states: tuple[tuple[str, bool], ...] = ()
 
@@ -28,9 +31,11 @@ class Phrase:
 @dataclass(frozen=True)
 class Language:
     name: str
-    spaced: bool  # words are parted by spaces
+    # words are parted by spaces
+    spaced: bool
     prefixes: tuple[str, ...]
-    phrases: dict[str, tuple[Phrase, ...]]  # by their first two letters, or their only one, the longest first
+    # by their first two letters, or their only one, the longest first
+    phrases: dict[str, tuple[Phrase, ...]]
 
 
 @lru_cache(maxsize=1)

@@ -18,9 +18,11 @@ PART = re.compile(r"[^,.;!?\n،؛。！？、，]+[,.;!?\n،؛。！？、，]*"
 
 @dataclass(frozen=True)
 class Reading:
-    items: list[Item]  # in order
+    # in order
+    items: list[Item]
     language: str = "English"
-    note: str = ""  # one line about the whole prompt, or ""
+    # one line about the whole prompt, or ""
+    note: str = ""
 
 
 def read(prompt: str) -> Reading:
@@ -71,7 +73,8 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     most, language = max(shares, key=lambda pair: pair[0], default=(0, None))
     if language is None or most <= read_share(said, text):
         return None, said
-    if not read_share(said, text):  # no English at all
+    # no English at all
+    if not read_share(said, text):
         return language, languages.marks(text, language)
     mixed: list[Mark] = []
     for part in PART.finditer(text):

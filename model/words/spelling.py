@@ -10,7 +10,8 @@ from model.words.text import Token
 class Spelling:
     """Words by all that is left of them when one letter is missing (as in SymSpell, Garbe 2012)."""
 
-    LEAST, MOST = 5, 20  # letters of a word that is looked at; a shorter one is too near to others
+    # letters of a word that is looked at; a shorter one is too near to others
+    LEAST, MOST = 5, 20
 
     def __init__(self, words: Iterable[str]):
         self.words = frozenset(words)

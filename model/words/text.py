@@ -4,13 +4,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-LONGEST = 2000  # characters of a prompt that are looked at; the rest never fits CLIP's 77 tokens
-READABLE = 400  # characters that are read: more than 77 tokens of English hold
-LONG = re.compile(r"(\S{60})\S+")  # no word, and slow to part into tokens
-MARKS = 4  # combining marks on one letter that are kept; more is decoration
+# characters of a prompt that are looked at; the rest never fits CLIP's 77 tokens
+LONGEST = 2000
+# characters that are read: more than 77 tokens of English hold
+READABLE = 400
+# no word, and slow to part into tokens
+LONG = re.compile(r"(\S{60})\S+")
+# combining marks on one letter that are kept; more is decoration
+MARKS = 4
 SPECIAL = re.compile(r"<\s*(?:start_of_text|end_of_text|\|startoftext\||\|endoftext\|)\s*>", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-INVISIBLE = {"Cf", "Cc", "Cs", "Co", "Cn"}  # Unicode categories: formats, controls, surrogates, private use, unassigned
+# Unicode categories: formats, controls, surrogates, private use, unassigned
+INVISIBLE = {"Cf", "Cc", "Cs", "Co", "Cn"}
 SPACES = "\t\n\r\v\f\x00"
 
 
@@ -18,10 +23,13 @@ SPACES = "\t\n\r\v\f\x00"
 class Token:
     """A word of a prompt."""
 
-    text: str  # lower case, straight apostrophe
-    start: int  # in characters of the clean text
+    # lower case, straight apostrophe
+    text: str
+    # in characters of the clean text
+    start: int
     end: int
-    gap: str  # what stands between it and the word before
+    # what stands between it and the word before
+    gap: str
 
 
 def clean(text: str) -> tuple[str, list[int]]:

@@ -15,20 +15,28 @@ from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
 from model.words.text import READABLE, clean
 
-ABSENT, UNMENTIONED, PRESENT = range(3)  # order of Clip.stated's probabilities
+# order of Clip.stated's probabilities
+ABSENT, UNMENTIONED, PRESENT = range(3)
 
 
 @dataclass(frozen=True)
 class Understood:
     """What was read from one prompt."""
 
-    present: dict[str, float]  # attribute -> CLIP's confidence in (0, 1]
-    absent: dict[str, float]  # denied attributes, likewise
-    unknown: list[str]  # the prompt's words for what cannot be drawn, in order
-    cut: bool  # the prompt is longer than CLIP reads
-    items: list[Item]  # everything asked for, in order, with its place in the prompt
-    text: str  # what CLIP gets: the prompt, or what was read of it in plain English
-    note: str  # one line about the whole prompt (an unread language), or ""
+    # attribute -> CLIP's confidence in (0, 1]
+    present: dict[str, float]
+    # denied attributes, likewise
+    absent: dict[str, float]
+    # the prompt's words for what cannot be drawn, in order
+    unknown: list[str]
+    # the prompt is longer than CLIP reads
+    cut: bool
+    # everything asked for, in order, with its place in the prompt
+    items: list[Item]
+    # what CLIP gets: the prompt, or what was read of it in plain English
+    text: str
+    # one line about the whole prompt (an unread language), or ""
+    note: str
 
 
 def understand(clip: Clip, prompt: str) -> Understood:

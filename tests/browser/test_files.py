@@ -106,7 +106,8 @@ def test_a_phones_photo_is_shrunk_before_it_is_sent(scripts, size):
     told = asked(scripts, encoded(photo, "JPEG", exif=exif).getvalue(), "square")["said"]
     seen = read_picture(file_of(told)).astype(int)
     assert seen.shape == (SIDE, SIDE, 3) and len(told) < 20_000
-    assert np.abs(seen[:, 5] - SKIN).max() < 6 and np.abs(seen[:, -5] - [0, 0, 255]).max() < 6  # turned to the right
+    # turned to the right
+    assert np.abs(seen[:, 5] - SKIN).max() < 6 and np.abs(seen[:, -5] - [0, 0, 255]).max() < 6
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -262,9 +263,8 @@ def test_start_from_a_picture(size, request):
     generate(page)
     total, kind = face(page, "frames.length"), face(page, "kind")
     assert 1 <= total < LAST and kind == "picture"
-    assert not [
-        request.url for request in page.asked if "/upload" in request.url
-    ]  # it never becomes a file of the server
+    # it never becomes a file of the server
+    assert not [request.url for request in page.asked if "/upload" in request.url]
     page.get_by_role("button", name="More like this picture").click()
     expect(page.locator("#strip .faces button")).to_have_count(8, timeout=30_000)
     page.locator("#strip .faces button").first.click()

@@ -53,7 +53,8 @@ def test_influence_is_there_where_guidance_is(pipe):
         return next(frame.influence for frame in pipe.stream(prompt, 3, 4, **more) if frame.influence is not None)
 
     assert not np.array_equal(first("smiling"), first("smiling", negative_prompt="bald"))
-    assert not first("").any()  # the empty prompt against itself: nowhere
+    # the empty prompt against itself: nowhere
+    assert not first("").any()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -104,10 +105,10 @@ def test_start_from_a_picture(pipe, picture, sampler):
     assert change[0] < 8 and change == sorted(change)
     assert not close(frames[-1].denoised, run(0.6, seed=4)[-1].denoised)
     assert not close(frames[-1].denoised, run(0.6, start_from=255 - picture)[-1].denoised)
-    assert np.array_equal(
-        frames[-1].denoised, run(0.6, start_from=picture[:, 15:105])[-1].denoised
-    )  # the middle square
-    if sampler != "ddpm":  # nothing is left of the picture: the seed's own face
+    # the middle square
+    assert np.array_equal(frames[-1].denoised, run(0.6, start_from=picture[:, 15:105])[-1].denoised)
+    # nothing is left of the picture: the seed's own face
+    if sampler != "ddpm":
         fresh, new = list(pipe.stream("a man", 3, 10, sampler))[-1].denoised, run(1)[-1].denoised
         assert np.abs(fresh.astype(int) - new).mean() < 5 and len(run(1)) == 10
 
@@ -175,7 +176,8 @@ def test_a_walk_leads_from_one_face_to_the_other(pipe, sampler):
     ends = pipe.generate(["a man", "smiling"], [3, 4], 4, sampler)
     assert faces.shape == (5, 64, 64, 3) and close(faces[0], ends[0]) and close(faces[-1], ends[1])
     apart = np.abs(faces.astype(int) - faces[0]).mean(axis=(1, 2, 3))
-    assert (np.diff(apart) > 0).all()  # away from the first, face by face
+    # away from the first, face by face
+    assert (np.diff(apart) > 0).all()
     still = pipe.walk(first, first, 3)
     assert close(still[0], still[1]) and close(still[0], still[2])
 
@@ -184,9 +186,8 @@ def test_slerp_keeps_the_length():
     first, last = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     way = slerp(first, last, torch.linspace(0, 1, 5))
     assert way.shape == (5, 3, 16, 16) and way[0].equal(first) and way[-1].equal(last)
-    assert (
-        way.flatten(1).norm(dim=1) / first.norm() - 1
-    ).abs().max() < 0.1  # a straight line's middle would be 0.7 as long
+    # a straight line's middle would be 0.7 as long
+    assert (way.flatten(1).norm(dim=1) / first.norm() - 1).abs().max() < 0.1
     assert torch.allclose(slerp(first, first, torch.tensor([0.3])), first)
     right_angle = slerp(torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), torch.tensor([1 / 3]))
     assert torch.allclose(right_angle, torch.tensor([[0.75**0.5, 0.5]]))
@@ -278,7 +279,8 @@ def test_bundled_weights_need_few_steps(bundled):
     unipc, ddim = (
         np.square(bundled.generate(["a man"] * 2, [1, 2], 8, sampler) - exact).mean() for sampler in ("unipc", "ddim")
     )
-    assert unipc < 150 and unipc < ddim / 2  # squared grey levels; evenly spaced times end above 1000
+    # squared grey levels; evenly spaced times end above 1000
+    assert unipc < 150 and unipc < ddim / 2
 
 
 # --- the same as settings ---------------------------------------------------------------------------------------------
@@ -300,7 +302,8 @@ def test_a_place_of_the_settings_is_a_place_of_the_walk(pipe):
     )
     places = [replace(first, to_prompt="a man", to_seed=9, place=index / 4) for index in range(5)]
     assert close(pipe.generate_faces(places), pipe.walk(first, end, 5))
-    [alone] = pipe.generate_faces(places[2:3])  # alone as among others
+    # alone as among others
+    [alone] = pipe.generate_faces(places[2:3])
     assert close(alone, pipe.generate_faces(places)[2])
 
 

@@ -9,7 +9,8 @@ try:
 except ImportError:
     spaces = None
 
-SECONDS = 60  # that a GPU is asked for, at most; a run at the defaults takes about one
+# seconds that a GPU is asked for, at most; a run at the defaults takes about one
+SECONDS = 60
 
 
 def lend(demo: gr.Blocks, concurrency_id: str) -> None:

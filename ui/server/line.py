@@ -22,17 +22,28 @@ from ui.server.doors import SESSION
 from ui.server.quiet import fault, say
 
 MB = 2**20
-PLACES = {"networks": 96, "light": 64}  # that may wait in a lane
-SHARE = 0.75  # of the places, and of the bytes, that one client may hold
-SPARE = 1  # runs beside a lane's limit, for other clients than those that fill it
-CARRIED = 64 * MB  # of all requests that wait or run
-SESSION_UNREAD, UNREAD = 16 * MB, 96 * MB  # of answers that nobody has read yet: of a session, of all
-SESSIONS = 300  # that are remembered; those that wait or run are never forgotten
-ARRIVING = 3.0  # seconds in which a reader may be on the way: a run is asked for first, and then its stream
-PATIENCE = 30.0  # seconds that a run goes on while nobody has come to read it, if nobody else wants its place
-FORGOTTEN = 60.0  # seconds after which answers that nobody fetches are dropped
-LONGEST_TEXT = 20_000  # characters of any text that is not a picture
-MOST_VALUES = 4_000  # texts, numbers, lists in one request
+# runs that may wait in a lane
+PLACES = {"networks": 96, "light": 64}
+# share of the places, and of the bytes, that one client may hold
+SHARE = 0.75
+# runs beside a lane's limit, for other clients than those that fill it
+SPARE = 1
+# bytes of all requests that wait or run
+CARRIED = 64 * MB
+# bytes of answers that nobody has read yet: of a session, of all
+SESSION_UNREAD, UNREAD = 16 * MB, 96 * MB
+# sessions that are remembered; those that wait or run are never forgotten
+SESSIONS = 300
+# seconds in which a reader may be on the way: a run is asked for first, and then its stream
+ARRIVING = 3.0
+# seconds that a run goes on while nobody has come to read it, if nobody else wants its place
+PATIENCE = 30.0
+# seconds after which answers that nobody fetches are dropped
+FORGOTTEN = 60.0
+# characters of any text that is not a picture
+LONGEST_TEXT = 20_000
+# texts, numbers, lists in one request
+MOST_VALUES = 4_000
 
 
 class Messages(asyncio.Queue):
@@ -143,11 +154,16 @@ class Line(queueing.Queue):
         )
         self.pending_messages_per_session = Unread()
         self.pending_event_ids_session = Ids()
-        self.sleep_when_free = 0.01  # seconds between two looks
-        self.ANALYTICS_MAX_EVENTS = 1  # gradio sums up its statistics anew after every run
-        self.readers: Counter[str] = Counter()  # session -> streams that read it
-        self.left: dict[str, float] = {}  # session -> when the last of them ended
-        self.served: dict[str, float] = {}  # client -> when its last run began
+        # seconds between two looks
+        self.sleep_when_free = 0.01
+        # gradio sums up its statistics anew after every run
+        self.ANALYTICS_MAX_EVENTS = 1
+        # session -> streams that read it
+        self.readers: Counter[str] = Counter()
+        # session -> when the last of them ended
+        self.left: dict[str, float] = {}
+        # client -> when its last run began
+        self.served: dict[str, float] = {}
         self.closed = False
 
     # --- who comes in -------------------------------------------------------------------------------------------------
@@ -260,7 +276,8 @@ class Line(queueing.Queue):
             since = self.served.get(client, event.enqueue_time)
             return session not in self.readers, clients[client], since, sessions[session]
 
-        return sorted(self.waiting(lane), key=rank)  # stable: the same rank keeps the order of coming
+        # A stable sort: the same rank keeps the order of coming.
+        return sorted(self.waiting(lane), key=rank)
 
     def running(self, lane: str) -> list[queueing.Event]:
         return [event for job in self.active_jobs if job for event in job if event.concurrency_id == lane]

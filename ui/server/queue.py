@@ -7,7 +7,8 @@ import gradio as gr
 
 from ui.server.line import SHARE, line_of
 
-DRAWING = "networks"  # the lane in which one may wait long
+# the lane in which one may wait long
+DRAWING = "networks"
 
 
 def place(demo: gr.Blocks, session: str | None) -> tuple[int, float | None] | None:

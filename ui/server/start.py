@@ -55,7 +55,8 @@ def mend_proxies(environment: Environment) -> list[str]:
             continue
         try:
             httpx.HTTPTransport(proxy=httpx.Proxy(address if "://" in address else f"http://{address}")).close()
-        except Exception as error:  # no such scheme, no such port, a package for SOCKS that is not installed
+        except Exception as error:
+            # no such scheme, no such port, a package for SOCKS that is not installed
             del environment[name]
             told.append(f"{name} is not used: {str(error).splitlines()[0].split(' Make sure')[0]}")
     lists = (environment.get(name, "") for name in ("no_proxy", "NO_PROXY"))
@@ -92,7 +93,8 @@ def mend_certificates(environment: Environment) -> list[str]:
     try:
         if log:
             open(log, "ab").close()
-    except OSError as error:  # where ssl would end each context
+    except OSError as error:
+        # ssl would end each context
         del environment["SSLKEYLOGFILE"]
         told.append(f"SSLKEYLOGFILE is not used: {log} cannot be written ({error.strerror or error}).")
     for name, kind in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
@@ -101,8 +103,9 @@ def mend_certificates(environment: Environment) -> list[str]:
             if path and kind == "capath" and not Path(path).is_dir():
                 raise FileNotFoundError(f"{path} is no folder")
             if path:
+                # ssl's own errors are OSErrors too.
                 ssl.create_default_context(**{kind: path})  # pyright: ignore[reportArgumentType]
-        except OSError as error:  # ssl's own errors are of this kind
+        except OSError as error:
             del environment[name]
             told.append(f"{name} is not used: {path} cannot be read ({error.strerror or error}).")
     return told

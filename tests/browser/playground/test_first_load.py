@@ -8,7 +8,8 @@ from tests.browser.actions import DESKTOP, opened, status, tool
 
 # bytes over the network, compressed, without the opening face: random weights make it noise, which no format packs
 MOST = 700_000
-WIDTHS = (320, 390, 640, 768, 1024, 1440)  # 640 is 1280 px at 200 % zoom
+# 640 is 1280 px at 200 % zoom
+WIDTHS = (320, 390, 640, 768, 1024, 1440)
 
 
 def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str):
@@ -26,7 +27,8 @@ def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str
     page.wait_for_function("() => window.facet?.face?.finished")
     assert 200_000 < sum(size for request, size in sizes.items() if request not in answers) <= MOST
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-    page.locator("#generate").click()  # the first own face: one press
+    # the first own face: one press
+    page.locator("#generate").click()
     expect(status(page)).to_contain_text("Done in")
     page.context.close()
 
@@ -40,7 +42,8 @@ def problems(page: Page, where: str) -> list[str]:
 def test_axe_is_silent_at_every_width(browser: Browser, address: str, scheme: str):
     for page in opened(browser, address + f"?__theme={scheme}", viewport=DESKTOP):
         violations = []
-        page.add_style_tag(content="#actions { position: static !important; }")  # else it lies over what is behind it
+        # else it lies over what is behind it
+        page.add_style_tag(content="#actions { position: static !important; }")
         for tab in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
             tool(page, tab)
             for width in WIDTHS if tab == "Attributes" else (390, 1440):

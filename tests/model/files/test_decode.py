@@ -13,7 +13,8 @@ from model.files.decode import ENOUGH, PNG, read_image
 from tests.conftest import CASES
 from tests.profiles import ADOBE_RGB, DISPLAY_P3, GREY, profile
 
-SKY, SKIN = (90, 120, 160), (225, 180, 150)  # a corner and the middle of the pictures in tests/cases
+# a corner and the middle of the pictures in tests/cases
+SKY, SKIN = (90, 120, 160), (225, 180, 150)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> io.BytesIO:
@@ -125,7 +126,8 @@ def test_texts_and_profiles_never_spoil_a_picture():
         assert np.array_equal(
             read_image(io.BytesIO(plain[:head] + extra + plain[head:])), Image.new("RGB", (20, 20), SKIN)
         )
-    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20  # of the library: still as it was
+    # of the library: still as it was
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
