@@ -91,6 +91,19 @@ def test_links_of_documents_lead_somewhere(name):
         assert not anchor or anchor in anchors(file.relative_to(ROOT).as_posix()), f"{path}#{anchor}"
 
 
+def test_paths_that_documents_and_code_name_are_there():
+    """From the repository's root, as in `model/unet.py`; a pattern with a star is no path."""
+    rooms = ("assets", "benchmarks", "deploy", "model", "training", "ui")
+    code = [path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".js", ".css")]
+    named = re.compile(rf"(?<![\w./-])((?:{'|'.join(rooms)}|docs|tests|weights)/[\w./-]*\w)(?![\w*-])")
+    names = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in (ROOT / "app.py", ROOT / "Makefile", *code, *map(ROOT.joinpath, DOCUMENTS))
+        for name in named.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(names) > 100 and [pair for pair in sorted(names) if not (ROOT / pair[1]).exists()] == []
+
+
 def test_the_project_has_one_version():
     version = re.search(r'^version = "(.+)"$', read("pyproject.toml"), re.MULTILINE)[1]
     assert f"\nversion: {version}\n" in read("CITATION.cff") and f"\n## {version}" in read("CHANGELOG.md")
