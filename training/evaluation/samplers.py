@@ -3,10 +3,9 @@
     python -m training.evaluation.samplers
 
 Writes samplers.webp and samplers.json into assets/how/. The sheet has a row of 64 px tiles for each sampler, a column
-for each
-number of steps, and one more tile at the end of the first row: the exact solution, which is UniPC in EXACT steps.
-Distances
-are mean squared ones to that, pixels in [-1, 1], the mean of several faces. (ui/how/reverse.py shows both files.)
+for each number of steps, and one more tile at the end of the first row: the exact solution, which is UniPC in EXACT
+steps. Distances are mean squared ones to that, pixels in [-1, 1], the mean of several faces. (ui/how/reverse.py shows
+both files.)
 """
 
 import argparse

@@ -1,11 +1,9 @@
-"""Training: one step of it on the visitor's face, the losses of the loaded weights, and one seed drawn as they were
-learned.
+"""Training: one step of it on the visitor's face, the losses of the loaded weights, one seed drawn while they learned.
 
 assets/how/training.json, by training/evaluation/losses.py, holds the losses. assets/how/learning.webp, by
-training/evaluation/sheet.py, shows one seed drawn by the network at several moments of its training.
-Tiles of 64 x 64 pixels, from left to right and then from top to bottom, without gaps; the last row may be unfinished.
-assets/how/learning.json beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising],
-"note": text, or none}.
+training/evaluation/sheet.py, shows one seed drawn by the network at several moments of its training: tiles of 64 x 64
+pixels, from left to right and then from top to bottom, without gaps; the last row may be unfinished. learning.json
+beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising], "note": text, or none}.
 """
 
 import base64
@@ -54,14 +52,11 @@ def losses(pipe: FacePipeline, settings: Settings, folder: Path = HOW) -> str:
         return "<p>The log of the training comes with the bundled U-Net; another one is loaded here.</p>"
     kept = [point for point in about["loss"] if point[0] <= about["images"]]
     return f"""<div class="pair"><figure class="plot">{lines(kept, about["validation"])}<figcaption><b>Loss against
-        images
-        seen</b><span class="key">on training faces</span><span class="key linear">on validation faces, which it is not
-        trained on</span><span>{about["images"]:,} images in {about["seconds"]} seconds on
-        {html.escape(about["where"])}.
-        </span></figcaption></figure>
+        images seen</b><span class="key">on training faces</span><span class="key linear">on validation faces, which it
+        is not trained on</span><span>{about["images"]:,} images in {about["seconds"]} seconds on
+        {html.escape(about["where"])}.</span></figcaption></figure>
         <figure class="plot">{bars(about["by_noise"], about["by_noise_validation"])}<figcaption><b>Loss by timestep,
-        when
-        it was finished</b><span class="key">training faces</span><span class="key linear">validation faces</span>
+        when it was finished</b><span class="key">training faces</span><span class="key linear">validation faces</span>
         <span>Measured once on {about["faces"]:,} photographs of each.</span></figcaption></figure></div>"""
 
 

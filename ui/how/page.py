@@ -1,9 +1,7 @@
-"""The tab "How it works": layout and wiring. Its words are assets/how/words/, each section's figures are in the file of
-its name.
+"""The tab "How it works": layout and wiring. Words are in assets/how/words/, figures in the file of a section's name.
 
 Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends
-"look"
-with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
+"look" with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
 """
 
 import html
@@ -219,8 +217,7 @@ def glance(pipe: FacePipeline, settings: Settings) -> str:
         <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
         <input id="glance-at" type="range" min="0" max="{len(run)}" value="{len(run)}" step="1"></div>
         <p>Your face, in everything that follows: {prompt}, seed {settings.seed}. Make another on the first tab, and
-        this tab
-        uses that one. Each part opens its section.</p></div>"""
+        this tab uses that one. Each part opens its section.</p></div>"""
 
 
 def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:

@@ -95,10 +95,8 @@ def samplers(folder: Path, unet: str) -> str | None:
         <input id="samplers-at" type="range" min="0" max="{len(steps) - 1}" value="{start}" step="1">
         <div class="tiles four" style="--columns:{columns};--rows:{rows};--count:{rows + 1}">{figures}{exact}</div>
         <p>“{html.escape(about["prompt"])}”, seed {about["seed"]}, the same noise in every picture. Distance: mean
-        squared,
-        pixels from −1 to 1, the mean of {about["faces"]} faces. These pictures were computed once, with the weights
-        that
-        are loaded here.</p></div>"""
+        squared, pixels from −1 to 1, the mean of {about["faces"]} faces. These pictures were computed once, with the
+        weights that are loaded here.</p></div>"""
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------
@@ -204,8 +202,7 @@ def film(name: str, title: str, pictures: np.ndarray) -> str:
         <label for="film-{name}">{title}. Step <output aria-live="off">1</output></label>
         <input id="film-{name}" type="range" min="0" max="{count - 1}" value="0" step="1">
         <div class="tiles two" style="--count:2"><figure>{before}<figcaption><b>x<sub>t</sub></b><span>before the
-        step</span></figcaption>
-        </figure><figure>{predicted}<figcaption><b>x̂<sub>0</sub></b><span>predicted</span></figcaption></figure>
+        step</span></figcaption></figure><figure>{predicted}<figcaption><b>x̂<sub>0</sub></b><span>predicted</span></figcaption></figure>
         </div></div>"""
 
 

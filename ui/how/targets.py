@@ -1,9 +1,7 @@
-"""Three things to ask a network for: one answer as each of them, and three small networks that were each trained on
-one.
+"""Three things to ask a network for: one answer as each of them, and three small networks, each trained on one.
 
-These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make
-train-targets`, and
-were trained alike but for what they answer. Without them their figure is left out.
+These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by
+`make train-targets`. They were trained alike but for what they answer. Without them their figure is left out.
 """
 
 from functools import lru_cache

@@ -15,8 +15,7 @@ def place(demo: gr.Blocks, session: str | None) -> tuple[int, float | None] | No
     """How many runs are before this session's own in the queue, and the seconds until it begins.
 
     None if none of its runs waits; seconds are None before the first run has ended. Every run before it is taken to
-    last
-    as long as the mean of all so far, and the running ones to be half done.
+    last as long as the mean of all so far, and the running ones to be half done.
     """
     queue = line_of(demo)
     for before, event in enumerate(queue.order(DRAWING)):
