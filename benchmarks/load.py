@@ -60,9 +60,7 @@ class Tally:
 
 
 def last_face(stream: str) -> np.ndarray:
-    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run did not end
-    well.
-    """
+    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run ended badly."""
     events = stream.strip().split("\n\n")
     if not events[-1].startswith("event: complete"):
         raise ValueError(f"the answer ends with {events[-1][:200]!r}")
@@ -188,9 +186,7 @@ def summary(tally: Tally, figures: list[dict[str, int]], took: float) -> dict:
 
 
 def grown(figures: list[dict[str, int]]) -> list[str]:
-    """What grew in a long run: memory from its middle on (gradio first fills its bounded stores), the rest from the
-    start.
-    """
+    """What grew in a long run: memory from its middle on (gradio first fills its stores), the rest from the start."""
     first, middle, last = figures[0], figures[len(figures) // 2], figures[-1]
     more = [name for name in ("threads", "descriptors") if last[name] > first[name] + MORE]
     growth = [f"{name} from {first[name]} to {last[name]}" for name in more]

@@ -1,5 +1,4 @@
-"""Pins the images that the Dockerfile and deploy/compose.yaml start from by their digests: a tag may change, a digest
-may not.
+"""Pins the images that the Dockerfile and deploy/compose.yaml start from by their digests, which never change.
 
     make pin-image
 

@@ -48,8 +48,7 @@ OPENING = "Photo of person "
 
 
 def picker() -> gr.HTML:
-    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's
-    click."""
+    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a click."""
     return component(
         "controls/picker",
         {"present": [], "absent": []},
@@ -148,8 +147,7 @@ def combined(words: str, present: list[str], absent: list[str]) -> str:
 
 
 def parted(prompt: str) -> tuple[str, list[str], list[str]]:
-    """`combined` undone as far as it can be: (words, present, absent). The lecture's wording becomes boxes, all else
-    words."""
+    """`combined` undone as far as it can be: (words, present, absent). Only the lecture's wording becomes boxes."""
     listed = prompt.removeprefix(OPENING).removesuffix(".").split(", ")
     present = [name for name in ATTRIBUTES if name.replace("_", " ").lower() in listed]
     absent = [name for name in ATTRIBUTES if attributes.lacking(name) in listed]

@@ -138,8 +138,7 @@ def redraw(*values: Any) -> tuple[Any, Any, Any]:
 
 @refusing(outputs=3)
 def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
-    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a
-    frame)."""
+    """An opened face or frame, {run, image, record or none, step?} -> player, status, record (None for a frame)."""
     sent = event._data if isinstance(event._data, dict) else {}
     face = read_face(file_of(sent.get("image")))
     record = None
@@ -213,8 +212,7 @@ def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dic
 def finished(
     pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked: Mapping[str, bool]
 ) -> dict[str, Any]:
-    """The last message of a run: the finished picture; of a single face also its enlargements and when each attribute
-    came.
+    """The last message of a run: the finished picture; of a single face also its enlargements and attributes' onsets.
 
     asked: see onsets.wanted.
     """

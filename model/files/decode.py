@@ -1,5 +1,4 @@
-"""Pictures that people bring -> pixels. One way in for the page, the API and the preparation, so that all give the
-same answer."""
+"""Pictures that people bring -> pixels: one way in, so that page, API and preparation give the same answer."""
 
 import io
 import threading

@@ -24,8 +24,7 @@ UNKNOWN = ("", "?", "-", "nan", "na", "n/a", "none", "null")
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """A CSV of `file` and attributes -> numbers, above 0 where the face has it, NaN where that is unknown; index file
-    name.
+    """A CSV of `file` and attributes -> numbers by file: above 0 where the face has it, NaN where that is unknown.
 
     Commas, semicolons or tabs; UTF-8, UTF-16 with its mark, or Windows' Latin letters; any case; decimal commas; yes
     and no. Raises InputError, which shows the row and says what to do, for what cannot be read without guessing.

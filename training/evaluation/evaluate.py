@@ -200,9 +200,7 @@ def prompts_of(path: Path, count: int) -> tuple[list[str], np.ndarray]:
 
 
 def clip_on_faces(clip: Clip, judge: Judge, prepared: Prepared) -> dict[str, float]:
-    """CLIP on validation faces (see clip_quality.validate), and how near prompts alone come to the judge, which had
-    the labels.
-    """
+    """CLIP on validation faces (see training/clip/quality.py), and how near prompts alone come to the judge."""
     figures, real = validate(clip, prepared), float(np.mean(list(known_accuracy(judge).values())))
     return {name: round(value, 4) for name, value in figures.items()} | {
         "judge": round(real, 4),

@@ -1,5 +1,4 @@
-"""Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its
-training.
+"""Watch it learn: the same noise and prompt, drawn by the U-Net as it was at several moments of its training.
 
     python -m training.evaluation.sheet runs/unet/snapshots/*.safetensors weights/unet.safetensors [--note "..."]
     python -m training.evaluation.sheet weights/unet.safetensors --keep 64000 --note "..."     only the last tile anew

@@ -35,9 +35,7 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def psnr(image: np.ndarray, true: np.ndarray, border: int) -> float:
-    """Peak signal-to-noise ratio in dB of two images (H, W) or (H, W, 3) in 0 to 255, without `border` pixels on each
-    side.
-    """
+    """PSNR in dB of two images (H, W) or (H, W, 3) in 0 to 255, without `border` pixels on each side."""
     error = (image.astype(np.float64) - true)[border:-border, border:-border]
     return float(10 * np.log10(255**2 / max(np.mean(error**2), 1e-10)))
 
@@ -177,8 +175,7 @@ def people_table(scores: Scores) -> str:
 
 
 def score_set(folder: Path, scale: int, enlarge: Enlarge | None = None) -> dict[str, float]:
-    """Mean "psnr" (dB) and "ssim" of Y over a folder of true images, `scale` px border cut, inputs by MATLAB's
-    bicubic.
+    """Mean "psnr" (dB) and "ssim" of Y over a folder of true images; `scale` px border cut, MATLAB's bicubic inputs.
 
     Y is rounded, as MATLAB's rgb2ycbcr does it. Grey images are scored on their grey values. Without `enlarge` it is
     bicubic, which the literature measures on Y alone, its input not rounded. Raises FacetError if there is no image.

@@ -73,9 +73,7 @@ def stretched(x: Tensor) -> np.ndarray:
 
 
 def signed(x: Tensor) -> np.ndarray:
-    """(H, W) or (3, H, W) of any range -> uint8: 0 is the middle grey, the largest value of either sign black or
-    white.
-    """
+    """(H, W) or (3, H, W) of any range -> uint8: 0 is the middle grey, the largest of either sign black or white."""
     x = x / x.abs().max().clamp(min=1e-8)
     return colour(x) if x.ndim == 3 else grey(x)
 

@@ -24,9 +24,7 @@ from ui.how.html import HOW, colour, stretched, tile, tiles
 
 
 def one_step(pipe: FacePipeline, settings: Settings, step: int) -> str:
-    """One step of the training on the visitor's face: what goes in, what is wanted, what the network says, and the
-    loss.
-    """
+    """One step of the training on the visitor's face: what goes in, what is wanted, what comes out, the loss."""
     state, said, target = noised(pipe, settings, step), answer(pipe, settings, step), pipe.unet.config.target
     wanted = from_original(state.original, state.x_t, state.t, target)
     wrong = (said_as := getattr(said, target)) - wanted
@@ -65,9 +63,7 @@ WIDTH, HEIGHT, LEFT, TOP = 300, 150, 40, 10
 
 
 def lines(training: list[list[float]], validation: list[list[float]]) -> str:
-    """Two curves as an SVG: (images, loss) each. The first loss is far above the rest: the axis ends at twice the
-    median.
-    """
+    """Two curves of (images, loss) as an SVG. The axis ends at twice the median: the first losses are far above."""
     top = 2 * sorted(loss for _, loss in training)[len(training) // 2]
     low = 0.9 * min(loss for _, loss in [*training, *validation])
     most = training[-1][0]

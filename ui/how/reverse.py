@@ -1,6 +1,4 @@
-"""Reverse diffusion: one step taken apart, the samplers side by side, and the paths that runs take from noise to a
-face.
-"""
+"""Reverse diffusion: one step taken apart, the samplers side by side, and the paths of runs from noise to a face."""
 
 import base64
 import html
@@ -140,9 +138,7 @@ def by_teacher(settings: Settings) -> Settings:
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
-    """The plane that shows most of N points (N, D): their mean (D,), two directions (D, 2), and the share of the
-    variance.
-    """
+    """The plane that shows most of N points (N, D): mean (D,), two directions (D, 2), share of the variance."""
     mean = points.mean(0)
     _, sizes, directions = torch.linalg.svd(points - mean, full_matrices=False)
     return mean, directions[:2].T, (sizes[:2].square().sum() / sizes.square().sum()).item()
@@ -178,9 +174,7 @@ def walked(pipe: FacePipeline, settings: Settings) -> tuple[dict[str, Path2D], d
 
 
 def paths(pipe: FacePipeline, settings: Settings) -> str:
-    """The path of the visitor's own run in a plane, the student's beside it, and a slider for the pictures on the
-    way.
-    """
+    """The path of the visitor's own run in a plane, the student's beside it, and a slider for their pictures."""
     runs, pictures, share = walked(pipe, settings)
     own = by_teacher(settings)
     parts = [

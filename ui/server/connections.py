@@ -1,6 +1,4 @@
-"""Connections: how many, how many of one client, and how long one may say nothing. Uvicorn bounds none of them by
-itself.
-"""
+"""Connections: how many, how many of one client, how long one may be silent. Uvicorn itself bounds none of them."""
 
 import resource
 from collections import Counter
@@ -32,9 +30,7 @@ def limit() -> int:
 
 
 def bounded(trusted: str = "127.0.0.1", most: int | None = None) -> type:
-    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies whose connections are many
-    visitors'.
-    """
+    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies that many visitors share."""
     most, proxies, held = most or limit(), set(trusted.replace(" ", "").split(",")), Counter()
 
     class Bounded(Protocol):

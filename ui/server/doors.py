@@ -1,5 +1,4 @@
-"""What is open: the routes that the page and its API need, by method, and how large a body each takes. All else answers
-404.
+"""What is open: the routes that page and API need, by method, with the largest body of each. All else answers 404.
 
 Paths are those that gradio's router sees: without the root path under which a proxy may show the app.
 """

@@ -1,5 +1,4 @@
-"""ZeroGPU of Hugging Face Spaces, which lends a GPU for a run at a time. Import this before anything that imports
-torch."""
+"""ZeroGPU of Hugging Face Spaces, which lends a GPU run by run. Import this before anything that imports torch."""
 
 import gradio as gr
 

@@ -126,9 +126,7 @@ def carried(event: Any) -> int:
 
 
 def client_of(request: Any) -> str:
-    """Whose request it is: an address, of IPv6 the network of 64 bits. A trusted proxy's header counts
-    (FORWARDED_ALLOW_IPS).
-    """
+    """Whose request it is: an address, 64 bits of it in IPv6. A trusted proxy's header counts (FORWARDED_ALLOW_IPS)."""
     host = request.client.host if request is not None and request.client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -283,9 +281,7 @@ class Line(queueing.Queue):
         return [event for job in self.active_jobs if job for event in job if event.concurrency_id == lane]
 
     def get_events(self):
-        """The next run of any lane that has room: (runs, whether they are a batch, lane), or None. Asked all the
-        time.
-        """
+        """The next run of any lane with room: (runs, whether they are a batch, lane), or None. Asked all the time."""
         for lane in random.sample(list(self.event_queue_per_concurrency_id), len(self.event_queue_per_concurrency_id)):
             lane_queue = self.event_queue_per_concurrency_id[lane]
             limit = lane_queue.concurrency_limit or self.max_thread_count

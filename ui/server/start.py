@@ -1,5 +1,4 @@
-"""The machine that the app starts on: proxies, certificates, addresses, numbers and the temporary folder of its
-environment.
+"""The machine that the app starts on: its environment's proxies, certificates, addresses, numbers, temporary folder.
 
 Gradio asks its own page whether it is up, through whatever the environment names, and reads that environment while it
 is imported. So `prepare` comes before gradio, and ends the process with one line where it must.
@@ -44,8 +43,7 @@ def prepare(environment: Environment = os.environ) -> str | None:
 
 
 def mend_proxies(environment: Environment) -> list[str]:
-    """Let no proxy stand between the app and itself, and drop those that cannot be used. Returns what was dropped, in
-    lines."""
+    """Let no proxy stand between the app and itself, and drop those of no use. Returns what was dropped, in lines."""
     import httpx
 
     told, proxies = [], [name for name in environment if name.lower() in PROXIES]
@@ -70,9 +68,7 @@ def mend_proxies(environment: Environment) -> list[str]:
 
 
 def _readable(host: str) -> bool:
-    """Whether an entry of NO_PROXY does not end httpx, which gradio asks its own page with (it makes a pattern of
-    each).
-    """
+    """Whether an entry of NO_PROXY can be read by httpx, by which gradio asks its own page (each becomes a pattern)."""
     import httpx
 
     try:
@@ -120,8 +116,7 @@ def written(value: str) -> str:
 
 
 def whole_number(name: str, default: int, least: int, most: int, environment: Environment = os.environ) -> int:
-    """A whole number of the environment, `default` where it is not there or empty. Raises InputError out of its
-    bounds."""
+    """A whole number of the environment, `default` where there is none. Raises InputError out of its bounds."""
     text = written(environment.get(name, ""))
     try:
         value = int(text or default)
