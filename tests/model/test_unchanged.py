@@ -31,7 +31,8 @@ def faces(pipe: FacePipeline) -> dict[str, np.ndarray]:
     drawn["walk"] = pipe.walk(asked, replace(asked, prompt="an old man", seed=8), 3)[1]
     *_, [last] = pipe.stream_faces([asked], start_from=drawn["unipc"], strength=0.6)
     drawn["from a picture"] = last.denoised
-    drawn["alike"] = pipe.variations(drawn["unipc"], [3], asked)[0]
+    *_, [last] = pipe.stream_alike(drawn["unipc"], [replace(asked, seed=3)])
+    drawn["alike"] = last.denoised
     for crisp in (False, True):
         drawn[f"enlarged, {'crisp' if crisp else 'faithful'}"] = pipe.upscale(drawn["unipc"][None], crisp)[0][
             224:288, 192:256

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,20 @@ def parameters(path: Path) -> Iterator[tuple[str, int]]:
 def test_functions_above_the_pipeline_take_at_most_five_parameters():
     paths = [ROOT / "app.py", *(path for room in ("training", "ui", "benchmarks", "deploy") for path in sources(room))]
     assert {name for path in paths for name, count in parameters(path) if count > MOST_PARAMETERS} == MANY_PARAMETERS
+
+
+def behind_code(path: Path) -> Iterator[str]:
+    """The comments that stand on a line of code. What a tool reads has its place there."""
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            behind = token.type == tokenize.COMMENT and token.line[: token.start[1]].strip()
+            if behind and not token.string.startswith(("# noqa", "# type:", "# fmt:", "# pyright:", "# isort:")):
+                yield f"{path.relative_to(ROOT)}:{token.start[0]} {token.string}"
+
+
+def test_comments_stand_above_the_code():
+    paths = [ROOT / "app.py", *(path for room in ROOMS for path in sources(room))]
+    assert [comment for path in paths for comment in behind_code(path)] == []
 
 
 COMMANDS = [
