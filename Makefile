@@ -101,7 +101,7 @@ bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of S
 	$(PY) -m benchmarks.sr --data $(SR_DATA) --weights $(X4)
 
 grid: .venv/dev  ## make the README's grid of faces again
-	$(PY) -m training.evaluation.evaluate --grid assets/faces.png
+	$(PY) -m training.evaluation.evaluate --grid assets/pictures/faces.png
 
 pictures: .venv/dev  ## photograph the page and draw the animation for the README again
 	bash tests/install.sh chromium

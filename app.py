@@ -4,10 +4,10 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # also stops gradio from asking PyPI for newer versions
+# This also stops gradio from asking PyPI for newer versions.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from ui.server import start  # isort: skip, since it must come before gradio
 
@@ -21,7 +21,7 @@ from model import attributes
 from model.attributes import ATTRIBUTES
 from model.settings import DEFAULTS, MAX_GUIDANCE, MAX_STEPS
 from ui import api, explore
-from ui.component import asset, component
+from ui.component import ASSETS, asset, component, scripts
 from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
@@ -35,26 +35,14 @@ from ui.share import qr
 from ui.status import status
 from ui.words import read
 
-HERE = Path(__file__).parent
-QUEUE = {"api_open": False}  # nobody passes it by; how many may wait is in ui/server/line.py
-SCRIPTS = (
-    "facet.js",
-    "compare.js",
-    "connection.js",
-    "draft.js",
-    "exif.js",
-    "explore.js",
-    "files.js",
-    "how-open.js",
-    "store.js",
-    "zip.js",
-    "keys.js",
-)  # what the components share, before any of them
+# Nobody passes the queue by; how many may wait is in ui/server/line.py.
+QUEUE = {"api_open": False}
+# what a link or an opened face asks for beside its settings
 GO = """line => {
     if (line?.go) document.querySelector('#generate').click();
     if (line?.redraw) window.facet.redraw();
     return [];
-}"""  # what a link or an opened face asks for beside its settings
+}"""
 SAMPLERS = [
     ("UniPC (best in few steps)", "unipc"),
     ("DPM-Solver++ (nearly as good)", "dpmpp"),
@@ -90,9 +78,9 @@ THEME = gr.themes.Base(
 # What launch() needs, in one place: tests and hosts that launch `demo` themselves pass the same.
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
-    "css": asset("page.css"),
-    "head": f"<script>{''.join(map(asset, SCRIPTS))}</script>",
-    "favicon_path": HERE / "assets" / "favicon.svg",
+    "css": asset("page/page.css"),
+    "head": f"<script>{scripts()}</script>",
+    "favicon_path": ASSETS / "page" / "favicon.svg",
     "footer_links": ["api"],
     "run_history": False,
     "enable_monitoring": False,
@@ -103,15 +91,16 @@ LAUNCH: dict[str, Any] = {
 }
 
 with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo:
-    component("title")
-    current = gr.JSON(None, visible=False)  # the record of the face on screen
+    component("page/title")
+    # the record of the face on screen
+    current = gr.JSON(None, visible=False)
     with gr.Tabs(elem_id="pages"):
         with gr.Tab("Make a face"), gr.Row(elem_id="columns"):
             with gr.Column(elem_id="left", min_width=0):
-                player = component("player", schedule=schedule())
-                paint = component("paint")
-                keep = component("keep")
-                component("gallery")
+                player = component("face/player", schedule=schedule())
+                paint = component("face/paint")
+                keep = component("keep/keep")
+                component("keep/gallery")
             with gr.Column(elem_id="right", min_width=0):
                 words = gr.Textbox(
                     "",
@@ -121,12 +110,12 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                     elem_id="prompt",
                     placeholder="A smiling woman with blond hair",
                 )
-                understood = component("understood")
+                understood = component("controls/understood")
                 with gr.Column(elem_id="actions"):
                     with gr.Row(elem_id="buttons"):
                         generate_button = gr.Button("Generate", variant="primary", elem_id="generate")
                         stop_button = gr.Button("Stop", elem_id="stop", interactive=False)
-                    line = component("status", status())
+                    line = component("face/status", status())
                 with gr.Row(elem_id="how-many"):
                     count = gr.Radio(list(COUNTS), value=1, label="Faces", elem_id="count", min_width=0)
                     seed = gr.Number(0, label="Seed", elem_id="seed", min_width=0)
@@ -142,7 +131,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         live = gr.Checkbox(
                             False, label="Live: redraw as I change things", container=False, elem_id="live"
                         )
-                edits = component("edits", {}, attributes=[(name, attributes.label(name)) for name in ATTRIBUTES])
+                edits = component(
+                    "controls/edits", {}, attributes=[(name, attributes.label(name)) for name in ATTRIBUTES]
+                )
                 with gr.Tabs(elem_id="tools"):
                     with gr.Tab("Attributes"):
                         picks = picker()
@@ -173,7 +164,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             SAMPLERS, value=DEFAULTS.sampler, label="Sampler", filterable=False, elem_id="sampler"
                         )
                     with gr.Tab("Picture"):
-                        picture = component("picture")
+                        picture = component("controls/picture")
                         strength = gr.Slider(
                             0.1,
                             1,
@@ -219,23 +210,26 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             "Less: the words stay, but lead away from what CLIP sees in it, and the noise lies on the "
                             "other side of its own.</p>"
                         )
-                        strip = component("strip")
+                        strip = component("face/strip")
                     with gr.Tab("CLIP"):
-                        sees = component("sees")
+                        sees = component("face/sees")
         with gr.Tab("How it works"):
             how.build(current)
             honest = gr.HTML("", elem_id="badge")
-    component("pair")
-    code = component("qr")
-    file = gr.JSON(None, visible=False)  # on its way to the visitor's disk
+    component("keep/pair")
+    code = component("keep/qr")
+    # on its way to the visitor's disk
+    file = gr.JSON(None, visible=False)
 
     # --- wiring; a `js` without a function runs in the browser alone ---
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
     controls += [best, paint]
-    settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]  # what a record fills
+    # what a record fills
+    settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]
     demo.load(offer_choice, None, best, queue=False, **HIDDEN)
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
-    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]  # what a draft holds
+    # what a draft holds
+    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]
     opened.success(None, None, kept, js=f"() => window.facet.openDraft({len(kept)})").success(None, line, None, js=GO)
     for control in kept:
         event = control.input if control in (picks, edits) else control.change
@@ -298,15 +292,15 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return on ? false : {__type__: 'update'};
     }""",
     )
-    seed.input(None, None, new_seed, js="() => false")  # who types a seed wants that one
+    # who types a seed wants that one
+    seed.input(None, None, new_seed, js="() => false")
+    # a textbox's `input` misses what is pasted
     for event in (
         words.change,
         negative.change,
         *(control.input for control in (seed, steps, guidance, sampler, strength)),
     ):
-        event(
-            None, None, None, js="() => { window.facet.changed(); return []; }"
-        )  # a textbox's `input` misses what is pasted
+        event(None, None, None, js="() => { window.facet.changed(); return []; }")
     understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **HIDDEN)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
@@ -365,15 +359,18 @@ lend(demo, NETWORKS["concurrency_id"])
 threading.Thread(target=warm_up, daemon=True).start()
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
+    # an end as by Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Gradio's own waiting does not end the streams of open pages.
         demo.launch(**LAUNCH, server_name=ADDRESS, prevent_thread_lock=True)
         serve.bound_connections(demo)
-        demo.server.config.timeout_graceful_shutdown = 2  # seconds; then what still comes in is cut off
+        # seconds; then what still comes in is cut off
+        demo.server.config.timeout_graceful_shutdown = 2
         while not demo.server.should_exit:
             time.sleep(0.1)
-    except OSError as error:  # no port is free, or none may be listened on
+    except OSError as error:
+        # no port is free, or none may be listened on
         print(f"facet: {error}", flush=True)
         store.empty()
         folder.remove()
@@ -382,4 +379,5 @@ if __name__ == "__main__":
         demo.close()
         store.empty()
         folder.remove()
-        os._exit(0)  # the interpreter's own end aborts where a thread is still drawing
+        # the interpreter's own end aborts where a thread is still drawing
+        os._exit(0)

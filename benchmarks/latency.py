@@ -55,7 +55,8 @@ WATCH = """() => {
     new MutationObserver(() => { if (line.textContent.trim().startsWith("Done")) window.done ??= since(); })
         .observe(line, {childList: true, characterData: true, subtree: true});
 }"""
-BAD = (  # nothing that a person means, all of which must be read
+# nothing that a person means, all of which must be read
+BAD = (
     "smiling woman, no hat, " * 435,
     "a" * 1000,
     "امرأة مبتسمة بدون قبعة " * 20,
@@ -162,7 +163,8 @@ def bad_input() -> float:
     """Milliseconds to read the slowest of BAD, each the median of its runs."""
     taken = []
     for prompt in BAD:
-        read(shortened(prompt))  # the first call wakes what is slow the first time
+        # the first call wakes what is slow the first time
+        read(shortened(prompt))
         runs = []
         for _ in range(RUNS):
             start = time.perf_counter()

@@ -35,6 +35,8 @@ FACES = [(prompt, seed) for seed in range(4) for prompt in ("a smiling woman wit
 TOLERANCE = 6
 # of memory, from the middle to the end of the long part
 MOST_GROWTH = 0.05
+# answers between two looks at the app's figures
+EVERY = 100
 # threads and open files at the end beyond those at the beginning
 MORE = 20
 
@@ -58,9 +60,7 @@ class Tally:
 
 
 def last_face(stream: str) -> np.ndarray:
-    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run did not end
-    well.
-    """
+    """The finished face in an answer's event stream: (64, 64, 3) uint8. Raises ValueError if the run ended badly."""
     events = stream.strip().split("\n\n")
     if not events[-1].startswith("event: complete"):
         raise ValueError(f"the answer ends with {events[-1][:200]!r}")
@@ -100,31 +100,38 @@ async def understand(client: httpx.AsyncClient, server: Server | Replicas, tally
         await asyncio.sleep(0.5)
 
 
-async def user(
-    client: httpx.AsyncClient,
-    server: Server | Replicas,
-    alone: dict,
-    tally: Tally,
-    number: int,
-    until: float,
-    left: list[int],
-    steps: int,
-) -> None:
+@dataclass
+class Crowd:
+    """What users who ask at once share."""
+
+    client: httpx.AsyncClient
+    server: Server | Replicas
+    steps: int
+    # (prompt, seed) -> the face drawn with nothing else to do
+    alone: dict[tuple[str, int], np.ndarray]
+    # the time.monotonic() at which nobody asks again
+    until: float
+    # requests that may still be made
+    left: int
+    tally: Tally
+
+
+async def user(crowd: Crowd, number: int) -> None:
     """Ask for one face after another, until the time is over or nobody has a request left."""
-    turn = number
-    while time.monotonic() < until and left[0] > 0:
-        left[0], turn = left[0] - 1, turn + 5
+    turn, tally = number, crowd.tally
+    while time.monotonic() < crowd.until and crowd.left > 0:
+        crowd.left, turn = crowd.left - 1, turn + 5
         prompt, seed = FACES[turn % len(FACES)]
         start = time.monotonic()
         try:
-            drawn = await face(client, server, prompt, seed, steps)
+            drawn = await face(crowd.client, crowd.server, prompt, seed, crowd.steps)
         except (ValueError, httpx.HTTPError) as error:
             tally.failed.append(f"{type(error).__name__}: {error}"[:200])
             continue
         if drawn is None:
             tally.full += 1
             await asyncio.sleep(0.5)
-        elif np.abs(drawn.astype(int) - alone[prompt, seed]).max() > TOLERANCE:
+        elif np.abs(drawn.astype(int) - crowd.alone[prompt, seed]).max() > TOLERANCE:
             tally.wrong.append(f"{prompt!r}, seed {seed}")
         else:
             tally.waits.append(time.monotonic() - start)
@@ -132,27 +139,24 @@ async def user(
 
 
 async def load(
-    server: Server | Replicas, users: int, steps: int, seconds: float = 3600, requests: int = 10**9, every: int = 100
+    server: Server | Replicas, users: int, steps: int, seconds: float = 3600, requests: int = 10**9
 ) -> tuple[Tally, list[dict[str, int]], float]:
-    """`users` ask at once, for `seconds` or `requests`. Returns the tally, figures after every so many answers, and
-    seconds.
-    """
+    """`users` ask at once, for `seconds` or `requests`. Returns the tally, figures after EVERY answers, and seconds."""
     limits = httpx.Limits(max_connections=2 * users + 2)
     async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
         alone = {key: (await face(client, server, *key, steps)).astype(int) for key in FACES}
-        tally, left, figures = Tally(), [requests], [server.figures()]
+        tally, figures = Tally(), [server.figures()]
 
         async def watch() -> None:
             while True:
                 await asyncio.sleep(0.2)
-                if len(tally.waits) >= every * len(figures):
+                if len(tally.waits) >= EVERY * len(figures):
                     figures.append(server.figures())
 
         start = time.monotonic()
         watching = asyncio.gather(watch(), understand(client, server, tally))
-        await asyncio.gather(
-            *(user(client, server, alone, tally, n, start + seconds, left, steps) for n in range(users))
-        )
+        crowd = Crowd(client, server, steps, alone, start + seconds, requests, tally)
+        await asyncio.gather(*(user(crowd, number) for number in range(users)))
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
@@ -182,9 +186,7 @@ def summary(tally: Tally, figures: list[dict[str, int]], took: float) -> dict:
 
 
 def grown(figures: list[dict[str, int]]) -> list[str]:
-    """What grew in a long run: memory from its middle on (gradio first fills its bounded stores), the rest from the
-    start.
-    """
+    """What grew in a long run: memory from its middle on (gradio first fills its stores), the rest from the start."""
     first, middle, last = figures[0], figures[len(figures) // 2], figures[-1]
     more = [name for name in ("threads", "descriptors") if last[name] > first[name] + MORE]
     growth = [f"{name} from {first[name]} to {last[name]}" for name in more]

@@ -13,6 +13,7 @@ prints a table.
 
 import argparse
 import json
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -52,22 +53,31 @@ def steps_within(budget: int, sampler: str) -> int:
     return fitting[-1]
 
 
-def measure(
-    pipe: FacePipeline, judge: Judge, faces: int, budgets: list[int], samplers: list[str], cache: Path = CACHE
-) -> dict:
+@dataclass(frozen=True)
+class Plan:
+    """What is measured."""
+
+    # for each distance
+    faces: int
+    # network calls for a face
+    budgets: list[int]
+    samplers: list[str]
+
+
+def measure(pipe: FacePipeline, judge: Judge, plan: Plan, cache: Path = CACHE) -> dict:
     """ "sampler budget" -> steps, calls, and the distances "pooled" and "spatial".
 
     REFERENCE, 100 steps of DDPM, and STUDENT, if there is one, are two more rows.
     """
-    captions, _ = prompts_of(CAPTIONS, faces)
-    plans = {
+    captions, _ = prompts_of(CAPTIONS, plan.faces)
+    within = {
         f"{sampler} {budget}": (sampler, steps_within(budget, sampler))
-        for budget in sorted(budgets)
-        for sampler in samplers
+        for budget in sorted(plan.budgets)
+        for sampler in plan.samplers
     }
     student = {STUDENT: (STUDENT, STUDENT_STEPS)} if pipe.student else {}
     results = {}
-    for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **plans}.items():
+    for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **within}.items():
         distances = fidelity(pipe, judge, [face_set(captions, SEED, Settings(steps=steps, sampler=sampler))], cache)
         results[name] = {"steps": steps, "calls": calls(steps, sampler)} | {
             kind: distances[kind]["mean"] for kind in FEATURES
@@ -128,7 +138,8 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_in_one_line("benchmarks.quality"):
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
-        results = measure(pipe, judge, options.faces, options.budgets, options.samplers, options.cache)
+        plan = Plan(options.faces, options.budgets, options.samplers)
+        results = measure(pipe, judge, plan, options.cache)
     about = {"date": date.today().isoformat(), "unet": pipe.unet.info["hash"], "faces": options.faces}
     (options.out / "quality.json").write_text(json.dumps({**about, "found": results}, indent=1) + "\n")
     plot(results, options.samplers, options.out / "quality.png")

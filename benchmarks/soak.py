@@ -34,6 +34,20 @@ STEPS = 8
 SECRET = "zanzibarquartz"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How many visitors, for how long, of which app."""
+
+    users: int
+    seconds: float
+    # how often the app is ended and started again
+    kills: int
+    # beside that of this process
+    environment: dict[str, str] = field(default_factory=dict)
+    # the folder that app.py lies in
+    code: Path = ROOT
+
+
 @dataclass
 class Soak:
     """What is known of the run so far."""
@@ -175,27 +189,27 @@ async def attacker(soak: Soak, client: httpx.AsyncClient, chance: random.Random)
 # --- the app's life ---------------------------------------------------------------------------------------------------
 
 
-async def life(soak: Soak, folder: Path, seconds: float, kills: int, environment: dict[str, str], code: Path) -> None:
+async def life(soak: Soak, folder: Path, plan: Plan) -> None:
     """Start the app `kills` + 1 times in the same folder; end it by SIGKILL and by SIGTERM in turn.
 
     The seconds begin when it has drawn each face once with nothing else to do.
     """
-    for turn in range(kills + 1):
-        place, last = folder / f"run{turn}", turn == kills
-        with running(place, environment, code, temp=folder / "pictures") as soak.server:
+    for turn in range(plan.kills + 1):
+        place, last = folder / f"run{turn}", turn == plan.kills
+        with running(place, plan.environment, plan.code, temp=folder / "pictures") as soak.server:
             if not soak.alone:
                 async with httpx.AsyncClient(timeout=180, trust_env=False) as client:
                     for key in FACES:
                         soak.alone[key] = (await face(client, soak.server, *key, STEPS)).astype(int)
-                soak.until = time.monotonic() + seconds
-            end = soak.until - seconds * (kills - turn) / (kills + 1)
+                soak.until = time.monotonic() + plan.seconds
+            end = soak.until - plan.seconds * (plan.kills - turn) / (plan.kills + 1)
             soak.up.set()
             while time.monotonic() < end:
                 soak.memory_mb = max(soak.memory_mb, soak.server.figures()["memory_mb"])
                 await asyncio.sleep(0.2)
             # whoever waits still gets an answer
             if last:
-                await asyncio.sleep(min(20.0, seconds))
+                await asyncio.sleep(min(20.0, plan.seconds))
             soak.up.clear()
             soak.server.process.send_signal(signal.SIGTERM if last or turn % 2 else signal.SIGKILL)
             await asyncio.to_thread(soak.server.process.wait, 30)
@@ -204,27 +218,20 @@ async def life(soak: Soak, folder: Path, seconds: float, kills: int, environment
     soak.up.set()
 
 
-async def soak(
-    folder: Path,
-    users: int,
-    seconds: float,
-    kills: int,
-    environment: dict[str, str] | None = None,
-    code: Path = ROOT,
-) -> dict:
-    """`users` visitors and two attackers for so many seconds. Returns what is printed."""
+async def soak(folder: Path, plan: Plan) -> dict:
+    """The visitors of a plan and two attackers for so many seconds. Returns what is printed."""
     (folder / "pictures").mkdir()
     state = Soak(server=None, until=float("inf"))  # type: ignore[arg-type]
-    limits = httpx.Limits(max_connections=2 * users + 20)
+    limits = httpx.Limits(max_connections=2 * plan.users + 20)
     async with httpx.AsyncClient(timeout=180, trust_env=False, limits=limits) as client:
-        tasks = [asyncio.create_task(visitor(state, client, number)) for number in range(users)]
+        tasks = [asyncio.create_task(visitor(state, client, number)) for number in range(plan.users)]
         tasks += [asyncio.create_task(attacker(state, client, random.Random(number))) for number in range(2)]
-        await life(state, folder, seconds, kills, environment or {}, code)
+        await life(state, folder, plan)
         await asyncio.wait(tasks, timeout=60)
     return {
-        "users": users,
-        "seconds": seconds,
-        "kills_and_restarts": kills,
+        "users": plan.users,
+        "seconds": plan.seconds,
+        "kills_and_restarts": plan.kills,
         **{name: state.faces[name] for name in ("right", "wrong", "refused", "cut")},
         "users_with_a_face": len(state.longest),
         "longest_wait_s": round(max(state.longest.values(), default=0.0), 1),
@@ -243,7 +250,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5, help="how often the app is ended and started again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = asyncio.run(soak(Path(folder), options.users, options.seconds, options.kills))
+        report = asyncio.run(soak(Path(folder), Plan(options.users, options.seconds, options.kills)))
     print(json.dumps(report, indent=1))
     if report["wrong"] or report["files_left"] or not report["log_is_clean"]:
         raise SystemExit("soak: see above")

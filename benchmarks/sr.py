@@ -34,9 +34,7 @@ RUNS = 7
 
 
 def speed(path: Path) -> dict[str, float]:
-    """Seconds (the median of RUNS) of one face from 64 px on this CPU, and MB by which the process's peak memory
-    grows.
-    """
+    """Seconds (the median of RUNS) of one face from 64 px on this CPU, and MB by which the peak memory grows."""
     network = SRResNet.from_file(path)
     face, seconds = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8), []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -2,10 +2,10 @@
 
     make pictures
 
-assets/page.webp    the page after a run, photographed in Chromium
-assets/making.webp  faces drawn side by side: what the network predicts at every step, at the end enlarged by SRResNet
-assets/presets.webp  the face of each preset in assets/presets.json, with its prompt and seed, from left to right
-assets/card.jpg     eight faces, for the card that other sites show of a link to the page
+assets/pictures/page.webp     the page after a run, photographed in Chromium
+assets/pictures/making.webp   faces drawn side by side: what is predicted at every step, at the end enlarged by SRResNet
+assets/controls/presets.webp  the face of each preset in presets.json beside it, from left to right
+assets/page/card.jpg          eight faces, for the card that other sites show of a link to the page
 """
 
 import io
@@ -33,15 +33,18 @@ PROMPTS = (
     "a man with a beard",
 )
 SEEDS = (2, 3, 1, 5)
-SIDE = 160  # pixels of a face in the animation
+# pixels of a face in the animation
+SIDE = 160
 # three more faces for the card, beside those of the presets
 CARD = {
     "a smiling woman with brown hair": 7,
     "a smiling woman with blond hair": 2,
     "Photo of person 5 o clock shadow, black hair, male, wavy hair, young, not smiling.": 13,
 }
-CARD_SIDE = 300  # pixels of a face on the card, which is 4 by 2 faces large
-MS, LAST_MS = 150, 3000  # how long a step is shown, and the enlarged faces
+# pixels of a face on the card, which is 4 by 2 faces large
+CARD_SIDE = 300
+# how long a step is shown, and the enlarged faces
+MS, LAST_MS = 150, 3000
 
 
 def animation(pipe: FacePipeline) -> list[Image.Image]:
@@ -56,9 +59,9 @@ def animation(pipe: FacePipeline) -> list[Image.Image]:
 
 def presets(pipe: FacePipeline) -> np.ndarray:
     """The face of each preset: (N, 64, 64, 3) uint8."""
-    found = json.loads((ASSETS / "presets.json").read_text(encoding="utf-8")).values()
-    prompts = [attributes.attributes_to_prompt(preset["present"], preset["absent"]) for preset in found]
-    return pipe.generate(prompts, [preset["seed"] for preset in found])
+    listed = json.loads((ASSETS / "controls" / "presets.json").read_text(encoding="utf-8")).values()
+    prompts = [attributes.attributes_to_prompt(preset["present"], preset["absent"]) for preset in listed]
+    return pipe.generate(prompts, [preset["seed"] for preset in listed])
 
 
 def card(pipe: FacePipeline, others: np.ndarray) -> Image.Image:
@@ -79,7 +82,8 @@ def photograph(folder: Path) -> Image.Image:
             " && document.querySelector('#status p').textContent.startsWith('Done')",
             timeout=120_000,
         )
-        page.wait_for_timeout(1000)  # what moves comes to rest
+        # what moves comes to rest
+        page.wait_for_timeout(1000)
         data = page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB")
 
@@ -87,11 +91,11 @@ def photograph(folder: Path) -> Image.Image:
 def main() -> None:
     pipe = FacePipeline.from_pretrained(ROOT / "weights")
     faces = presets(pipe)
-    Image.fromarray(contact_sheet(faces, len(faces))).save(ASSETS / "presets.webp", quality=88, method=6)
-    card(pipe, faces).save(ASSETS / "card.jpg", quality=82, optimize=True)
+    Image.fromarray(contact_sheet(faces, len(faces))).save(ASSETS / "controls" / "presets.webp", quality=88, method=6)
+    card(pipe, faces).save(ASSETS / "page" / "card.jpg", quality=82, optimize=True)
     pictures = animation(pipe)
     pictures[0].save(
-        ASSETS / "making.webp",
+        ASSETS / "pictures" / "making.webp",
         save_all=True,
         append_images=pictures[1:],
         loop=0,
@@ -99,7 +103,7 @@ def main() -> None:
         duration=[MS] * (len(pictures) - 1) + [LAST_MS],
     )
     with TemporaryDirectory() as folder:
-        photograph(Path(folder) / "run").save(ASSETS / "page.webp", quality=90)
+        photograph(Path(folder) / "run").save(ASSETS / "pictures" / "page.webp", quality=90)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Pins the images that the Dockerfile and deploy/compose.yaml start from by their digests: a tag may change, a digest
-may not.
+"""Pins the images that the Dockerfile and deploy/compose.yaml start from by their digests, which never change.
 
     make pin-image
 
@@ -35,12 +34,12 @@ def digest_of(image: str) -> str:
 
 def pinned(text: str, digests: dict[str, str]) -> str:
     """A file's text with a digest behind the name of each image."""
-    return NAMED.sub(lambda found: f"{found[1]}{found[2]}@{digests[found[2]]}", text)
+    return NAMED.sub(lambda match: f"{match[1]}{match[2]}@{digests[match[2]]}", text)
 
 
 def main() -> None:
     texts = {name: (ROOT / name).read_text() for name in FILES}
-    images = sorted({found[2] for text in texts.values() for found in NAMED.finditer(text)})
+    images = sorted({match[2] for text in texts.values() for match in NAMED.finditer(text)})
     digests = {image: digest_of(image) for image in images}
     for name, text in texts.items():
         (ROOT / name).write_text(pinned(text, digests))

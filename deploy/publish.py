@@ -4,9 +4,9 @@
     python -m deploy.publish space   --repo owner/facet         [--dry-run]
 
 Both make the repository if it is not there, send one commit and print its address; a Space then holds nothing else, the
-weights' repository keeps what else is in it. `weights` also prints the line that
-pins exactly these files. A dry run checks everything that can be checked here, lists the files, and sends nothing. The
-account is huggingface_hub's own: `hf auth login`, or a token in HF_TOKEN.
+weights' repository keeps what else is in it. `weights` also prints the line that pins exactly these files. A dry run
+checks everything that can be checked here, lists the files, and sends nothing. The account is huggingface_hub's own:
+`hf auth login`, or a token in HF_TOKEN.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def weights_files(folder: Path) -> dict[str, Path | bytes]:
     upload = named(files, folder)
     if (folder / "README.md").is_file():
         card = (folder / "README.md").read_text(encoding="utf-8")
-        shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w.-]+)\)", card)]
+        shown = [folder.parent / name for name in re.findall(r"\]\(\.\./(assets/[\w./-]+)\)", card)]
         refuse([folder / "README.md", *shown], folder.parent)
         upload |= named(shown, folder.parent)
         upload["README.md"] = card.replace("](../assets/", "](assets/").encode()

@@ -12,10 +12,13 @@ import math
 import torch
 from torch import Tensor
 
-TIMESTEPS = 100  # the discretisation that the lecture used: the default of DDPM and of the target "previous"
-TARGETS = ("original", "previous", "noise", "velocity")  # what the network predicts
+# the discretisation that the lecture used: the default of DDPM and of the target "previous"
+TIMESTEPS = 100
+# what the network predicts
+TARGETS = ("original", "previous", "noise", "velocity")
 
-_OFFSET = 0.008  # `s` of Nichol & Dhariwal: keeps the first step from adding too little noise
+# `s` of Nichol & Dhariwal: keeps the first step from adding too little noise
+_OFFSET = 0.008
 _COS_START = math.cos(_OFFSET / (1 + _OFFSET) * math.pi / 2)
 # The cosine reaches 0 at t = 1. The paper caps beta at 0.999, which at 100 steps leaves alpha_bar(0.99) / 1000: a
 # log-SNR of -15.
@@ -32,7 +35,8 @@ def alpha_bar(t: Tensor | float) -> Tensor:
     """
     t = torch.as_tensor(t, dtype=torch.float64)
     cosine = torch.cos((t + _OFFSET) / (1 + _OFFSET) * math.pi / 2) / _COS_START
-    return torch.where(t <= 0, 1.0, cosine.square().clamp(min=_FLOOR, max=1))  # exactly 1 at t = 0, on every device
+    # exactly 1 at t = 0, on every device
+    return torch.where(t <= 0, 1.0, cosine.square().clamp(min=_FLOOR, max=1))
 
 
 def log_snr(t: Tensor | float) -> Tensor:
@@ -120,7 +124,8 @@ def training_pair(
             raise ValueError(f'target "previous" needs times on the grid i / {steps} with i from 1 to {steps}')
         t, s = index / steps, (index - 1) / steps
         previous = add_noise(original, previous_noise, s)
-        kept = alpha_bar(t) / alpha_bar(s)  # the chain's alpha_t = 1 - beta_t, Ho et al. 2020, eq. 2
+        # the chain's alpha_t = 1 - beta_t, Ho et al. 2020, eq. 2
+        kept = alpha_bar(t) / alpha_bar(s)
         return _per_image(kept.sqrt(), original) * previous + _per_image((1 - kept).sqrt(), original) * noise, previous
 
     x_t = add_noise(original, noise, t)
@@ -129,7 +134,8 @@ def training_pair(
     if target == "noise":
         return x_t, noise
     signal, sigma = _signal_and_sigma(t, original)
-    return x_t, signal * noise - sigma * original  # velocity, Salimans & Ho 2022, section 4
+    # velocity, Salimans & Ho 2022, section 4
+    return x_t, signal * noise - sigma * original
 
 
 def to_original(prediction: Tensor, x_t: Tensor, t: Tensor, target: str, steps: int = TIMESTEPS) -> Tensor:

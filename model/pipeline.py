@@ -46,7 +46,8 @@ from model.start import Start
 from model.unet import FLAGS, UNet, condition_of
 from model.words.understanding import Understood, fit_of, understand
 
-SIZE = 64  # pixels per side of a frame
+# pixels per side of a frame
+SIZE = 64
 T = TypeVar("T")
 
 
@@ -70,7 +71,8 @@ class FacePipeline:
         :param student: draws in four network calls nearly what the U-Net draws in many, where there is one.
         """
         self.clip, self.unet, self.upscaler, self.crisp, self.student = clip, unet, upscaler, crisp, student
-        self.critic: Critic | None = None  # scores how whole a face is, where there is one (see best_seed)
+        # scores how whole a face is, where there is one (see best_seed)
+        self.critic: Critic | None = None
         self.device = unet.mean.device
 
     @classmethod
@@ -134,7 +136,8 @@ class FacePipeline:
 
         `generate_faces` with the settings spelt out.
         """
-        if isinstance(prompts, str) or isinstance(negative_prompts, str):  # else each of its letters would be a prompt
+        # else each letter of one text would be a prompt
+        if isinstance(prompts, str) or isinstance(negative_prompts, str):
             raise InputError("The prompts must be a list of texts, not one text.")
         negative_prompts = [""] * len(prompts) if negative_prompts is None else negative_prompts
         if not len(prompts) == len(seeds) == len(negative_prompts):
@@ -142,7 +145,8 @@ class FacePipeline:
                 f"There are {len(prompts)} prompts, {len(seeds)} seeds and {len(negative_prompts)} negative "
                 "prompts: give the same number of each."
             )
-        run = Settings(steps=steps, sampler=sampler, guidance=guidance)  # checked even where there is no face to draw
+        # checked even where there is no face to draw
+        run = Settings(steps=steps, sampler=sampler, guidance=guidance)
         each = zip(prompts, negative_prompts, seeds)
         faces = [replace(run, prompt=one, negative_prompt=avoid, seed=seed) for one, avoid, seed in each]
         return self.generate_faces(faces, batch_size)
@@ -174,25 +178,12 @@ class FacePipeline:
     def generate_faces(self, faces: Sequence[Settings], batch_size: int = 32) -> np.ndarray:
         """Draw faces, `batch_size` at a time, that differ as those of `stream_faces`: (N, 64, 64, 3) uint8."""
         batch_size, done = whole("The batch size", batch_size, 1, 4096), [np.zeros((0, SIZE, SIZE, 3), np.uint8)]
-        self._check(faces)  # all, before the first is drawn
+        # all of them before the first is drawn
+        self._check(faces)
         for start in range(0, len(faces), batch_size):
             batch = self._batch(faces[start : start + batch_size])
             done.append(to_pixels(last_step(self._sample(batch)).denoised))
         return np.concatenate(done)
-
-    def variations(
-        self, face: np.ndarray, seeds: Sequence[int], settings: Settings = DEFAULTS, batch_size: int = 32
-    ) -> np.ndarray:
-        """Faces like this one ((H, W, 3) uint8), drawn under its CLIP image embedding: (N, 64, 64, 3) uint8.
-
-        The embedding takes the place of the settings' prompt, and `seeds` that of their seed.
-        """
-        embedding = self.compute(self.clip.encode_images, pictures("The face", face, several=False)[None])
-        faces = [replace(settings, prompt="", seed=seed) for seed in seeds]
-        if not faces:
-            return np.zeros((0, SIZE, SIZE, 3), np.uint8)
-        condition = condition_of(embedding.to(self.device), of_images=True).expand(len(faces), -1)
-        return self._finish(replace(self._batch(faces), condition=condition), list(seeds), batch_size)
 
     def stream_alike(self, face: np.ndarray, faces: Sequence[Settings], away: bool = False) -> Iterator[list[Frame]]:
         """`stream_faces`, towards what CLIP sees in a face ((H, W, 3) uint8) or away from it.
@@ -221,8 +212,9 @@ class FacePipeline:
         texts = stated_and_denied(settings.prompt, text("The attribute", attribute))
         plain, stated, denied = self.condition([settings.prompt, *texts])
         condition = along(plain, stated, denied, torch.tensor(values, device=self.device))
-        faces = [settings] * len(values)
-        return self._finish(replace(self._batch(faces), condition=condition), [settings.seed] * len(values))
+        batch = replace(self._batch([settings] * len(values)), condition=condition)
+        parts = batch.parts([settings.seed] * len(values), 32, (3, SIZE, SIZE))
+        return np.concatenate([to_pixels(last_step(self._sample(part)).denoised) for part in parts])
 
     def walk(self, first: Settings, last: Settings, count: int) -> np.ndarray:
         """From one face to another in `count` faces, 2 to 64, ends included: (count, 64, 64, 3) uint8.
@@ -264,7 +256,8 @@ class FacePipeline:
         here.executor, here.precision = None, half_precision(self.device)
         drawn = self.compute(here.generate_faces, [replace(shown, seed=seed) for seed in seeds])
         scores = self.compute(self.critic.scores, self.clip, drawn)
-        said = self.understood(settings.prompt).text  # what the U-Net is given
+        # what the U-Net is given
+        said = self.understood(settings.prompt).text
         return seeds[int((scores + 2 * self.compute(fit_of, self.clip, drawn, said)).argmax())]
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
@@ -363,11 +356,6 @@ class FacePipeline:
                 raise InputError("There is no student: student.safetensors is not among the weights.")
             if any(face.negative_prompt for face in faces):
                 raise InputError("The student knows no negative prompt: choose another sampler.")
-
-    def _finish(self, batch: Batch, seeds: list[int], batch_size: int = 32) -> np.ndarray:
-        """The finished faces of a batch, `batch_size` at a time: (N, 64, 64, 3) uint8."""
-        parts = batch.parts(seeds, whole("The batch size", batch_size, 1, 4096), (3, SIZE, SIZE))
-        return np.concatenate([to_pixels(last_step(self._sample(part)).denoised) for part in parts])
 
     def _sample(self, batch: Batch, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
         """The steps of a batch. watch: as in guidance.guided."""

@@ -27,11 +27,15 @@ FreshNoise = Callable[[], Tensor]
 class Step(NamedTuple):
     """What a sampler has after step `index` of `total`. At the last one t is 0 and `noisy` equals `denoised`."""
 
-    index: int  # from 1
+    # from 1
+    index: int
     total: int
-    t: float  # the time `noisy` is at, in [0, 1)
-    noisy: Tensor  # (N, 3, H, W), x at time t
-    denoised: Tensor  # (N, 3, H, W), the predicted x_0 that led there
+    # the time `noisy` is at, in [0, 1)
+    t: float
+    # (N, 3, H, W), x at time t
+    noisy: Tensor
+    # (N, 3, H, W), the predicted x_0 that led there
+    denoised: Tensor
 
 
 def no_noise() -> Tensor:
@@ -85,7 +89,8 @@ def dpmpp(denoise: Denoise, noise: Tensor, times: Tensor, fresh_noise: FreshNois
         target = denoised
         if before is not None and s[0] > 0:
             t_before, denoised_before = before
-            ratio = _rise(t_before, t) / _rise(t, s)  # the paper's r
+            # the paper's r
+            ratio = _rise(t_before, t) / _rise(t, s)
             target = denoised + (denoised - denoised_before) / (2 * ratio)
         x = move(target, x, t, s)
         before = t, denoised
@@ -120,8 +125,10 @@ class _Taken(NamedTuple):
     x: Tensor
     t: Tensor
     denoised: Tensor
-    slope: Tensor | None  # of the predictions, per step; None where there was no earlier one
-    ratio: float  # rise of lambda in the step before it, in steps
+    # of the predictions, per step; None where there was no earlier one
+    slope: Tensor | None
+    # rise of lambda in the step before it, in steps
+    ratio: float
 
 
 def _corrected(taken: _Taken, end: Tensor, rise: float) -> Tensor:
@@ -135,8 +142,9 @@ def _corrected(taken: _Taken, end: Tensor, rise: float) -> Tensor:
     if slope is None:
         return (start + end) / 2
     whole = -1 / math.expm1(-rise)
-    mean = whole - 1 / rise  # of u
-    mean_square = whole - 2 * mean / rise  # of u squared
+    # the means of u and of its square
+    mean = whole - 1 / rise
+    mean_square = whole - 2 * mean / rise
     bend = (end - start - slope) / (1 + taken.ratio)
     return start + mean * (end - start) + (mean_square - mean) * bend
 

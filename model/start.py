@@ -22,9 +22,12 @@ PARTS, REPEATS = 4, 2
 class Start:
     """What a run starts from beside its noise."""
 
-    picture: Tensor  # (1, 3, H, W) in [-1, 1]
-    time: float  # above 0, up to 1: it is noised that far
-    mask: Tensor | None = None  # (1, 1, H, W) bool: the part that is drawn anew; None is all of it
+    # (1, 3, H, W) in [-1, 1]
+    picture: Tensor
+    # above 0, up to 1: it is noised that far
+    time: float
+    # (1, 1, H, W) bool: the part that is drawn anew; None is all of it
+    mask: Tensor | None = None
 
     @classmethod
     def read(cls, picture: Any, strength: Any, mask: Any, size: int) -> "Start | None":
@@ -48,7 +51,8 @@ class Start:
             if self.mask is None:
                 return sampler(denoise, x, times, fresh_noise)
             mask = self.mask.to(noise.device)
-            if self.time == 1:  # nothing of the part is left, so it does not matter what was there
+            # nothing of the part is left, so it does not matter what was there
+            if self.time == 1:
                 x = torch.where(mask, noise, x)
             return _repaint(sampler, _known(denoise, picture, mask), x, times, fresh_noise)
 

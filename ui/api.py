@@ -1,5 +1,4 @@
-"""What programs may call: named, typed endpoints; with gradio's extra `mcp` the same as tools of the Model Context
-Protocol.
+"""What programs may call: named, typed endpoints; with gradio's extra `mcp` tools of the Model Context Protocol too.
 
 Every description of a parameter is one line, since gradio reads them so.
 """

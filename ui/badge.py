@@ -1,5 +1,4 @@
-"""The honest line under the face: what the weights were trained on, for how long, and how near they come to their
-faces."""
+"""The honest line under the face: what the weights were trained on, how long, and how near their faces come."""
 
 import html
 import json

@@ -1,6 +1,4 @@
-"""Pictures that a visitor sends, looked at before anything is decoded: a small file can keep a decoder busy for
-minutes.
-"""
+"""Pictures of visitors, looked at before they are decoded: a small file can keep a decoder busy for minutes."""
 
 import io
 from pathlib import Path

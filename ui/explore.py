@@ -21,11 +21,14 @@ from ui.status import refusing, status
 
 STRENGTHS = (-2, -1, 0, 1, 2)
 GUIDANCES = (0, 1, 2, 4, 8)
-WALK = 24  # frames of a walk
-ALIKE = 8  # faces like one
+# frames of a walk
+WALK = 24
+# faces like one
+ALIKE = 8
 MORE = "Faces that CLIP finds like it. The noise is new."
 LESS, FAR = "Faces led away from what CLIP sees in it.", "The words are the same, the noise lies on the other side."
-STEPS = 100  # the most for each of so many faces
+# of each of so many faces, at most
+STEPS = 100
 
 
 @refusing(outputs=2)
@@ -46,7 +49,8 @@ def strip(current: Any, attribute: str) -> Iterator[tuple[Any, Any]]:
 def sweep(current: Any) -> Iterator[tuple[Any, Any]]:
     """The face on screen under several strengths of guidance -> strip, status."""
     now = _settings(current)
-    if now.sampler == STUDENT:  # its guidance is built in
+    # its guidance is built in
+    if now.sampler == STUDENT:
         now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
     series = [replace(now, guidance=value) for value in GUIDANCES]
     faces = yield from _drawn(series)
@@ -116,7 +120,8 @@ def _far(now: Settings) -> Settings:
             prompt=now.prompt if now.to_prompt is None else now.to_prompt,
             seed=now.seed if now.to_seed is None else now.to_seed,
         )
-    if now.sampler == STUDENT:  # its guidance is built in
+    # its guidance is built in
+    if now.sampler == STUDENT:
         now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
     guidance = max(now.guidance, DEFAULTS.guidance)
     return replace(now, guidance=guidance, to_prompt=None, to_seed=now.seed, place=0.5)

@@ -1,5 +1,4 @@
-"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what the browser has on
-screen."""
+"""What a visitor may keep of a face: PNG, animation, film strip, ZIP. Made when asked for, of what is on screen."""
 
 import base64
 import io
@@ -118,8 +117,7 @@ def _film_strip(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
 
 
 def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
-    """A ZIP of the picture, small and large (a batch: every face), the animation, the film strip and, where wanted, the
-    settings."""
+    """A ZIP of the picture (a batch: every face), small and large, animation, film strip and, if wanted, settings."""
     small, files = read_picture(own_file(sent.get("image"))), {}
     if settings:
         files["settings.json"] = json.dumps(settings.as_record(), indent=1, ensure_ascii=False).encode()
@@ -151,8 +149,7 @@ def _frames(sent: Mapping[str, Any], most: int) -> list[np.ndarray]:
 
 
 def _sized(pixels: np.ndarray) -> np.ndarray:
-    """SIDE pixels wide and high, or the first multiple of the picture's own size beyond, so that each pixel is a sharp
-    square."""
+    """SIDE pixels a side, or the first multiple of the picture's own size beyond: each pixel is a sharp square."""
     height, width = pixels.shape[:2]
     # no frame of ours is larger, or wider than high
     side = width * -(-SIDE // width) if height == width <= SIDE else SIDE

@@ -85,8 +85,7 @@ def thinned(items: Sequence[Any], most: int) -> list[Any]:
 
 
 def heat(frame: Frame) -> np.ndarray:
-    """The face in dim grey with the prompt's influence glowing over it: (64, 64, 3) uint8. Only grey where there was
-    none."""
+    """The face in dim grey with the prompt's influence glowing over it, if there is any: (64, 64, 3) uint8."""
     grey = frame.denoised.mean(axis=2, keepdims=True) * 0.5
     if frame.influence is None:
         return grey.repeat(3, axis=2).astype(np.uint8)
@@ -124,8 +123,7 @@ def read_face(file: str | io.BytesIO | None) -> np.ndarray:
 
 
 def file_of(uri: Any) -> io.BytesIO:
-    """What a data URI from a browser holds. Raises InputError for all else: no browser may name a file of the
-    server."""
+    """What a data URI from a browser holds. Raises InputError for all else: none may name a file of the server."""
     try:
         if not isinstance(uri, str) or not uri.startswith("data:image/"):
             raise ValueError

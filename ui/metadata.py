@@ -8,8 +8,10 @@ from typing import Any
 from model.errors import InputError
 from model.settings import MAX_SEED, PNG_KEY
 
-COMMENT = "UserComment"  # of EXIF
-LONGEST = 200_000  # characters of one text
+# EXIF's field for it
+COMMENT = "UserComment"
+# characters of one text
+LONGEST = 200_000
 # The last lines of `parameters`, as AUTOMATIC1111's web UI began it: "Steps: 20, Sampler: Euler a, CFG scale: 7,
 # Seed: 1, ..."; some write bars for commas.
 LAST_LINES = re.compile(r"(?:^|\n)Steps: *\d+ *[,|] .*", re.DOTALL)

@@ -46,8 +46,7 @@ def warm_up() -> None:
 
 
 def greet(request: gr.Request) -> tuple[Any, ...]:
-    """The page opens -> badge, player, status, record, then the controls (see `restored`): from the address, or as they
-    are."""
+    """The page opens -> badge, player, status, record, controls (see `restored`): the address's, or as they are."""
     # Others' parameters (fbclid, utm_source, gradio's own) say nothing of a face.
     asked = {
         name: value for name, value in request.query_params.items() if name in (*Settings.RECORDED, *Settings.CHANGES)
@@ -79,9 +78,7 @@ def restored(record: Any) -> tuple[Any, ...]:
 
 
 def restore(event: gr.EventData) -> tuple[Any, ...]:
-    """Settings that the gallery brought, {record}, or the texts of a PNG, {texts, others, from: "png"} -> status,
-    controls.
-    """
+    """The gallery's settings, {record}, or the texts of a PNG, {texts, others, from: "png"} -> status, controls."""
     sent = event._data if isinstance(event._data, dict) else {}
     values, lost, whose = sent.get("record"), [], ""
     try:

@@ -18,8 +18,8 @@ from model.words import languages, lexicon
 from ui.component import ASSETS, asset, component
 
 # Chips above the boxes: name -> attributes wanted, attributes not wanted. Each shows a face of its prompt and
-# seed; assets/presets.webp holds them from left to right, see deploy/pictures.py.
-_PRESETS = json.loads(asset("presets.json"))
+# seed; assets/controls/presets.webp holds them from left to right, see deploy/pictures.py.
+_PRESETS = json.loads(asset("controls/presets.json"))
 PRESETS: dict[str, tuple[list[str], list[str]]] = {
     name: (preset["present"], preset["absent"]) for name, preset in _PRESETS.items()
 }
@@ -43,14 +43,14 @@ MASCULINE = [
     "Double_Chin",
 ]
 
-OPENING = "Photo of person "  # of the lecture's wording
+# how the lecture's wording begins
+OPENING = "Photo of person "
 
 
 def picker() -> gr.HTML:
-    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a visitor's
-    click."""
+    """The component. Its value is {"present": [...], "absent": [...]} in CelebA's names; `input` is a click."""
     return component(
-        "picker",
+        "controls/picker",
         {"present": [], "absent": []},
         html=_html(),
         conflicts=[sorted(pair) for pair in CONFLICTS],
@@ -61,7 +61,7 @@ def picker() -> gr.HTML:
 
 
 def _html() -> str:
-    faces = base64.b64encode((ASSETS / "presets.webp").read_bytes()).decode()
+    faces = base64.b64encode((ASSETS / "controls" / "presets.webp").read_bytes()).decode()
     chips = "".join(
         f'<button type="button" data-preset="{name}"><i class="face" style="--at: {at}"></i>{name}</button>'
         for at, name in enumerate(PRESETS)
@@ -101,19 +101,19 @@ def _words(name: str) -> str:
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, set[str]]:
     """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
-    found: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
+    words_of: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
     for kind in ("followed", "near", "unknown"):
         for entry in lexicon.TABLE[kind]:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:
-                found[name] |= words
+                words_of[name] |= words
     for language in languages.languages():
         for phrases in language.phrases.values():
             for phrase in phrases:
                 for name, _ in phrase.states:
-                    found[name].add(phrase.text.replace("*", ""))
-    return found
+                    words_of[name].add(phrase.text.replace("*", ""))
+    return words_of
 
 
 def near_words(name: str) -> str:
@@ -147,8 +147,7 @@ def combined(words: str, present: list[str], absent: list[str]) -> str:
 
 
 def parted(prompt: str) -> tuple[str, list[str], list[str]]:
-    """`combined` undone as far as it can be: (words, present, absent). The lecture's wording becomes boxes, all else
-    words."""
+    """`combined` undone as far as it can be: (words, present, absent). Only the lecture's wording becomes boxes."""
     listed = prompt.removeprefix(OPENING).removesuffix(".").split(", ")
     present = [name for name in ATTRIBUTES if name.replace("_", " ").lower() in listed]
     absent = [name for name in ATTRIBUTES if attributes.lacking(name) in listed]

@@ -25,7 +25,8 @@ from ui.server import engine
 from ui.status import refusing, status
 
 COUNTS = (1, 4, 9, 16)
-BEST_OF = 4  # seeds that a new one is chosen from
+# seeds that a new one is chosen from
+BEST_OF = 4
 # Of live mode where the student cannot serve: at most so many forwards, with all branches of guidance in one.
 LIVE_STEPS = 8
 
@@ -34,19 +35,26 @@ class Controls(NamedTuple):
     """The page's controls, as a browser sent them, in the order in which events get them."""
 
     words: Any = ""
-    picks: Any = None  # see picker.chosen
+    # see picker.chosen
+    picks: Any = None
     negative: Any = ""
-    count: Any = 1  # faces, one of COUNTS
+    # faces, one of COUNTS
+    count: Any = 1
     new_seed: Any = False
     seed: Any = DEFAULTS.seed
     steps: Any = DEFAULTS.steps
     guidance: Any = DEFAULTS.guidance
     sampler: Any = DEFAULTS.sampler
-    picture: Any = None  # a data URI to start from
-    strength: Any = 0.6  # how much of the picture changes
-    changes: Any = None  # edits and the place on a walk, as a record holds them
-    best: Any = False  # choose a new seed among BEST_OF
-    painting: Any = None  # a face and the part of it to draw anew, see paint.painted
+    # a data URI to start from
+    picture: Any = None
+    # how much of the picture changes
+    strength: Any = 0.6
+    # edits and the place on a walk, as a record holds them
+    changes: Any = None
+    # choose a new seed among BEST_OF
+    best: Any = False
+    # a face and the part of it to draw anew, see paint.painted
+    painting: Any = None
 
     def settings(self) -> Settings:
         """What they ask for, with the seed that is there. Raises InputError."""
@@ -83,7 +91,8 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
             first, quarter = told is None, 4 * message["step"] // message["total"]
             history += frames
             if controls.count > 1:
-                del history[:-1]  # of a batch only the end is looked at again
+                # of a batch only the end is looked at again
+                del history[:-1]
             # A screen reader says each new text, so there is one for every quarter and not one for every step.
             progress = same if quarter == told else status(f"Drawing: {25 * quarter} %")
             told = quarter
@@ -92,7 +101,8 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     result = finished(pipe, about["run"], history, wanted(pipe, controls.words, controls.picks))
     done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings.seed}{chosen_of}."
     yield result, status(f"{done} {about['note']} {full_note(start)}".strip()), same, same
-    if controls.count == 1 and (more := crisp(pipe, history[-1][0].denoised)):  # once the other is on screen
+    # the crisp one once the other is on screen
+    if controls.count == 1 and (more := crisp(pipe, history[-1][0].denoised)):
         yield {"run": about["run"], "large": more}, same, same, same
 
 
@@ -106,7 +116,8 @@ def offer_choice() -> Any:
     """The checkbox "Best of several seeds" is there where the weights have what it needs."""
     try:
         pipe = engine.pipeline()
-    except FacetError:  # the status line says so
+    except FacetError:
+        # the status line says so
         return gr.skip()
     return gr.update(visible=pipe.chooses_seeds)
 
@@ -127,8 +138,7 @@ def redraw(*values: Any) -> tuple[Any, Any, Any]:
 
 @refusing(outputs=3)
 def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
-    """A face or frame that was opened, {run, image, record or none, step?} -> player, status, record (None for a
-    frame)."""
+    """An opened face or frame, {run, image, record or none, step?} -> player, status, record (None for a frame)."""
     sent = event._data if isinstance(event._data, dict) else {}
     face = read_face(file_of(sent.get("image")))
     record = None
@@ -202,8 +212,7 @@ def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dic
 def finished(
     pipe: FacePipeline, run: str, history: Sequence[Sequence[Frame]], asked: Mapping[str, bool]
 ) -> dict[str, Any]:
-    """The last message of a run: the finished picture; of a single face also its enlargements and when each attribute
-    came.
+    """The last message of a run: the finished picture; of a single face also its enlargements and attributes' onsets.
 
     asked: see onsets.wanted.
     """

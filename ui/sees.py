@@ -1,5 +1,4 @@
-"""What CLIP sees in the face on screen: scores of the attributes, of labels a visitor types, and how alike other faces
-are."""
+"""What CLIP sees in the face on screen: scores of attributes, of labels a visitor types, likeness of other faces."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,8 +37,7 @@ def describe(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str
 
 
 def bars(pipe: FacePipeline, face: np.ndarray, asked: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """[{"label", "score", "wanted"}] of the attributes `asked` for (see ui/onsets.py) and those with the highest
-    scores.
+    """[{"label", "score", "wanted"}] of the attributes `asked` for (see ui/onsets.py) and of the highest scores.
 
     wanted is "yes", "no" or "".
     """

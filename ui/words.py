@@ -14,13 +14,13 @@ from ui.server import engine
 
 def understood(prompt: str) -> dict[str, Any]:
     """All that was read in a prompt, in CelebA's names; see `understand` in ui/api.py."""
-    found = engine.pipeline().understood(prompt)
+    reading = engine.pipeline().understood(prompt)
     items = [
         asdict(item) | {"text": prompt[item.start : item.end], "states": dict(item.states)}
-        for item in found.items
+        for item in reading.items
         if item.kind != IMPLIED
     ]
-    return asdict(found) | {"items": items}
+    return asdict(reading) | {"items": items}
 
 
 def read(words: str, picks: Any) -> dict[str, Any]:
@@ -33,34 +33,36 @@ def read(words: str, picks: Any) -> dict[str, Any]:
         pipe = engine.pipeline()
         said = pipe.understood(typed(words)) if typed(words) else None
         # read once where no box is ticked
-        found = said if said and prompt == typed(words) else pipe.understood(prompt)
+        reading = said if said and prompt == typed(words) else pipe.understood(prompt)
     except FacetError as error:
         return {"prompt": "", "warning": str(error)}
-    chips = [{"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in found.present.items()]
+    chips = [
+        {"label": attributes.label(name), "kind": "present", "sure": sure} for name, sure in reading.present.items()
+    ]
     chips += [
         {"label": attributes.lacking(name).capitalize(), "kind": denial(name), "sure": sure}
-        for name, sure in found.absent.items()
+        for name, sure in reading.absent.items()
     ]
     both = {"present": list(said.present), "absent": list(said.absent)} if said else {"present": [], "absent": []}
-    long = "The prompt is long: only its beginning is read." if found.cut else ""
+    long = "The prompt is long: only its beginning is read." if reading.cut else ""
     return {
         "prompt": prompt,
-        "parts": parts(prompt, found),
+        "parts": parts(prompt, reading),
         "chips": chips,
-        "unknown": found.unknown,
-        "near": near(prompt, found),
-        "instead": [{"name": name, "label": attributes.label(name)} for name in instead(found)],
-        "drawn": found.text if found.text != prompt else "",
-        "cut": " ".join(filter(None, (long, found.note))),
+        "unknown": reading.unknown,
+        "near": near(prompt, reading),
+        "instead": [{"name": name, "label": attributes.label(name)} for name in instead(reading)],
+        "drawn": reading.text if reading.text != prompt else "",
+        "cut": " ".join(filter(None, (long, reading.note))),
         "warning": disagreement(both, present, absent),
         "said": both,
     }
 
 
-def parts(prompt: str, found: Understood) -> list[dict[str, str]]:
+def parts(prompt: str, reading: Understood) -> list[dict[str, str]]:
     """The prompt in pieces, each with the kind of what it says, "" for words that hold it together."""
     pieces, at = [], 0
-    for item in found.items:
+    for item in reading.items:
         if item.kind == IMPLIED or item.start < at:
             continue
         pieces += [
@@ -71,10 +73,10 @@ def parts(prompt: str, found: Understood) -> list[dict[str, str]]:
     return [piece for piece in (*pieces, {"text": prompt[at:], "kind": ""}) if piece["text"]]
 
 
-def near(prompt: str, found: Understood) -> list[str]:
+def near(prompt: str, reading: Understood) -> list[str]:
     """`"curly hair as wavy hair"` for each thing that is drawn as something near it, or only in part."""
     told = []
-    for item in found.items:
+    for item in reading.items:
         if item.kind == NEAR:
             drawn = [attributes.label(n).lower() if has else attributes.lacking(n) for n, has in item.states]
             told.append(
@@ -83,10 +85,10 @@ def near(prompt: str, found: Understood) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def instead(found: Understood) -> list[str]:
+def instead(reading: Understood) -> list[str]:
     """The attributes nearest to what cannot be drawn, none of those that the prompt says anyway."""
-    names = dict.fromkeys(name for item in found.items if item.kind == UNKNOWN for name in item.instead)
-    said = {name for item in found.items for name, _ in item.states}
+    names = dict.fromkeys(name for item in reading.items if item.kind == UNKNOWN for name in item.instead)
+    said = {name for item in reading.items for name, _ in item.states}
     return [name for name in names if name not in said][:4]
 
 

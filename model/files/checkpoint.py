@@ -1,5 +1,4 @@
-"""Weights on disk and on the Hugging Face Hub: safetensors with the network's config and training in the metadata.
-Never pickles.
+"""Weights on disk and on the Hub: safetensors with the network's config and training in the metadata, never pickles.
 
 Metadata keys (all strings, as safetensors requires): `config` and `info` are JSON, `hash` is `tensor_hash` of the
 stored tensors. `config` is what is needed to build the network again; `info` is how it was trained.
@@ -42,8 +41,7 @@ CURE = "Restore it with `git checkout weights`, or train it again (see docs/trai
 
 
 def plain(source: str | Path) -> str:
-    """An address of weights as a shell reads it: without the quotes of an env file, ~ and $HOME filled in, file:// as
-    a path."""
+    """An address of weights as a shell reads it: quotes left off, ~ and $HOME filled in, file:// as a path."""
     text = str(source).strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
@@ -81,8 +79,7 @@ def save(path: str | Path, tensors: dict[str, Tensor], config: dict, info: dict,
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all, by a temporary name of its own: the next time overwrites what a
-    kill left.
+    """Write a safetensors file whole or not at all; the next time overwrites what a kill left under a temporary name.
 
     (safetensors' own way to a file takes a new temporary name each time, and leaves it there when killed.)
     """
@@ -134,8 +131,7 @@ def _bounded(value, depth: int = 0) -> bool:
 
 
 def build(make: Callable[[], N], path: str | Path, tensors: dict[str, Tensor]) -> N:
-    """Build a network from a file's config; one that does not suit the code, or the file's tensors, becomes a
-    WeightsError.
+    """Build a network from a file's config; one that does not suit code or tensors becomes a WeightsError.
 
     It is first built without memory, and no further than the tensors can fill it.
     """
@@ -153,9 +149,7 @@ def build(make: Callable[[], N], path: str | Path, tensors: dict[str, Tensor]) -
 
 @contextmanager
 def _no_larger_than(tensors: dict[str, Tensor]) -> Iterator[None]:
-    """Within, in this thread, no more modules and parameters are made than a network of these tensors has. Raises
-    ValueError.
-    """
+    """Inside, this thread makes no more modules and parameters than these tensors fill. Raises ValueError."""
     thread, modules = threading.get_ident(), 4 * len(tensors) + SPARE_MODULES
     numbers, made = 2 * sum(tensor.numel() for tensor in tensors.values()) + SPARE_NUMBERS, [0, 0]
 
@@ -178,8 +172,7 @@ def _no_larger_than(tensors: dict[str, Tensor]) -> Iterator[None]:
 
 
 def restore(path: str | Path, make: Callable[[dict], N]) -> N:
-    """Read a file, build its network by `make(config)` (lists in the config become tuples) and fill it; `info` is set,
-    eval mode.
+    """Read a file, build its network by `make(config)`, lists as tuples, and fill it; `info` is set, eval mode.
 
     Raises WeightsError, one line.
     """

@@ -1,5 +1,4 @@
-"""Pictures that people bring -> pixels. One way in for the page, the API and the preparation, so that all give the
-same answer."""
+"""Pictures that people bring -> pixels: one way in, so that page, API and preparation give the same answer."""
 
 import io
 import threading
@@ -12,15 +11,20 @@ from PIL import Image, ImageCms
 
 from model.errors import InputError
 
-MOST_PIXELS = 65_000_000  # a phone's 50 megapixels, and some more; looked up before anything is decoded
-LARGE = 4096 * 4096  # pixels; beyond it a picture is shrunk while it is read, one at a time
-ENOUGH = 1024  # pixels, the shorter side of what remains of a large picture at least
+# a phone's 50 megapixels, and some more; looked up before anything is decoded
+MOST_PIXELS = 65_000_000
+# pixels; beyond it a picture is shrunk while it is read, one at a time
+LARGE = 4096 * 4096
+# pixels, the shorter side of what remains of a large picture at least
+ENOUGH = 1024
 PNG = b"\x89PNG\r\n\x1a\n"
 # The chunks that make a PNG's first picture. Texts, colour profiles and further frames stay out: Pillow refuses whole
 # pictures for what is in them. (The profile is read by `_profile_of`.)
 PNG_PARTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
-MOST_PROFILE = 2**20  # bytes of a colour profile, unpacked; a display's has some hundred, a printer's some 500,000
-ORIENTATION = 0x0112  # EXIF 2.32, table 4
+# bytes of a colour profile, unpacked; a display's has some hundred, a printer's some 500,000
+MOST_PROFILE = 2**20
+# EXIF 2.32, table 4
+ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -74,12 +78,14 @@ def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
             if pixels <= LARGE:
                 return _seen(image, _profile_of(data, image))
             with _one_large:
-                image.draft(None, (ENOUGH, ENOUGH))  # a JPEG is decoded small
+                # a JPEG is decoded small
+                image.draft(None, (ENOUGH, ENOUGH))
                 seen = _seen(image, _profile_of(data, image))
                 return seen.reduce(max(1, min(seen.size) // ENOUGH))
     except Image.DecompressionBombError:
         raise InputError(f"The image is larger than {MOST_PIXELS // 10**6} megapixels: shrink it first.") from None
-    except Exception as error:  # Pillow raises almost anything for a file made to confuse it
+    except Exception as error:
+        # Pillow raises almost anything for a file made to confuse it.
         raise InputError(_unreadable("its end is missing" if "truncated" in str(error).lower() else "")) from None
 
 
@@ -88,7 +94,8 @@ def _contents(file: str | Path | io.BytesIO | None) -> bytes:
     try:
         with open(file or "", "rb") if isinstance(file, str | Path | None) else file as opened:
             head = opened.read(32)
-            if head[4:8] == b"ftyp":  # ISO 14496-12: what phones write instead of JPEG, or a film
+            # ISO 14496-12: what phones write instead of JPEG, or a film
+            if head[4:8] == b"ftyp":
                 raise InputError(_unreadable(f"it is {BRANDS.get(head[8:11], 'a film')}"))
             for start, kind in OTHERS:
                 if head.startswith(start):
@@ -168,10 +175,12 @@ def _seen(image: Image.Image, profile: bytes) -> Image.Image:
         image.info.pop(name, None)
     try:
         turn = image.getexif().get(ORIENTATION)
-    except Exception:  # damaged EXIF says nothing
+    except Exception:
+        # damaged EXIF says nothing
         turn = None
     image.load()
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+    # 16 bits of grey, which Pillow would clip at 255
+    if image.mode.startswith("I"):
         values, hidden = np.asarray(image), image.info.get("transparency")
         image = Image.fromarray((values.astype(np.float32) * (255 / 65535)).round().astype(np.uint8))
         if hidden is not None:

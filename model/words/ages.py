@@ -32,18 +32,19 @@ PATTERNS = [
     )
 ]
 NEARLY = re.compile(r"^(?:about|around|approx\.?|approximately|circa)\s+", re.IGNORECASE)
-ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60  # years: young from ADULT to GROWN, not young from OLD; all between is near
+# years: young from ADULT to GROWN, not young from OLD; all between is near
+ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60
 
 
 def ages(text: str) -> list[Item]:
     """Every age that a clean text tells, in order."""
-    found: list[Item] = []
+    items: list[Item] = []
     for pattern in PATTERNS:
         for match in pattern.finditer(text):
-            if not any(item.start < match.end() and match.start() < item.end for item in found):
+            if not any(item.start < match.end() and match.start() < item.end for item in items):
                 start = match.end() - len(NEARLY.sub("", match[0]))
-                found.append(Item(start, match.end(), *_meaning(match)))
-    return sorted(found, key=lambda item: item.start)
+                items.append(Item(start, match.end(), *_meaning(match)))
+    return sorted(items, key=lambda item: item.start)
 
 
 def _meaning(match: re.Match) -> tuple[str, tuple[tuple[str, bool], ...]]:

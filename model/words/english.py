@@ -7,7 +7,8 @@ from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, ph
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
 
-REACH = 10  # words of one noun phrase
+# words of one noun phrase
+REACH = 10
 
 
 def marks(text: str) -> list[Mark]:
@@ -19,7 +20,7 @@ class Reader:
     """One pass through the words of a text."""
 
     def __init__(self, text: str):
-        self.text, self.lexicon, self.found = text, lexicon(), []
+        self.text, self.lexicon, self.marks = text, lexicon(), []
         self.ages = {age.start: age for age in ages(text)}
         self.words = [self.lexicon.spelling.mended(token) for token in tokens(text)]
         self.group = 0
@@ -29,12 +30,12 @@ class Reader:
         while at < len(self.words):
             self.punctuation(self.words[at].gap)
             at = self.age(at) or self.noun_phrase(at) or self.phrase(at) or self.single(at)
-        return _joined(self.found)
+        return _joined(self.marks)
 
     # --- parts ---
 
     def emit(self, role: str, first: int, last: int, **more) -> None:
-        self.found.append(
+        self.marks.append(
             Mark(role, self.words[first].start, self.words[last].end, word=self.words[first].text, **more)
         )
 
@@ -47,9 +48,9 @@ class Reader:
 
     def punctuation(self, gap: str) -> None:
         if any(sign in gap for sign in ".;!?\n|"):
-            self.found.append(Mark("stop", 0, 0, word="."))
+            self.marks.append(Mark("stop", 0, 0, word="."))
         elif any(sign in gap for sign in ",()[]/+&:") or " - " in gap or "–" in gap or "—" in gap:
-            self.found.append(Mark("and" if "&" in gap or "+" in gap else "comma", 0, 0, word=","))
+            self.marks.append(Mark("and" if "&" in gap or "+" in gap else "comma", 0, 0, word=","))
 
     def run(self, at: int, length: int) -> Words:
         return tuple(token.text for token in self.words[at : at + length])
@@ -87,13 +88,15 @@ class Reader:
         for role, words in STEERING.items():
             if length := self.longest(at, words):
                 after = self.words[at + length].gap if at + length < len(self.words) else "."
-                if role == "no" and word in ("no", "not") and after.strip() and self.found and ":" not in after:
-                    role = "no behind"  # "necklace: no,"
+                if role == "no" and word in ("no", "not") and after.strip() and self.marks and ":" not in after:
+                    # "necklace: no,"
+                    role = "no behind"
                 self.emit(role, at, at + length - 1)
                 return at + length
         head = self.longest(at, self.lexicon.heads)
         length = head or self.longest(at, self.lexicon.silent) or word in ("s", "t")
-        if head and self.lexicon.heads[self.run(at, length)] == "hair":  # "no hair" says bald
+        # "no hair" says bald
+        if head and self.lexicon.heads[self.run(at, length)] == "hair":
             item = Item(self.words[at].start, self.words[at + length - 1].end, FOLLOWED, (("Bald", False),))
             self.emit("head", at, at + length - 1, item=item)
             return at + length
@@ -109,7 +112,7 @@ class Reader:
     def named(self, at: int) -> bool:
         """Whether this is the name of a role, as casting calls and scripts begin: `"NICK - a man"`."""
         word, behind = self.words[at], self.text[self.words[at].end :].lstrip()
-        alone = not any(mark.role in ("item", "head") for mark in self.found) and not self.text.isupper()
+        alone = not any(mark.role in ("item", "head") for mark in self.marks) and not self.text.isupper()
         return alone and len(word.text) > 2 and self.text[word.start : word.end].isupper() and behind[:1] in (*",:(-",)
 
     # --- a part of the face and what describes it ---
@@ -139,27 +142,28 @@ class Reader:
 
     def chain(self, at: int, part: str, stop: int) -> tuple[list[tuple[str, int, int]], int]:
         """Words that describe a part, with what holds them together: [(role, first, length)], and where they end."""
-        found = []
+        described = []
         while at < stop:
-            if found and any(sign in self.words[at].gap for sign in ".;!?\n()"):
+            if described and any(sign in self.words[at].gap for sign in ".;!?\n()"):
                 break
             if length := self.longest(at, self.lexicon.described[part]):
-                found.append(("item", at, length))
+                described.append(("item", at, length))
             elif length := next((n for role in STEERING if (n := self.longest(at, STEERING[role]))), 0):
                 role = next(role for role in STEERING if self.longest(at, STEERING[role]))
                 if role in ("stop", "verb"):
                     break
-                found.append((role, at, length))
+                described.append((role, at, length))
             elif length := self.longest(at, DEGREES):
-                found.append(("word", at, length))
+                described.append(("word", at, length))
             else:
                 break
             at += length
-        while found and found[-1][0] != "item":  # an "and" that leads on
+        # An "and" at the end leads on to something else.
+        while described and described[-1][0] != "item":
             if stop == at:
                 break
-            at = found.pop()[1]
-        return found, at
+            at = described.pop()[1]
+        return described, at
 
     def behind(self, at: int, part: str) -> tuple[list[tuple[str, int, int]], int]:
         """`"is big"`, `"that is neither black nor blond"`, or `"black"` before a comma."""
@@ -170,16 +174,17 @@ class Reader:
         if at >= len(self.words) or not linked and self.words[at].gap.strip(" -"):
             return [], start
         denial = self.words[at - 1].text.endswith("n't")
-        found, end = self.chain(at, part, len(self.words))
-        if not any(role == "item" for role, *_ in found):
+        described, end = self.chain(at, part, len(self.words))
+        if not any(role == "item" for role, *_ in described):
             return [], start
-        while found and not self.ends(end, linked):  # a describing word may belong to what comes next
-            end = found.pop()[1]
-            while found and found[-1][0] != "item":
-                end = found.pop()[1]
-        if not found:
+        # The last word may describe what comes next.
+        while described and not self.ends(end, linked):
+            end = described.pop()[1]
+            while described and described[-1][0] != "item":
+                end = described.pop()[1]
+        if not described:
             return [], start
-        return ([("no", at - 1, 1)] if denial else []) + found, end
+        return ([("no", at - 1, 1)] if denial else []) + described, end
 
     def ends(self, at: int, linked: bool) -> bool:
         """Whether a description can end before this word."""
@@ -227,10 +232,10 @@ class Reader:
             self.own(head[0], head[1], self.group)
 
 
-def _joined(found: list[Mark]) -> list[Mark]:
+def _joined(marks: list[Mark]) -> list[Mark]:
     """Unknown words that stand side by side become one phrase, together with a thing or bare part behind them."""
     joined: list[Mark] = []
-    for mark in found:
+    for mark in marks:
         if mark.role == "head" and joined and _strange(joined[-1]):
             joined[-1] = _over(joined[-1], mark)
             continue

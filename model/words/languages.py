@@ -18,9 +18,12 @@ STOPS, COMMAS = ".;!?。！？\n|،؛", ",、，:：()[]/+&"
 class Phrase:
     """One entry of a table."""
 
-    text: str  # folded
-    pattern: re.Pattern | None  # of one in which a star stands
-    role: str  # as of Mark
+    # folded
+    text: str
+    # where a star stands in it
+    pattern: re.Pattern | None
+    # as of Mark
+    role: str
     kind: str = ""
     states: tuple[tuple[str, bool], ...] = ()
 
@@ -28,9 +31,11 @@ class Phrase:
 @dataclass(frozen=True)
 class Language:
     name: str
-    spaced: bool  # words are parted by spaces
+    # words are parted by spaces
+    spaced: bool
     prefixes: tuple[str, ...]
-    phrases: dict[str, tuple[Phrase, ...]]  # by their first two letters, or their only one, the longest first
+    # by their first two letters, or their only one, the longest first
+    phrases: dict[str, tuple[Phrase, ...]]
 
 
 @lru_cache(maxsize=1)
@@ -58,14 +63,14 @@ def load(path: Path) -> Language:
             for word in words:
                 kinds.setdefault(word, kind)
                 states.setdefault(word, {}).setdefault(attribute, sign)
-    found = {word: ("item", kinds[word], tuple(said.items())) for word, said in states.items()}
+    meanings = {word: ("item", kinds[word], tuple(said.items())) for word, said in states.items()}
     for section, kind in (("nothing", NEAR), ("unknown", UNKNOWN)):
-        found |= dict.fromkeys(table.get(section, {}).get("words", []), ("item", kind, ()))
+        meanings |= dict.fromkeys(table.get(section, {}).get("words", []), ("item", kind, ()))
     roles = {"no": "no", "behind": "no behind", "or": "or", "and": "and", "stop": "verb", "silent": "word"}
     for section, role in roles.items():
-        found = dict.fromkeys(table.get(section, []), (role, "", ())) | found
+        meanings = dict.fromkeys(table.get(section, []), (role, "", ())) | meanings
     phrases: dict[str, list[Phrase]] = {}
-    for word, meaning in found.items():
+    for word, meaning in meanings.items():
         text = folded(clean(word)[0])
         start, star, _ = text.partition("*")
         pattern = re.compile(re.escape(text).replace(r"\*", r"\w*")) if star else None
@@ -92,26 +97,26 @@ def _folded(sign: str) -> str:
 
 def marks(text: str, language: Language) -> list[Mark]:
     """All that a clean text says in this language, words that it does not know as unknown items."""
-    whole, found, at = folded(text), [], 0
+    whole, said, at = folded(text), [], 0
     while at < len(text):
         sign = text[at]
         if sign in STOPS or sign in COMMAS:
-            found.append(Mark("stop" if sign in STOPS else "comma", at, at + 1))
+            said.append(Mark("stop" if sign in STOPS else "comma", at, at + 1))
             at += 1
         elif not _letter(sign) and language.name:
             at += 1
         elif hit := _match(whole, at, language):
             phrase, end = hit
             item = Item(at, end, phrase.kind, phrase.states) if phrase.role == "item" else None
-            found.append(Mark(phrase.role, at, end, item, noun=True, word=phrase.text))
+            said.append(Mark(phrase.role, at, end, item, noun=True, word=phrase.text))
             at = end
         elif not language.name:
             at += 1
         else:
             end = _unknown_end(whole, at, language)
-            found.append(Mark("item", at, end, Item(at, end, UNKNOWN)))
+            said.append(Mark("item", at, end, Item(at, end, UNKNOWN)))
             at = end
-    return _joined(found, text)
+    return _joined(said, text)
 
 
 def written_in(text: str, language: Language) -> bool:
@@ -119,9 +124,9 @@ def written_in(text: str, language: Language) -> bool:
     return not {key[0] for key in language.phrases}.isdisjoint(folded(text))
 
 
-def read_share(found: list[Mark], text: str) -> int:
+def read_share(marks: list[Mark], text: str) -> int:
     """Letters of a text that its marks explain; 0 where none of them states or names anything that a table holds."""
-    known = [mark for mark in found if mark.role not in ("comma", "stop") and (mark.noun or not _strange(mark))]
+    known = [mark for mark in marks if mark.role not in ("comma", "stop") and (mark.noun or not _strange(mark))]
     if not any(mark.item for mark in known):
         return 0
     return sum(_letter(sign) for mark in known for sign in text[mark.start : mark.end])
@@ -170,10 +175,10 @@ def _letter(sign: str) -> bool:
     return sign.isalnum() or unicodedata.category(sign)[0] == "M"
 
 
-def _joined(found: list[Mark], text: str) -> list[Mark]:
+def _joined(marks: list[Mark], text: str) -> list[Mark]:
     """Unknown words side by side become one."""
     joined: list[Mark] = []
-    for mark in found:
+    for mark in marks:
         last = joined[-1] if joined else None
         strange = [m is not None and m.item is not None and m.item.kind == UNKNOWN for m in (last, mark)]
         if last and all(strange) and re.fullmatch(r"[\s'’-]*", text[last.end : mark.start]):

@@ -24,26 +24,31 @@ class Meaning:
     kind: str
     states: tuple[tuple[str, bool], ...] = ()
     instead: tuple[str, ...] = ()
-    noun: bool = False  # can be had or worn
-    adjective: bool = False  # can describe any thing, so that "a happy dog" is no happy face
-    pronoun: str = ""  # "pronoun" (he), "object" (him) or "owner" (his)
+    # can be had or worn
+    noun: bool = False
+    # can describe any thing, so that "a happy dog" is no happy face
+    adjective: bool = False
+    # "pronoun" (he), "object" (him) or "owner" (his)
+    pronoun: str = ""
 
 
 class Phrases(dict):
     """Phrases by their words, and how long the longest is that begins with a word."""
 
-    def __init__(self, found: Mapping[Words, Any]):
-        super().__init__(found)
+    def __init__(self, meanings: Mapping[Words, Any]):
+        super().__init__(meanings)
         self.reach: dict[str, int] = {}
-        for words in found:
+        for words in meanings:
             self.reach[words[0]] = max(len(words), self.reach.get(words[0], 0))
 
 
 @dataclass(frozen=True)
 class Lexicon:
     phrases: Phrases
-    heads: Phrases  # a part of the face, by its words
-    described: dict[str, Phrases]  # part -> the words that describe it
+    # a part of the face, by its words
+    heads: Phrases
+    # part -> the words that describe it
+    described: dict[str, Phrases]
     silent: Phrases
     spelling: Spelling
 
@@ -70,7 +75,8 @@ def lexicon() -> Lexicon:
     def add(words: Words, meaning: Meaning, part: str = "") -> None:
         if part:
             described[part].setdefault(words, meaning)
-        elif words and words[0] not in ("no", "with"):  # a "no" is read, not known by heart
+        elif words and words[0] not in ("no", "with"):
+            # a "no" is read, not known by heart
             phrases.setdefault(words, meaning)
             if phrases[words] is meaning and meaning.kind == FOLLOWED and 1 < len(words) <= 3 and words[-1:] in heads:
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
@@ -81,7 +87,8 @@ def lexicon() -> Lexicon:
             for word in entry["words"]:
                 add(split(word), meaning, entry.get("head", ""))
                 if kind == NEAR and set(meaning.instead) & {"Bangs"} and "head" not in entry:
-                    for tied in TIED:  # "hair in a bun"
+                    # "hair in a bun"
+                    for tied in TIED:
                         add(split(f"hair {tied} {word}"), meaning)
     for entry in COMBINED:
         for word in entry["words"]:
@@ -97,7 +104,8 @@ def lexicon() -> Lexicon:
                     pronoun=kind if kind in ("pronoun", "object", "owner") else "",
                 )
                 for word in words:
-                    if kind == "no":  # what may follow a "no"
+                    if kind == "no":
+                        # what may follow a "no"
                         meaning = Meaning(FOLLOWED, ((name, True),), noun=True)
                     add(_bare(split(word)), meaning, "hair" if kind == "hair" else "")
         add(split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))

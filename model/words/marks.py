@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 FOLLOWED, NEAR, UNKNOWN = "followed", "near", "unknown"
-IMPLIED = "implied"  # the sex that a "him" or "her" tells by the way
+# the sex that a "him" or "her" tells by the way
+IMPLIED = "implied"
 # Attributes of which the denial of something near is a denial too: who wants no sombrero wants no hat.
 WHOLE = {
     *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
@@ -24,23 +25,30 @@ WHOLE = {
 class Item:
     """One thing that a prompt asks for, with its place in the text."""
 
-    start: int  # in characters
+    # in characters
+    start: int
     end: int
-    kind: str  # FOLLOWED: drawn as said; NEAR: only something near it is; UNKNOWN: nothing of it; IMPLIED
-    states: tuple[tuple[str, bool], ...] = ()  # attributes, and whether the face has them
-    instead: tuple[str, ...] = ()  # of an unknown thing: the attributes that come closest
+    # FOLLOWED: drawn as said; NEAR: only something near it is; UNKNOWN: nothing of it; IMPLIED
+    kind: str
+    # attributes, and whether the face has them
+    states: tuple[tuple[str, bool], ...] = ()
+    # of an unknown thing: the attributes that come closest
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Mark:
     """An item, or a word that steers what a "no" reaches."""
 
-    role: str  # "item", "no", "no behind", "or", "and", "comma", "stop", "verb", "word"
+    # "item", "no", "no behind", "or", "and", "comma", "stop", "verb", "word"
+    role: str
     start: int
     end: int
     item: Item | None = None
-    group: int = -1  # items of one noun ("wavy blond hair") share a number
-    noun: bool = False  # a thing that one has or wears: "without hat and glasses" reaches both
+    # items of one noun ("wavy blond hair") share a number
+    group: int = -1
+    # a thing that one has or wears: "without hat and glasses" reaches both
+    noun: bool = False
     word: str = ""
 
     @property
@@ -67,18 +75,20 @@ def items(marks: list[Mark]) -> list[Item]:
     that ends with an "or" ("no hat, glasses or earrings"). "Without" and verbs reach also a thing that an
     "and" adds.
     """
-    found: list[Item] = []
+    asked: list[Item] = []
     denial: Mark | None = None
-    reached: Mark | None = None  # the last item that the "no" has reached
-    linked = False  # an "or" or a list's comma stands behind it
+    # the last item that the "no" has reached
+    reached: Mark | None = None
+    # an "or" or a list's comma stands behind it
+    linked = False
     for index, mark in enumerate(marks):
         if mark.role == "no":
             twice = (
                 denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
             )
             denial, reached, linked = None if twice else mark, None, False
-        elif mark.role == "no behind" and found:
-            found[-1] = replace(denied(found[-1]), end=max(found[-1].end, mark.end))
+        elif mark.role == "no behind" and asked:
+            asked[-1] = replace(denied(asked[-1]), end=max(asked[-1].end, mark.end))
         elif mark.role == "or":
             linked = True
         elif mark.role == "and" and reached:
@@ -90,20 +100,20 @@ def items(marks: list[Mark]) -> list[Item]:
         elif mark.role == "stop" or mark.role == "verb" and reached and not linked:
             denial = None
         elif mark.role == "implied":
-            found.append(mark.what)
+            asked.append(mark.what)
         elif mark.role == "head" and mark.item and denial and (reached is None or linked):
-            found.append(denied(mark.what, denial))
+            asked.append(denied(mark.what, denial))
             reached, linked = mark, False
         elif mark.role == "item":
             same = reached is not None and mark.group >= 0 and mark.group == reached.group
             if denial and (reached is None or linked or same):
-                found.append(denied(mark.what, denial if reached is None else None))
+                asked.append(denied(mark.what, denial if reached is None else None))
                 if mark.what.kind != UNKNOWN or mark.noun:
                     reached, linked = mark, False
             else:
                 denial = None
-                found.append(mark.what)
-    return found
+                asked.append(mark.what)
+    return asked
 
 
 def denied(item: Item, denial: Mark | None = None) -> Item:

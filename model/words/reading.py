@@ -18,35 +18,37 @@ PART = re.compile(r"[^,.;!?\n،؛。！？、，]+[,.;!?\n،؛。！？、，]*"
 
 @dataclass(frozen=True)
 class Reading:
-    items: list[Item]  # in order
+    # in order
+    items: list[Item]
     language: str = "English"
-    note: str = ""  # one line about the whole prompt, or ""
+    # one line about the whole prompt, or ""
+    note: str = ""
 
 
 def read(prompt: str) -> Reading:
     """Read a prompt; places are in characters of `prompt`."""
     text, places = clean(prompt)
-    found = [Item(match.start(), match.end(), UNKNOWN) for match in NETWORKS.finditer(text)]
+    things = [Item(match.start(), match.end(), UNKNOWN) for match in NETWORKS.finditer(text)]
     text = NETWORKS.sub(_blank, text)
     notes = [UNWEIGHTED] if WEIGHTS.search(text) else []
     text = WEIGHTS.sub(_blank, text)
     if not text.isascii():
         signs, text = pictograms(text)
-        found += signs
+        things += signs
     language, marks = spoken(text)
-    found = sorted([*found, *items(sexed(marks))], key=lambda item: (item.start, item.end))
+    things = sorted([*things, *items(sexed(marks))], key=lambda item: (item.start, item.end))
     name = language.name if language else "English"
-    if strange := unread(text, found):
+    if strange := unread(text, things):
         notes.append(strange)
-    placed = [replace(item, start=places[item.start], end=places[item.end - 1] + 1) for item in found]
+    placed = [replace(item, start=places[item.start], end=places[item.end - 1] + 1) for item in things]
     return Reading(placed, name, " ".join(notes))
 
 
 def pictograms(text: str) -> tuple[list[Item], str]:
     """The items of a text's emoji, unknown ones among them, and the text without them."""
-    found = items(languages.marks(text, emoji()))
-    taken = {at for item in found for at in range(item.start, item.end)}
-    found += [
+    things = items(languages.marks(text, emoji()))
+    taken = {at for item in things for at in range(item.start, item.end)}
+    things += [
         Item(at, at + 1, UNKNOWN)
         for at, sign in enumerate(text)
         if at not in taken and unicodedata.category(sign) == "So" and sign not in "🚫❌⛔"
@@ -55,7 +57,7 @@ def pictograms(text: str) -> tuple[list[Item], str]:
         "," if at in taken or unicodedata.category(sign) in ("So", "Sk") and not sign.isascii() else sign
         for at, sign in enumerate(text)
     )
-    return found, without
+    return things, without
 
 
 def spoken(text: str) -> tuple[Language | None, list[Mark]]:
@@ -71,23 +73,24 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     most, language = max(shares, key=lambda pair: pair[0], default=(0, None))
     if language is None or most <= read_share(said, text):
         return None, said
-    if not read_share(said, text):  # no English at all
+    # no English at all
+    if not read_share(said, text):
         return language, languages.marks(text, language)
-    found: list[Mark] = []
+    mixed: list[Mark] = []
     for part in PART.finditer(text):
         here = languages.marks(part[0], language)
         there = english.marks(part[0])
         best = there if read_share(there, part[0]) > read_share(here, part[0]) else here
-        found += [_moved(mark, part.start()) for mark in best]
-        if not found or found[-1].role not in ("comma", "stop"):
-            found.append(Mark("stop" if part[0][-1:] in ".;!?。" else "comma", part.end(), part.end()))
-    return language, found
+        mixed += [_moved(mark, part.start()) for mark in best]
+        if not mixed or mixed[-1].role not in ("comma", "stop"):
+            mixed.append(Mark("stop" if part[0][-1:] in ".;!?。" else "comma", part.end(), part.end()))
+    return language, mixed
 
 
-def unread(text: str, found: list[Item]) -> str:
+def unread(text: str, things: list[Item]) -> str:
     """One line for a prompt in a language or script of which nothing is read."""
     letters = [sign for sign in text if sign.isalpha()]
-    if not letters or any(item.kind != UNKNOWN for item in found):
+    if not letters or any(item.kind != UNKNOWN for item in things):
         return ""
     foreign = sum(not sign.isascii() for sign in letters)
     if foreign * 4 < len(letters):
@@ -99,13 +102,13 @@ def unread(text: str, found: list[Item]) -> str:
 def sexed(marks: list[Mark]) -> list[Mark]:
     """Of "he", "her" and the like the first counts, and only where no noun tells the sex."""
     told = any(mark.role == "item" and any(name == "Male" for name, _ in mark.what.states) for mark in marks)
-    found = []
+    resolved = []
     for mark in marks:
         if mark.role == "pronoun":
             mark = replace(mark, role="word" if told else "item" if mark.what.kind == FOLLOWED else "implied")
             told = True
-        found.append(mark)
-    return found
+        resolved.append(mark)
+    return resolved
 
 
 def _blank(match: re.Match) -> str:

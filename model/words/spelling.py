@@ -10,7 +10,8 @@ from model.words.text import Token
 class Spelling:
     """Words by all that is left of them when one letter is missing (as in SymSpell, Garbe 2012)."""
 
-    LEAST, MOST = 5, 20  # letters of a word that is looked at; a shorter one is too near to others
+    # letters of a word that is looked at; a shorter one is too near to others
+    LEAST, MOST = 5, 20
 
     def __init__(self, words: Iterable[str]):
         self.words = frozenset(words)
@@ -18,12 +19,12 @@ class Spelling:
     @cached_property
     def shortened(self) -> dict[str, str]:
         """A word with one letter missing -> the word."""
-        found: dict[str, str] = {}
+        meant: dict[str, str] = {}
         for word in sorted(self.words, key=len):
             if len(word) >= self.LEAST:
                 for short in _missing(word):
-                    found.setdefault(short, word)
-        return found
+                    meant.setdefault(short, word)
+        return meant
 
     def mended(self, token: Token) -> Token:
         """The token with the word that was meant, or as it is."""

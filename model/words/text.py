@@ -4,13 +4,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-LONGEST = 2000  # characters of a prompt that are looked at; the rest never fits CLIP's 77 tokens
-READABLE = 400  # characters that are read: more than 77 tokens of English hold
-LONG = re.compile(r"(\S{60})\S+")  # no word, and slow to part into tokens
-MARKS = 4  # combining marks on one letter that are kept; more is decoration
+# characters of a prompt that are looked at; the rest never fits CLIP's 77 tokens
+LONGEST = 2000
+# characters that are read: more than 77 tokens of English hold
+READABLE = 400
+# no word, and slow to part into tokens
+LONG = re.compile(r"(\S{60})\S+")
+# combining marks on one letter that are kept; more is decoration
+MARKS = 4
 SPECIAL = re.compile(r"<\s*(?:start_of_text|end_of_text|\|startoftext\||\|endoftext\|)\s*>", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-INVISIBLE = {"Cf", "Cc", "Cs", "Co", "Cn"}  # Unicode categories: formats, controls, surrogates, private use, unassigned
+# Unicode categories: formats, controls, surrogates, private use, unassigned
+INVISIBLE = {"Cf", "Cc", "Cs", "Co", "Cn"}
 SPACES = "\t\n\r\v\f\x00"
 
 
@@ -18,10 +23,13 @@ SPACES = "\t\n\r\v\f\x00"
 class Token:
     """A word of a prompt."""
 
-    text: str  # lower case, straight apostrophe
-    start: int  # in characters of the clean text
+    # lower case, straight apostrophe
+    text: str
+    # in characters of the clean text
+    start: int
     end: int
-    gap: str  # what stands between it and the word before
+    # what stands between it and the word before
+    gap: str
 
 
 def clean(text: str) -> tuple[str, list[int]]:
@@ -32,16 +40,16 @@ def clean(text: str) -> tuple[str, list[int]]:
     """
     if text.isascii() and text.isprintable():
         return text, list(range(len(text) + 1))
-    found, places, at = [], [], 0
+    letters, places, at = [], [], 0
     while at < len(text):
         end = at + 1
         while end < len(text) and unicodedata.combining(text[end]):
             end += 1
         for sign in _composed(text[at:end][: 1 + MARKS]):
-            found.append(sign)
+            letters.append(sign)
             places.append(at)
         at = end
-    return "".join(found), [*places, len(text)]
+    return "".join(letters), [*places, len(text)]
 
 
 def _composed(letter: str) -> str:
@@ -64,10 +72,10 @@ def for_clip(text: str) -> str:
 
 def tokens(text: str) -> list[Token]:
     """The words of a clean text; hyphens part them, a possessive 's is left off."""
-    found, last = [], 0
+    words, last = [], 0
     for match in WORD.finditer(text):
         word = match[0].lower().replace("’", "'")
         word = word.removesuffix("'s") if word not in ("it's", "let's", "that's", "there's") else word
-        found.append(Token(word, match.start(), match.end(), text[last : match.start()]))
+        words.append(Token(word, match.start(), match.end(), text[last : match.start()]))
         last = match.end()
-    return found
+    return words

@@ -15,37 +15,44 @@ from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
 from model.words.text import READABLE, clean
 
-ABSENT, UNMENTIONED, PRESENT = range(3)  # order of Clip.stated's probabilities
+# order of Clip.stated's probabilities
+ABSENT, UNMENTIONED, PRESENT = range(3)
 
 
 @dataclass(frozen=True)
 class Understood:
     """What was read from one prompt."""
 
-    present: dict[str, float]  # attribute -> CLIP's confidence in (0, 1]
-    absent: dict[str, float]  # denied attributes, likewise
-    unknown: list[str]  # the prompt's words for what cannot be drawn, in order
-    cut: bool  # the prompt is longer than CLIP reads
-    items: list[Item]  # everything asked for, in order, with its place in the prompt
-    text: str  # what CLIP gets: the prompt, or what was read of it in plain English
-    note: str  # one line about the whole prompt (an unread language), or ""
+    # attribute -> CLIP's confidence in (0, 1]
+    present: dict[str, float]
+    # denied attributes, likewise
+    absent: dict[str, float]
+    # the prompt's words for what cannot be drawn, in order
+    unknown: list[str]
+    # the prompt is longer than CLIP reads
+    cut: bool
+    # everything asked for, in order, with its place in the prompt
+    items: list[Item]
+    # what CLIP gets: the prompt, or what was read of it in plain English
+    text: str
+    # one line about the whole prompt (an unread language), or ""
+    note: str
 
 
 def understand(clip: Clip, prompt: str) -> Understood:
     """Read a prompt of any length in any language."""
     whole, prompt = prompt, shortened(prompt)
-    found = read(prompt)
-    text, probabilities = _said(clip, prompt, wanted(found.items), plain=found.language == "English")
-    readings = probabilities.argmax(-1)
+    reading = read(prompt)
+    text, probabilities = _said(clip, prompt, wanted(reading.items), plain=reading.language == "English")
+    sides = probabilities.argmax(-1)
     present, absent = (
-        {
-            ATTRIBUTES[i]: round(probabilities[i, side].item(), 3)
-            for i in (readings == side).nonzero().flatten().tolist()
-        }
+        {ATTRIBUTES[i]: round(probabilities[i, side].item(), 3) for i in (sides == side).nonzero().flatten().tolist()}
         for side in (PRESENT, ABSENT)
     )
-    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in found.items if item.kind == UNKNOWN))
-    return Understood(present, absent, unknown, len(whole) > len(prompt) or is_cut(text), found.items, text, found.note)
+    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in reading.items if item.kind == UNKNOWN))
+    return Understood(
+        present, absent, unknown, len(whole) > len(prompt) or is_cut(text), reading.items, text, reading.note
+    )
 
 
 def shortened(prompt: str) -> str:
@@ -56,12 +63,12 @@ def shortened(prompt: str) -> str:
 def wanted(items: list[Item]) -> dict[str, bool]:
     """Attribute -> whether the face has it, of all items. Where two contradict each other, what is followed counts
     more than what is only near, then the later more than the earlier."""
-    found: dict[str, bool] = {}
+    states: dict[str, bool] = {}
     for kind in (IMPLIED, NEAR, FOLLOWED):
         for item in items:
             if item.kind == kind:
-                found |= dict(item.states)
-    return found
+                states |= dict(item.states)
+    return states
 
 
 def worded(states: dict[str, bool]) -> str:

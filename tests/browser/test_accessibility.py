@@ -69,7 +69,7 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, scheme: str, 
         deny(page, "Smiling").click()
         generate(page)
         page.locator("#keep summary").click()
-        found = []
+        violations = []
         for name in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
             tool(page, name)
             if name == "Explore":
@@ -82,9 +82,9 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, scheme: str, 
             time.sleep(0.5)
             for issue in Axe().run(page).response["violations"]:
                 if issue["impact"] in ("serious", "critical"):
-                    found += [
+                    violations += [
                         f"{name}: {issue['id']} {node['target']} {node['failureSummary'].splitlines()[-1].strip()}"
                         for node in issue["nodes"]
                     ]
-        assert found == []
+        assert violations == []
     assert page.url.endswith(scheme)

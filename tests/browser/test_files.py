@@ -30,7 +30,7 @@ def scripts(browser):
     page = browser.new_page()
     page.set_content("<!doctype html>")
     for name in ("facet.js", "exif.js", "files.js"):
-        page.add_script_tag(content=(ROOT / "assets" / name).read_text(encoding="utf-8"))
+        page.add_script_tag(content=(ROOT / "assets" / "scripts" / name).read_text(encoding="utf-8"))
     yield page
     page.close()
 
@@ -106,7 +106,8 @@ def test_a_phones_photo_is_shrunk_before_it_is_sent(scripts, size):
     told = asked(scripts, encoded(photo, "JPEG", exif=exif).getvalue(), "square")["said"]
     seen = read_picture(file_of(told)).astype(int)
     assert seen.shape == (SIDE, SIDE, 3) and len(told) < 20_000
-    assert np.abs(seen[:, 5] - SKIN).max() < 6 and np.abs(seen[:, -5] - [0, 0, 255]).max() < 6  # turned to the right
+    # turned to the right
+    assert np.abs(seen[:, 5] - SKIN).max() < 6 and np.abs(seen[:, -5] - [0, 0, 255]).max() < 6
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -159,8 +160,8 @@ def test_what_is_no_picture_is_one_line_here_and_there(scripts, data, words):
 
 @pytest.mark.parametrize("name", ["own_itxt", "after_others", "compressed_itxt", "text_ascii", "newer_field"])
 def test_the_settings_of_a_png(scripts, name):
-    found = json.loads(asked(scripts, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
-    assert found["seed"] == 4242 and found["prompt"] == "a man with a hat 🙂 é"
+    record = json.loads(asked(scripts, (CASES / "metadata" / f"{name}.png").read_bytes(), "texts")["said"]["facet"])
+    assert record["seed"] == 4242 and record["prompt"] == "a man with a hat 🙂 é"
 
 
 def test_other_texts_and_none(scripts):
@@ -191,8 +192,8 @@ def test_other_texts_and_none(scripts):
 )
 def test_texts_of_every_kind(scripts, extra, expected):
     plain = encoded(Image.new("RGB", (8, 8))).getvalue()
-    found = asked(scripts, plain[:33] + extra + plain[33:], "texts")["said"]
-    assert {name: text for name, text in found.items() if len(text) < 50} == expected or expected == {"facet": ""}
+    texts = asked(scripts, plain[:33] + extra + plain[33:], "texts")["said"]
+    assert {name: text for name, text in texts.items() if len(text) < 50} == expected or expected == {"facet": ""}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -238,7 +239,7 @@ def test_damaged_exif_says_nothing(scripts, what):
 
 def test_escape_that_closes_an_input_methods_list_stops_nothing(scripts):
     scripts.set_content("<button id=stop>Stop</button>")
-    scripts.evaluate(f"() => {{ {(ROOT / 'assets' / 'keys.js').read_text(encoding='utf-8')} }}")
+    scripts.evaluate(f"() => {{ {(ROOT / 'assets' / 'scripts' / 'keys.js').read_text(encoding='utf-8')} }}")
     pressed = """options => {
         let clicks = 0;
         document.querySelector('#stop').onclick = () => { clicks++; };
@@ -262,9 +263,8 @@ def test_start_from_a_picture(size, request):
     generate(page)
     total, kind = face(page, "frames.length"), face(page, "kind")
     assert 1 <= total < LAST and kind == "picture"
-    assert not [
-        request.url for request in page.asked if "/upload" in request.url
-    ]  # it never becomes a file of the server
+    # it never becomes a file of the server
+    assert not [request.url for request in page.asked if "/upload" in request.url]
     page.get_by_role("button", name="More like this picture").click()
     expect(page.locator("#strip .faces button")).to_have_count(8, timeout=30_000)
     page.locator("#strip .faces button").first.click()

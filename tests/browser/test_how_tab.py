@@ -64,8 +64,8 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
         page.evaluate("document.querySelectorAll('#how details').forEach(part => part.open = true)")
         assert page.evaluate(CONTRAST) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(page, context="#how", options={"resultTypes": ["violations"]}).response["violations"]
-        assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found] == []
+        violations = Axe().run(page, context="#how", options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in violations] == []
 
         page.locator("#how-forward").scroll_into_view_if_needed()
         picture = page.get_by_alt_text("Timestep 50, cosine schedule")
@@ -160,7 +160,7 @@ def test_tab_follows_the_face_just_made(browser: Browser, address: str):
 
 def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path, monkeypatch):
     write_sheet(tmp_path, 2, 2, [0, 1000, 20000])
-    monkeypatch.setattr(how, "ASSETS", tmp_path)
+    monkeypatch.setattr(how, "HOW", tmp_path)
     monkeypatch.setenv("FACET_WEIGHTS", str(tiny_weights))
     with gr.Blocks(analytics_enabled=False) as demo:
         how.build(gr.JSON(None, visible=False))

@@ -14,8 +14,8 @@ def face(skin: tuple[int, int, int], hair: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_lab_of_known_colours():
-    found = lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]], np.uint8))
-    np.testing.assert_allclose(found, [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.2]], atol=0.1)
+    coordinates = lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]], np.uint8))
+    np.testing.assert_allclose(coordinates, [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.2]], atol=0.1)
 
 
 def test_each_colour_is_seen_where_it_is_and_nowhere_else():

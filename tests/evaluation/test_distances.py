@@ -49,8 +49,8 @@ def test_frechet_agrees_with_the_root_of_the_product():
 
 def test_frechet_survives_fewer_samples_than_dimensions():
     few = normal(5, 30)
-    found = frechet_from_samples(few, np.zeros(30), np.eye(30))
-    assert np.isfinite(found) and found > 0
+    distance = frechet_from_samples(few, np.zeros(30), np.eye(30))
+    assert np.isfinite(distance) and distance > 0
     assert frechet_from_samples(few, few.mean(0), np.cov(few, rowvar=False)) == pytest.approx(0, abs=1e-5)
 
 
@@ -132,6 +132,6 @@ def test_nearest_finds_the_nearest_in_any_chunk(chunk):
 
 def test_nearest_knows_a_copied_picture():
     faces = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-    found = nearest(faces[3:5], np.delete(faces, 4, axis=0))
+    distances = nearest(faces[3:5], np.delete(faces, 4, axis=0))
     # grey levels over 192 values
-    assert found[0] < 1 and found[1] > 500
+    assert distances[0] < 1 and distances[1] > 500

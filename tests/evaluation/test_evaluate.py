@@ -56,18 +56,18 @@ def photographs(judge, prepared, tmp_path_factory) -> fidelity.Photographs:
 
 
 def test_hand_written_prompts_are_well_formed_and_none_is_a_caption():
-    found = prompts.read_prompts(prompts.UNDERSTANDING)
-    assert len(found) >= 150 and len({prompt for prompt, _ in found}) == len(found)
-    said = np.stack([stated for _, stated in found])
+    pairs = prompts.read_prompts(prompts.UNDERSTANDING)
+    assert len(pairs) >= 150 and len({prompt for prompt, _ in pairs}) == len(pairs)
+    said = np.stack([stated for _, stated in pairs])
     # every attribute occurs, and there are many denials
     assert (said != 0).any(0).all() and (said == -1).sum() > 60
 
 
 @pytest.mark.parametrize("path, count", [(prompts.CAPTIONS, 900), (prompts.THREES, 640)])
 def test_drawn_prompts_state_and_deny_every_attribute(path, count):
-    found = prompts.read_prompts(path)
-    said = np.stack([stated for _, stated in found])
-    assert len(found) == count and (said == 1).any(0).all() and (said == -1).any(0).all()
+    pairs = prompts.read_prompts(path)
+    said = np.stack([stated for _, stated in pairs])
+    assert len(pairs) == count and (said == 1).any(0).all() and (said == -1).any(0).all()
     if path == prompts.THREES:
         assert (np.abs(said).sum(1) == 3).all()
 
@@ -94,8 +94,8 @@ def test_drawn_prompts_are_true_of_a_validation_face(prepared):
 
     # no face has everything
     assert not fits(np.ones(40))
-    for found in (prompts.draw_captions(everyone, 30), prompts.draw_threes(everyone, 80)):
-        assert all(fits(stated) for _, stated in found)
+    for pairs in (prompts.draw_captions(everyone, 30), prompts.draw_threes(everyone, 80)):
+        assert all(fits(stated) for _, stated in pairs)
     first = [stated[i // 2] for i, (_, stated) in enumerate(prompts.draw_threes(everyone, 80))]
     # each attribute denied, then stated
     assert first == [-1, 1] * 40
@@ -125,15 +125,15 @@ def test_adherence_is_balanced_and_counts_only_what_is_stated():
     seen[:6, SMILING] = True
     # nothing denies glasses: no balance to be had
     seen[:, GLASSES], stated[:, GLASSES] = True, 1
-    found = adherence.adherence(seen, stated, dict.fromkeys(ATTRIBUTES, 1.0))
-    assert found["attributes"] == {"Smiling": 0.875}
+    report = adherence.adherence(seen, stated, dict.fromkeys(ATTRIBUTES, 1.0))
+    assert report["attributes"] == {"Smiling": 0.875}
     with pytest.raises(InputError, match="too few"):
         adherence.adherence(seen[:8], stated[:8], dict.fromkeys(ATTRIBUTES, 1.0))
 
 
 def test_single_prompts_state_then_deny():
-    found = adherence.single_prompts()
-    text, stated = found[2 * GLASSES + 1]
+    pairs = adherence.single_prompts()
+    text, stated = pairs[2 * GLASSES + 1]
     assert text == "Photo of person no eyeglasses." and stated[GLASSES] == -1 and np.abs(stated).sum() == 1
 
 
@@ -157,26 +157,26 @@ def test_distances_of_the_training_faces_themselves_are_0_and_damage_adds(judge,
     training = prepared.images[~prepared.validation].numpy()
     # as in the judge's statistics
     both = np.concatenate([training, training[:, :, ::-1]])
-    found = fidelity.to_training(judge, [judge.activations(both)])
+    distances = fidelity.to_training(judge, [judge.activations(both)])
     noisy = fidelity.to_training(judge, [judge.activations(fidelity.noisy(both))])
     for name in ("pooled", "spatial"):
-        assert found[name]["mean"] < 0.01 * noisy[name]["mean"] and found[name]["spread"] is None
+        assert distances[name]["mean"] < 0.01 * noisy[name]["mean"] and distances[name]["spread"] is None
 
 
 def test_scale_has_a_floor_and_both_sources(judge, photographs):
-    found = fidelity.scale(judge, photographs, count=30, sets=2)
-    assert found["count"] == 30 and found["as they are"]["pooled"]["spread"] > 0
-    assert found["with noise of 12 grey levels"]["spatial"]["mean"] > found["as they are"]["spatial"]["mean"]
-    assert set(found["sources"]) == {"count", "both", "small squashed JPEGs", "full-size sources"}
+    report = fidelity.scale(judge, photographs, count=30, sets=2)
+    assert report["count"] == 30 and report["as they are"]["pooled"]["spread"] > 0
+    assert report["with noise of 12 grey levels"]["spatial"]["mean"] > report["as they are"]["spatial"]["mean"]
+    assert set(report["sources"]) == {"count", "both", "small squashed JPEGs", "full-size sources"}
     # the rarer kind
-    assert found["sources"]["count"] == photographs.squashed.sum()
+    assert report["sources"]["count"] == photographs.squashed.sum()
 
 
 def test_training_faces_pass_as_validation_faces_and_noise_does_not(judge, photographs):
     noise = np.random.default_rng(0).integers(0, 256, photographs.faces.shape, dtype=np.uint8)
-    found = fidelity.beside_validation(photographs, [judge.activations(noise)])
-    assert found["floor"]["recall"]["mean"] > 0.5 > found["generated"]["recall"]["mean"]
-    assert found["generated"]["kernel"]["mean"] > abs(found["floor"]["kernel"]["mean"])
+    report = fidelity.beside_validation(photographs, [judge.activations(noise)])
+    assert report["floor"]["recall"]["mean"] > 0.5 > report["generated"]["recall"]["mean"]
+    assert report["generated"]["kernel"]["mean"] > abs(report["floor"]["kernel"]["mean"])
 
 
 def test_copies_are_caught_mirrored_or_not(judge, photographs):
@@ -194,9 +194,9 @@ def test_copies_are_caught_mirrored_or_not(judge, photographs):
 
 def test_diversity_sees_one_face_drawn_again_and_again(judge, photographs):
     smiling = photographs.faces[photographs.attributes[:, SMILING]]
-    found = fidelity.diversity(judge, photographs, {"Smiling": smiling, "Eyeglasses": smiling[:1].repeat(5, axis=0)})
-    assert found["attributes"]["Smiling"] == 1 and found["attributes"]["Eyeglasses"] < 0.01
-    assert found["ratio"] == pytest.approx(0.5, abs=0.2)
+    report = fidelity.diversity(judge, photographs, {"Smiling": smiling, "Eyeglasses": smiling[:1].repeat(5, axis=0)})
+    assert report["attributes"]["Smiling"] == 1 and report["attributes"]["Eyeglasses"] < 0.01
+    assert report["ratio"] == pytest.approx(0.5, abs=0.2)
     assert fidelity.diversity(judge, photographs, {"Smiling": smiling[:1]}) == {}
 
 
@@ -204,8 +204,8 @@ def test_diversity_sees_one_face_drawn_again_and_again(judge, photographs):
 def test_loss_by_noise_is_the_training_loss(tiny_weights, prepared, target):
     pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
     pipe.unet.config = replace(pipe.unet.config, target=target)
-    found = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)
-    assert len(found["training"]) == len(found["validation"]) == 2 and found["t"] == [0.5, 1]
+    report = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)
+    assert len(report["training"]) == len(report["validation"]) == 2 and report["t"] == [0.5, 1]
     # then the loss is the wanted prediction's mean square
     pipe.unet.forward = lambda x, t, condition: torch.zeros_like(x)
     silent = fidelity.loss_by_noise(pipe, prepared, count=20, bins=2)

@@ -26,15 +26,15 @@ def faces(count: int, seed: int, brightest: int = 256) -> np.ndarray:
 
 def test_features_do_not_depend_on_the_batch(network):
     some = faces(5, 0)
-    found = features(network, some)
-    assert found.shape == (5, 2048) and np.ptp(found, axis=0).max() > 0
-    assert np.allclose(found, features(network, some, batch=2), atol=1e-5)
+    activations = features(network, some)
+    assert activations.shape == (5, 2048) and np.ptp(activations, axis=0).max() > 0
+    assert np.allclose(activations, features(network, some, batch=2), atol=1e-5)
 
 
 def test_fid_is_torch_fidelity_s(network, inception_weights):
     """Of as many generated faces as there are held-out ones."""
     generated, training = faces(9, 1, 128), faces(12, 2)
-    found = inception_fid(network, generated, training[:8], training)
+    report = inception_fid(network, generated, training[:8], training)
     asked = calculate_metrics(
         input1=_Pictures(generated[:8]),
         input2=_Pictures(training),
@@ -44,8 +44,8 @@ def test_fid_is_torch_fidelity_s(network, inception_weights):
         save_cpu_ram=True,
         feature_extractor_weights_path=str(inception_weights),
     )
-    assert found["generated"] == pytest.approx(asked["frechet_inception_distance"], rel=1e-3)
-    assert (found["faces"], found["photographs"]) == (8, 12) and 0 < found["real"] < found["generated"]
+    assert report["generated"] == pytest.approx(asked["frechet_inception_distance"], rel=1e-3)
+    assert (report["faces"], report["photographs"]) == (8, 12) and 0 < report["real"] < report["generated"]
 
 
 class _Pictures(torch.utils.data.Dataset):

@@ -15,11 +15,15 @@ from training.evaluation.train_judge import RECIPES, augment, measure, train
 def test_features_and_logits_of_faces():
     judge = Judge().eval()
     faces = np.random.default_rng(0).integers(0, 255, (5, 64, 64, 3), dtype=np.uint8)
-    found = judge.activations(faces, batch=2)
-    assert found["pooled"].shape == (5, 256) and found["spatial"].shape == (5, 512) and found["logits"].shape == (5, 40)
-    assert np.allclose(judge.activations(faces[3:4])["logits"][0], found["logits"][3], atol=1e-4)
+    activations = judge.activations(faces, batch=2)
+    assert (
+        activations["pooled"].shape == (5, 256)
+        and activations["spatial"].shape == (5, 512)
+        and activations["logits"].shape == (5, 40)
+    )
+    assert np.allclose(judge.activations(faces[3:4])["logits"][0], activations["logits"][3], atol=1e-4)
     judge.thresholds += 2
-    assert np.allclose(judge.activations(faces)["logits"], found["logits"] - 2, atol=1e-4)
+    assert np.allclose(judge.activations(faces)["logits"], activations["logits"] - 2, atol=1e-4)
 
 
 def test_spatial_features_know_where_things_are_and_pooled_ones_do_not():

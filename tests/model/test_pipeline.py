@@ -88,11 +88,12 @@ def test_defaults_are_one_place(pipe):
     assert np.array_equal(frames[-1].denoised, explicit[-1].denoised)
 
 
-def test_variations_follow_the_face(pipe):
+def test_faces_alike_follow_the_face(pipe):
+    faces = [Settings(seed=seed, steps=3) for seed in (1, 2)]
     dark, light = np.zeros((64, 64, 3), np.uint8), np.full((80, 80, 3), 255, np.uint8)
-    near = pipe.variations(dark, [1, 2], Settings(steps=3))
-    assert near.shape == (2, 64, 64, 3) and not close(near[0], near[1])
-    assert not np.array_equal(near, pipe.variations(light, [1, 2], Settings(steps=3)))
+    (*_, near), (*_, other) = pipe.stream_alike(dark, faces), pipe.stream_alike(light, faces)
+    assert len(near) == 2 and not close(near[0].denoised, near[1].denoised)
+    assert not np.array_equal(near[0].denoised, other[0].denoised)
 
 
 def test_upscale_scores_and_similarity(pipe):

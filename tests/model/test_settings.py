@@ -62,8 +62,8 @@ def test_a_browsers_whole_numbers_are_ints():
 def test_the_students_steps_and_guidance_are_its_own():
     made = Settings(sampler=STUDENT, steps=100, guidance=7)
     assert (made.steps, made.guidance) == (STUDENT_STEPS, DEFAULTS.guidance)
-    found, ignored = Settings.read({"sampler": "student", "steps": "100", "guidance": "9", "seed": "3"})
-    assert found == replace(made, seed=3) and not ignored
+    settings, ignored = Settings.read({"sampler": "student", "steps": "100", "guidance": "9", "seed": "3"})
+    assert settings == replace(made, seed=3) and not ignored
 
 
 def test_the_sampler_gets_both_kinds_of_guidance():
@@ -101,8 +101,8 @@ def test_settings_come_back_whole():
     ],
 )
 def test_what_a_record_cannot_use_is_named_and_left_out(values, words):
-    found, ignored = Settings.read({"negative_prompt": "hat", **values})
-    assert found == Settings(negative_prompt="hat")
+    settings, ignored = Settings.read({"negative_prompt": "hat", **values})
+    assert settings == Settings(negative_prompt="hat")
     assert len(ignored) == 1 and words in ignored[0] and "\n" not in ignored[0]
 
 
@@ -113,6 +113,6 @@ def test_what_a_record_cannot_use_is_named_and_left_out(values, words):
     )
 )
 def test_any_record_is_read(values):
-    found, ignored = Settings.read(values)
+    settings, ignored = Settings.read(values)
     assert len(ignored) <= len(values)
-    assert Settings.read(found.as_record()) == (found, [])
+    assert Settings.read(settings.as_record()) == (settings, [])

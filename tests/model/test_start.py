@@ -29,7 +29,8 @@ def test_only_the_part_under_a_mask_is_drawn_anew(pipe, picture, sampler):
     def run(seed=3, strength=1.0, prompt="a man", start_from=known):
         run = list(pipe.stream(prompt, seed, 7, sampler, start_from=start_from, strength=strength, mask=mask))
         assert [frame.index for frame in run] == list(range(1, run[0].total + 1)) and run[-1].noise_level == 0
-        for frame in run:  # at every step what is known is right
+        # at every step what is known is right
+        for frame in run:
             assert np.array_equal(frame.denoised[~mask], known[~mask])
         assert np.array_equal(run[-1].noisy, run[-1].denoised)
         return run[-1].denoised
@@ -41,7 +42,8 @@ def test_only_the_part_under_a_mask_is_drawn_anew(pipe, picture, sampler):
 
     assert change(drawn) > 5
     assert np.array_equal(drawn, run()) and not close(drawn, run(seed=4)) and not close(drawn, run(prompt="bald"))
-    assert np.array_equal(drawn, run(start_from=drawn))  # drawn from noise alone: it does not matter what was there
+    # drawn from noise alone: it does not matter what was there
+    assert np.array_equal(drawn, run(start_from=drawn))
     assert change(run(strength=0.05)) < change(run(strength=0.5)) < change(drawn)
     beside = [Settings("a man", seed=seed, steps=7, sampler=sampler) for seed in (4, 3)]
     *_, last = pipe.stream_faces(beside, known, 1.0, mask)

@@ -25,18 +25,19 @@ PROMPT, STEPS = "a smiling woman with blond hair", 6
 def faces(pipe: FacePipeline) -> dict[str, np.ndarray]:
     """What is drawn -> (64, 64, 3) uint8."""
     asked = Settings(PROMPT, seed=7, steps=STEPS)
-    found = {name: pipe.generate_faces([replace(asked, sampler=name)])[0] for name in (*SAMPLERS, STUDENT)}
-    found["negative prompt"] = pipe.generate_faces([replace(asked, negative_prompt="a hat")])[0]
-    found["edit"] = pipe.strengths(asked, "Eyeglasses", [1.5])[0]
-    found["walk"] = pipe.walk(asked, replace(asked, prompt="an old man", seed=8), 3)[1]
-    *_, [last] = pipe.stream_faces([asked], start_from=found["unipc"], strength=0.6)
-    found["from a picture"] = last.denoised
-    found["alike"] = pipe.variations(found["unipc"], [3], asked)[0]
+    drawn = {name: pipe.generate_faces([replace(asked, sampler=name)])[0] for name in (*SAMPLERS, STUDENT)}
+    drawn["negative prompt"] = pipe.generate_faces([replace(asked, negative_prompt="a hat")])[0]
+    drawn["edit"] = pipe.strengths(asked, "Eyeglasses", [1.5])[0]
+    drawn["walk"] = pipe.walk(asked, replace(asked, prompt="an old man", seed=8), 3)[1]
+    *_, [last] = pipe.stream_faces([asked], start_from=drawn["unipc"], strength=0.6)
+    drawn["from a picture"] = last.denoised
+    *_, [last] = pipe.stream_alike(drawn["unipc"], [replace(asked, seed=3)])
+    drawn["alike"] = last.denoised
     for crisp in (False, True):
-        found[f"enlarged, {'crisp' if crisp else 'faithful'}"] = pipe.upscale(found["unipc"][None], crisp)[0][
+        drawn[f"enlarged, {'crisp' if crisp else 'faithful'}"] = pipe.upscale(drawn["unipc"][None], crisp)[0][
             224:288, 192:256
         ]
-    return found
+    return drawn
 
 
 @pytest.fixture(scope="module")
@@ -53,5 +54,5 @@ def test_every_way_to_draw_gives_the_faces_it_gave(drawn):
 
 
 if __name__ == "__main__":
-    found = faces(FacePipeline.from_pretrained(ROOT / "weights", device="cpu"))
-    Image.fromarray(np.concatenate(list(found.values()), axis=1)).save(FILE)
+    drawn = faces(FacePipeline.from_pretrained(ROOT / "weights", device="cpu"))
+    Image.fromarray(np.concatenate(list(drawn.values()), axis=1)).save(FILE)

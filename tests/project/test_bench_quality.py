@@ -50,11 +50,11 @@ def test_the_whole_benchmark(tiny_weights, tmp_path, capsys):
         str(tmp_path),
     ]
     quality.main(options)
-    found = json.loads((tmp_path / "quality.json").read_text())["found"]
-    assert set(found) == {quality.REFERENCE, "unipc 4", "unipc 9", "ddpm 4", "ddpm 9"}
-    assert all(row["pooled"] > 0 and row["spatial"] > 0 for row in found.values())
-    assert found["unipc 4"]["pooled"] != found["unipc 9"]["pooled"]
+    results = json.loads((tmp_path / "quality.json").read_text())["found"]
+    assert set(results) == {quality.REFERENCE, "unipc 4", "unipc 9", "ddpm 4", "ddpm 9"}
+    assert all(row["pooled"] > 0 and row["spatial"] > 0 for row in results.values())
+    assert results["unipc 4"]["pooled"] != results["unipc 9"]["pooled"]
     assert (tmp_path / "quality.png").read_bytes()[:4] == b"\x89PNG"
-    assert f"| 9 | {found['unipc 9']['steps']}, " in capsys.readouterr().out
+    assert f"| 9 | {results['unipc 9']['steps']}, " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="quality: .* serves for"):
         quality.main([*options, "--faces", "1"])

@@ -8,7 +8,7 @@ import time
 import httpx
 
 from benchmarks.load import FACES, grown, last_face, load
-from benchmarks.soak import ATTACKS, soak
+from benchmarks.soak import ATTACKS, Plan, soak
 from ui.server.line import PLACES, SHARE
 
 
@@ -29,7 +29,7 @@ def test_nobody_of_64_goes_without_a_face(deployed):
 
 
 def test_nothing_grows_over_many_requests(deployed):
-    tally, figures, _ = asyncio.run(load(deployed.server, users=4, steps=1, requests=160, every=40))
+    tally, figures, _ = asyncio.run(load(deployed.server, users=4, steps=1, requests=160))
     assert not tally.wrong and not tally.failed
     assert not [what for what in grown(figures) if not what.startswith("memory")]
     # 172 kB a new session, of which 500 are kept
@@ -68,10 +68,7 @@ def test_the_queue_is_bounded_and_says_so(deployed):
 
 def test_a_short_soak(tiny_weights, deployed, tmp_path):
     """Visitors of all kinds while the attacks go on, with a kill and a restart."""
-    found = asyncio.run(
-        soak(
-            tmp_path, users=8, seconds=15, kills=1, environment={"FACET_WEIGHTS": str(tiny_weights)}, code=deployed.code
-        )
-    )
-    assert found["wrong"] == 0 and found["files_left"] == 0 and found["right"] > 8
-    assert set(found["attacks"]) <= set(ATTACKS) and found["attacks"]
+    plan = Plan(users=8, seconds=15, kills=1, environment={"FACET_WEIGHTS": str(tiny_weights)}, code=deployed.code)
+    report = asyncio.run(soak(tmp_path, plan))
+    assert report["wrong"] == 0 and report["files_left"] == 0 and report["right"] > 8
+    assert set(report["attacks"]) <= set(ATTACKS) and report["attacks"]

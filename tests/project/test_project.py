@@ -54,11 +54,11 @@ def test_every_documented_make_target_exists():
 
 def commands() -> list[tuple[str, str]]:
     """Every (module, rest of the line) of `python -m module ...` and `torchrun ... -m module ...` in the documents."""
-    found = set()
+    named = set()
     for name in DOCUMENTS:
         text = read(name).replace("\\\n", " ")
-        found |= set(re.findall(r"(?:python|torchrun)\b[^\n`]* ?-m ([\w.]+)([^\n`#]*)", text))
-    return sorted(found)
+        named |= set(re.findall(r"(?:python|torchrun)\b[^\n`]* ?-m ([\w.]+)([^\n`#]*)", text))
+    return sorted(named)
 
 
 def test_every_documented_module_exists():
@@ -89,6 +89,19 @@ def test_links_of_documents_lead_somewhere(name):
         file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
         assert file.exists(), path
         assert not anchor or anchor in anchors(file.relative_to(ROOT).as_posix()), f"{path}#{anchor}"
+
+
+def test_paths_that_documents_and_code_name_are_there():
+    """From the repository's root, as in `model/unet.py`; a pattern with a star is no path."""
+    rooms = ("assets", "benchmarks", "deploy", "model", "training", "ui")
+    code = [path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".js", ".css")]
+    named = re.compile(rf"(?<![\w./-])((?:{'|'.join(rooms)}|docs|tests|weights)/[\w./-]*\w)(?![\w*-])")
+    names = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in (ROOT / "app.py", ROOT / "Makefile", *code, *map(ROOT.joinpath, DOCUMENTS))
+        for name in named.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(names) > 100 and [pair for pair in sorted(names) if not (ROOT / pair[1]).exists()] == []
 
 
 def test_the_project_has_one_version():

@@ -33,9 +33,9 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     save_critic(folder)
     (folder / "targets").mkdir()
     shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
-    (folder / "README.md").write_text("![Faces](../assets/faces.png) and [more](../docs/training.md)")
-    (folder.parent / "assets").mkdir()
-    (folder.parent / "assets" / "faces.png").write_bytes(b"a picture")
+    (folder / "README.md").write_text("![Faces](../assets/pictures/faces.png) and [more](../docs/training.md)")
+    (folder.parent / "assets" / "pictures").mkdir(parents=True)
+    (folder.parent / "assets" / "pictures" / "faces.png").write_bytes(b"a picture")
     return folder
 
 
@@ -107,8 +107,8 @@ def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny
     }
     assert others.pop("targets/noise.safetensors") == (ROOT / "weights" / "targets" / "noise.safetensors").read_bytes()
     assert others == {
-        "README.md": b"![Faces](assets/faces.png) and [more](../docs/training.md)",
-        "assets/faces.png": b"a picture",
+        "README.md": b"![Faces](assets/pictures/faces.png) and [more](../docs/training.md)",
+        "assets/pictures/faces.png": b"a picture",
     }
     code = f"""
 import time
@@ -127,8 +127,8 @@ refused("me/nothing@{revision}")
 """
     done = run(hub, tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
-    found, wrong, nothing = done.stdout.strip().splitlines()
-    assert found == FacePipeline.from_pretrained(tiny_weights).clip.hash
+    fetched, wrong, nothing = done.stdout.strip().splitlines()
+    assert fetched == FacePipeline.from_pretrained(tiny_weights).clip.hash
     assert "not the pinned ones" in wrong and "cannot be fetched from the Hub" in nothing
 
 
@@ -209,8 +209,8 @@ def git(root: Path, *arguments: str) -> None:
 def test_only_what_git_tracks_is_published(checkout):
     for name in ("weights/token.txt", "ui/secrets.json", "ui/page.py.bak", "ui/notes.txt"):
         (checkout / name).write_text("x")
-    found = publish.files_of(("ui", "weights"), checkout)
-    assert [path.relative_to(checkout).as_posix() for path in found] == ["ui/page.py"]
+    files = publish.files_of(("ui", "weights"), checkout)
+    assert [path.relative_to(checkout).as_posix() for path in files] == ["ui/page.py"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import ast
 import importlib
 import subprocess
 import sys
+import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,13 @@ FORBIDDEN = {
 }
 MOST_LINES, MOST_FILES = 400, 16
 MOST_PARAMETERS = 5
+MANY_PARAMETERS = {
+    # an endpoint: gradio makes a field of each
+    "ui/api.py generate",
+    "training/unet/batches.py sample_batch",
+    "training/unet/student.py sample_inputs",
+    "training/unet/student.py validation_loss",
+}
 
 
 def sources(room: str) -> list[Path]:
@@ -80,19 +89,48 @@ def test_nobody_reaches_into_anothers_private_names():
 def test_files_and_folders_are_small(room):
     counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources(room)}
     assert {str(path.relative_to(ROOT)): lines for path, lines in counts.items() if lines > MOST_LINES} == {}
-    folders = [path.parent for path in counts if path.name != "__init__.py"]
-    assert {str(folder): folders.count(folder) for folder in folders if folders.count(folder) > MOST_FILES} == {}
+    assert crowded([path for path in counts if path.name != "__init__.py"]) == {}
 
 
-def test_what_a_training_is_told_fits_into_five_parameters():
-    trainings = [
-        (path, node)
-        for path in sources("training")
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef) and node.name == "train"
-    ]
-    counts = {str(path.relative_to(ROOT)): len(node.args.args + node.args.kwonlyargs) for path, node in trainings}
-    assert len(counts) >= 7 and {path: count for path, count in counts.items() if count > MOST_PARAMETERS} == {}
+def crowded(paths: list[Path]) -> dict[str, int]:
+    """The folders that hold too many of these files, with their counts."""
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in paths)
+    return {folder: count for folder, count in counts.items() if count > MOST_FILES}
+
+
+def test_the_files_of_the_page_lie_in_rooms():
+    paths = [path for path in (ROOT / "assets").rglob("*") if path.suffix in (".js", ".css", ".html")]
+    assert len(paths) >= 60 and not [path for path in (ROOT / "assets").iterdir() if path.is_file()]
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {} and crowded(paths) == {}
+
+
+def parameters(path: Path) -> Iterator[tuple[str, int]]:
+    """Each function of a file, also inside others, with the number of its parameters."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+            names = [one.arg for one in given if one is not None and one.arg not in ("self", "cls")]
+            yield f"{path.relative_to(ROOT).as_posix()} {node.name}", len(names)
+
+
+def test_functions_above_the_pipeline_take_at_most_five_parameters():
+    paths = [ROOT / "app.py", *(path for room in ("training", "ui", "benchmarks", "deploy") for path in sources(room))]
+    assert {name for path in paths for name, count in parameters(path) if count > MOST_PARAMETERS} == MANY_PARAMETERS
+
+
+def behind_code(path: Path) -> Iterator[str]:
+    """The comments that stand on a line of code. What a tool reads has its place there."""
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            behind = token.type == tokenize.COMMENT and token.line[: token.start[1]].strip()
+            if behind and not token.string.startswith(("# noqa", "# type:", "# fmt:", "# pyright:", "# isort:")):
+                yield f"{path.relative_to(ROOT)}:{token.start[0]} {token.string}"
+
+
+def test_comments_stand_above_the_code():
+    paths = [ROOT / "app.py", *(path for room in ROOMS for path in sources(room))]
+    assert [comment for path in paths for comment in behind_code(path)] == []
 
 
 COMMANDS = [

@@ -42,17 +42,17 @@ def test_no_file_of_the_server_can_be_read(client, path):
     request = client.build_request("GET", "/")
     # as it stands: httpx would tidy the dots away
     request.url = request.url.copy_with(raw_path=path.encode())
-    found = client.send(request)
-    assert found.status_code in (400, 403, 404, 405), f"{found.status_code}: {found.text[:100]}"
-    assert "root:" not in found.text and "import gradio" not in found.text
+    response = client.send(request)
+    assert response.status_code in (400, 403, 404, 405), f"{response.status_code}: {response.text[:100]}"
+    assert "root:" not in response.text and "import gradio" not in response.text
 
 
 def test_no_file_of_the_server_can_be_an_input(client, deployed):
     for path in (
         "/etc/passwd",
-        str(deployed.code / "assets" / "favicon.svg"),
+        str(deployed.code / "assets" / "page" / "favicon.svg"),
         "../app.py",
-        str(ROOT / "assets" / "faces.png"),
+        str(ROOT / "assets" / "pictures" / "faces.png"),
     ):
         assert "event: error" in answer(client, "upscale", [as_file(path)]), path
 
@@ -150,8 +150,8 @@ def below(deployed, tiny_weights, tmp_path_factory):
 def test_gradios_other_doors_are_closed(client, below, method, path):
     """With a root path and without one, in the path or not."""
     for visitor, where in ((client, path), (below, path), (below, f"/facet{path}"), (below, f"/facet/{path}")):
-        found = visitor.request(method, where, content=b"{}" if method == "POST" else None)
-        assert found.status_code == 404, f"{where}: {found.status_code}"
+        response = visitor.request(method, where, content=b"{}" if method == "POST" else None)
+        assert response.status_code == 404, f"{where}: {response.status_code}"
 
 
 def test_the_doors_that_the_page_needs_are_open(client, below):
@@ -196,5 +196,5 @@ def test_every_body_is_bounded(deployed):
 
 def test_the_queue_cannot_be_bypassed(client):
     for path in ("run/generate", "api/generate", "run/predict"):
-        found = client.post(f"/gradio_api/{path}", json={"data": ["", "", 1, 1, 2.0, "dpmpp"], "fn_index": None})
-        assert found.status_code in (404, 422, 500) and "denoised" not in found.text
+        response = client.post(f"/gradio_api/{path}", json={"data": ["", "", 1, 1, 2.0, "dpmpp"], "fn_index": None})
+        assert response.status_code in (404, 422, 500) and "denoised" not in response.text

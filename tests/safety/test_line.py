@@ -73,10 +73,10 @@ def test_odd_sessions_are_refused_at_the_door(client, session):
 def test_many_sessions_push_out_nobody_who_waits(client):
     """310 of them, while one runs and one waits: both get their faces."""
     with ExitStack() as stack:
-        found: dict[str, str] = {}
+        streams: dict[str, str] = {}
 
         def read(session: str) -> None:
-            found[session] = client.get("/queue/data", params={"session_hash": session}).text
+            streams[session] = client.get("/queue/data", params={"session_hash": session}).text
 
         sessions = [f"waits{number}" for number in range(4)]
         for session in sessions:
@@ -87,7 +87,9 @@ def test_many_sessions_push_out_nobody_who_waits(client):
             stack.callback(reader.join, 100)
         for number in range(line.SESSIONS + 10):
             assert join(client, f"crowd{number}", [], "health").status_code in (200, 503)
-    assert all('"process_completed"' in found[session] and '"success":true' in found[session] for session in sessions)
+    assert all(
+        '"process_completed"' in streams[session] and '"success":true' in streams[session] for session in sessions
+    )
     last_face(call(client, "generate", SHORT))
 
 
@@ -192,12 +194,12 @@ def test_newcomers_without_end_do_not_hold_up_who_waits(idle, monkeypatch):
 
 
 def test_one_client_does_not_get_every_run_side_by_side(idle):
-    found = idle.event_queue_per_concurrency_id["networks"]
-    found.concurrency_limit, found.current_concurrency = 2, 2
+    lane = idle.event_queue_per_concurrency_id["networks"]
+    lane.concurrency_limit, lane.current_concurrency = 2, 2
     idle.active_jobs[:2] = [[event("1.1.1.1", "x")], [event("1.1.1.1", "y")]]
-    found.queue += [event("1.1.1.1", "z")]
+    lane.queue += [event("1.1.1.1", "z")]
     assert idle.get_events() is None
-    found.queue += [event("2.2.2.2", "other")]
+    lane.queue += [event("2.2.2.2", "other")]
     assert idle.get_events()[0][0].session_hash == "other"
 
 

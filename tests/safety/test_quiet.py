@@ -58,7 +58,7 @@ def test_loggers_say_no_more(capsys):
 def test_warnings_say_where_they_come_from(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = quiet._warned
+        warnings.showwarning = quiet.say_warning
         warnings.warn(f"input_value={SECRET!r}", stacklevel=1)
     said = capsys.readouterr().err
     assert said.startswith("UserWarning at safety/test_quiet.py:") and SECRET not in said

@@ -14,15 +14,15 @@ from tests.safety.asking import answer, what_comes
 def test_every_answer_carries_the_headers(client):
     """Also a refusal, a page that is not there, and a fault."""
     lone = {"data": ["\ud83d"] * 3, "fn_index": 10**30, "session_hash": "a"}
-    found = [client.get(path) for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/nowhere")]
-    found += [
+    responses = [client.get(path) for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/nowhere")]
+    responses += [
         client.post("/gradio_api/cancel", content=bytes(5000)),
         client.post("/gradio_api/queue/join", content=b"{"),
     ]
     fault = client.post("/gradio_api/call/nothing", json={"data": []})
     assert fault.status_code == 500
-    found += [fault, client.post("/gradio_api/queue/join", content=json.dumps(lone).encode())]
-    for each in found:
+    responses += [fault, client.post("/gradio_api/queue/join", content=json.dumps(lone).encode())]
+    for each in responses:
         headers = each.headers
         assert {"default-src 'self'", "object-src 'none'"} <= set(headers["content-security-policy"].split("; "))
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "same-origin"
@@ -32,11 +32,11 @@ def test_every_answer_carries_the_headers(client):
 @pytest.mark.parametrize("host", ["127.0.0.1", "facet.example"])
 def test_no_other_site_may_read_an_answer(client, host):
     for path in ("/config", "/gradio_api/info", "/nowhere"):
-        found = client.get(path, headers={"origin": "http://evil.example", "host": host})
-        assert not [name for name in found.headers if name.startswith("access-control-")]
+        response = client.get(path, headers={"origin": "http://evil.example", "host": host})
+        assert not [name for name in response.headers if name.startswith("access-control-")]
     asking = {"origin": "http://evil.example", "access-control-request-method": "POST", "host": host}
-    found = client.options("/gradio_api/queue/join", headers=asking)
-    assert found.status_code == 404 and "access-control-allow-origin" not in found.headers
+    response = client.options("/gradio_api/queue/join", headers=asking)
+    assert response.status_code == 404 and "access-control-allow-origin" not in response.headers
 
 
 def test_no_request_leaves_the_machine(client, deployed):
@@ -116,17 +116,19 @@ def test_an_export_does_not_touch_the_disk(client, deployed):
 
 def test_an_unknown_endpoint_or_event_is_refused(client):
     for path in ("/gradio_api/call/nothing", "/gradio_api/run/nothing", "/gradio_api/queue/join"):
-        found = client.post(path, json={"data": []})
-        assert found.status_code >= 400 and "Traceback" not in found.text
+        response = client.post(path, json={"data": []})
+        assert response.status_code >= 400 and "Traceback" not in response.text
     assert "denoised" not in what_comes(client, "/gradio_api/call/generate/0123456789abcdef")
 
 
 def test_what_a_visitor_is_told_of_an_inner_error(client, deployed):
     """Nothing: no path, no traceback."""
-    found = client.post("/gradio_api/call/generate", content=b"not json", headers={"content-type": "application/json"})
-    assert 400 <= found.status_code < 500
+    response = client.post(
+        "/gradio_api/call/generate", content=b"not json", headers={"content-type": "application/json"}
+    )
+    assert 400 <= response.status_code < 500
     for text in (
-        found.text,
+        response.text,
         *(what_comes(client, path) for path in ("/gradio_api/queue/data?session_hash=none", "/nowhere")),
     ):
         assert "Traceback" not in text and str(ROOT) not in text and str(deployed.code) not in text

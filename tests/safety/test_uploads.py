@@ -36,8 +36,8 @@ def test_an_upload_is_bounded_in_pixels_before_it_is_decoded(client, deployed):
     before = deployed.server.figures()["memory_mb"]
     for width, height in ((60_000, 60_000), (2**31 - 1, 2**31 - 1), (8_000, 20)):
         [path] = upload(client, bomb(width, height)).json()
-        found = answer(client, "upscale", [as_file(path)])
-        assert "event: error" in found and ("larger than" in found or "not an image" in found)
+        stream = answer(client, "upscale", [as_file(path)])
+        assert "event: error" in stream and ("larger than" in stream or "not an image" in stream)
     assert deployed.server.figures()["memory_mb"] < before + 100
 
 
@@ -119,7 +119,7 @@ def test_the_cache_is_emptied_when_the_app_ends(deployed, tiny_weights, tmp_path
         running(tmp_path / "run", {"FACET_WEIGHTS": str(tiny_weights)}, deployed.code) as server,
     ):
         client = visitors.enter_context(httpx.Client(base_url=server.address, trust_env=False, timeout=60))
-        [path] = upload(client, (ROOT / "assets" / "faces.png").read_bytes()[:4000]).json()
+        [path] = upload(client, (ROOT / "assets" / "pictures" / "faces.png").read_bytes()[:4000]).json()
         started = server.figures()["files"]
         assert path.startswith(str(tmp_path))
         if busy:

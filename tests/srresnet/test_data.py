@@ -55,7 +55,7 @@ def test_no_person_is_on_both_sides():
 def test_held_out_people_are_not_trained_on(data):  # noqa: F811
     photos, _ = load_training_images(data, TINY)
     # three sides of person 4; t1 is too small
-    assert [len(found.all) for found in photos] == [3, 2, 1]
+    assert [len(group.all) for group in photos] == [3, 2, 1]
     true, inputs = load_held_out(data)
     assert true.shape == (1, 3, 512, 512) and {kind: small.shape for kind, small in inputs.items()} == dict.fromkeys(
         ("clean", "degraded"), (1, 3, 64, 64)
@@ -151,14 +151,14 @@ def round_trips(data, tiny_weights, tmp_path_factory):  # noqa: F811
 
 
 def test_faces_go_through_the_unet_and_are_kept_with_their_names(data, round_trips):  # noqa: F811
-    found = load_round_trips(round_trips)
-    assert {name: tuple(small.shape) for name, small in found.items()} == dict.fromkeys(
+    versions = load_round_trips(round_trips)
+    assert {name: tuple(small.shape) for name, small in versions.items()} == dict.fromkeys(
         ("faces_hq/london-neutral-004.jpg", "faces_hq/london-neutral-005.jpg", "faces_256/00001.jpg"), (2, 3, 64, 64)
     )
-    for small in found.values():
+    for small in versions.values():
         assert not torch.equal(small[0], small[1])
     inputs = load_held_out(data, round_trips)[1]
-    assert torch.equal(inputs["round trip"][0], found["faces_hq/london-neutral-005.jpg"][0])
+    assert torch.equal(inputs["round trip"][0], versions["faces_hq/london-neutral-005.jpg"][0])
 
 
 def test_a_little_noise_leaves_the_face_and_more_changes_more(tiny_weights):
@@ -176,17 +176,17 @@ def test_round_trips_are_drawn_with_their_true_patch(data, round_trips):  # noqa
     config = replace(TINY, round_trip=1.0)
     photos, with_round_trips = load_training_images(data, config, round_trips)
     # of three sides one is 8 x 64; faces_256 is 4 x 64
-    assert [len(found.round_trip) for found in photos] == [1, 1, 0]
+    assert [len(group.round_trip) for group in photos] == [1, 1, 0]
     assert with_round_trips != load_training_images(data, TINY)[1]
-    for found in photos[:2]:
-        photo = found.round_trip[0]
-        clean = shrink(photo.true[None], found.source.scale)
-        fitting = Photos(found.source, [], [Photo(photo.true, clean)])
+    for group in photos[:2]:
+        photo = group.round_trip[0]
+        clean = shrink(photo.true[None], group.source.scale)
+        fitting = Photos(group.source, [], [Photo(photo.true, clean)])
         for step in range(10):
             small, true = sample_pair(fitting, config, generator_of(step))
             assert (
                 psnr(
-                    shrink(true[None], found.source.scale)[0].permute(1, 2, 0).numpy(),
+                    shrink(true[None], group.source.scale)[0].permute(1, 2, 0).numpy(),
                     small.permute(1, 2, 0).numpy(),
                     1,
                 )

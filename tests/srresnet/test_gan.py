@@ -37,10 +37,10 @@ def files(tmp_path_factory):
 
 
 def test_the_discriminator_is_the_papers():
-    found = Discriminator(96, 64)
+    discriminator = Discriminator(96, 64)
     shapes = [
         (conv.in_channels, conv.out_channels, conv.stride[0])
-        for conv in found.convolutions
+        for conv in discriminator.convolutions
         if isinstance(conv, torch.nn.Conv2d)
     ]
     assert shapes == [
@@ -53,7 +53,9 @@ def test_the_discriminator_is_the_papers():
         (256, 512, 1),
         (512, 512, 2),
     ]
-    assert [(layer.in_features, layer.out_features) for layer in found.dense if isinstance(layer, torch.nn.Linear)] == [
+    assert [
+        (layer.in_features, layer.out_features) for layer in discriminator.dense if isinstance(layer, torch.nn.Linear)
+    ] == [
         (512 * 36, 1024),
         (1024, 1),
     ]

@@ -47,7 +47,7 @@ def by_hand(line: list[int], outputs: int) -> list[Fraction]:
             return Fraction(3, 2) * x**3 - Fraction(5, 2) * x**2 + 1
         return Fraction(-1, 2) * x**3 + Fraction(5, 2) * x**2 - 4 * x + 2 if x <= 2 else Fraction(0)
 
-    n, found = len(line), []
+    n, values = len(line), []
     scale = Fraction(outputs, n)
     stretch = max(1 / scale, Fraction(1))
     for i in range(outputs):
@@ -56,11 +56,11 @@ def by_hand(line: list[int], outputs: int) -> list[Fraction]:
             j: keys((centre - j) / stretch)
             for j in range(math.floor(centre - 2 * stretch), math.ceil(centre + 2 * stretch) + 1)
         }
-        found.append(
+        values.append(
             sum(weight * line[min(j % (2 * n), -1 - j % (2 * n) + 2 * n)] for j, weight in weights.items())
             / sum(weights.values())
         )
-    return found
+    return values
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_ssim_by_the_papers_formula():
     a, b = random.integers(0, 256, (2, 19, 19)).astype(float)
     window = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
     window = np.outer(window, window) / window.sum() ** 2
-    c1, c2, found = 2.55**2, 7.65**2, []
+    c1, c2, windows = 2.55**2, 7.65**2, []
     # 19 - 2 x 2 of border: 15 px, 5 windows of 11
     for top in range(5):
         for left in range(5):
@@ -136,11 +136,11 @@ def test_ssim_by_the_papers_formula():
                 (window * (p - mp) * (q - mq)).sum()
                 for p, mp, q, mq in ((x, mx, x, mx), (y, my, y, my), (x, mx, y, my))
             )
-            found.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
-    assert ssim(a, b, 2) == pytest.approx(np.mean(found), abs=1e-9)
+            windows.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    assert ssim(a, b, 2) == pytest.approx(np.mean(windows), abs=1e-9)
     assert ssim(a, a, 2) == pytest.approx(1)
     colours = np.stack([a, b, a], axis=2)
-    assert ssim(colours, np.stack([b, b, a], axis=2), 2) == pytest.approx((np.mean(found) + 2) / 3)
+    assert ssim(colours, np.stack([b, b, a], axis=2), 2) == pytest.approx((np.mean(windows) + 2) / 3)
 
 
 def test_sharpness_falls_with_blur_and_rises_with_noise():
@@ -157,7 +157,7 @@ def test_sharpness_falls_with_blur_and_rises_with_noise():
 def test_people_are_scored_for_every_method_input_and_measure(data, tmp_path):  # noqa: F811
     # it starts at bicubic
     network = SRResNet(SRResNetConfig(channels=4, blocks=1)).eval()
-    scores = score_people({"net": network}, *load_held_out(data), FIDELITY, tmp_path / "grid.png")
+    scores = score_people({"net": network}, load_held_out(data), FIDELITY, tmp_path / "grid.png")
     assert list(scores) == ["bicubic", "net", "lanczos"] and list(scores["net"]) == ["clean", "degraded"]
     assert list(scores["net"]["clean"]) == list(FIDELITY)
     for kind in ("clean", "degraded"):
@@ -180,18 +180,18 @@ def test_sets_are_scored_on_luma_and_grey_ones_on_grey(tmp_path):
     for folder, mode in (("colour", "RGB"), ("grey", "L")):
         (tmp_path / folder).mkdir()
         image.convert(mode).save(tmp_path / folder / "a.png")
-    found = {folder: score_set(tmp_path / folder, 4) for folder in ("colour", "grey")}
+    bicubic = {folder: score_set(tmp_path / folder, 4) for folder in ("colour", "grey")}
     for folder, true in (("colour", to_bytes(luma(np.array(image)))), ("grey", np.array(image.convert("L")))):
         # whole input pixels only
         true = true[:80, :100]
         large = to_bytes(imresize(imresize(true, 20, 25), 80, 100))
-        assert found[folder] == {
+        assert bicubic[folder] == {
             "psnr": pytest.approx(psnr(large, true, 4)),
             "ssim": pytest.approx(ssim(large, true, 4)),
         }
     double = lambda small: to_bytes(imresize(small, 80, 100))  # noqa: E731, bicubic in RGB on a rounded input: nearly the same
-    assert score_set(tmp_path / "grey", 4, double)["psnr"] == pytest.approx(found["grey"]["psnr"], abs=0.1)
-    assert score_set(tmp_path / "colour", 4, lambda small: double(small) // 2)["psnr"] < found["colour"]["psnr"] - 3
+    assert score_set(tmp_path / "grey", 4, double)["psnr"] == pytest.approx(bicubic["grey"]["psnr"], abs=0.1)
+    assert score_set(tmp_path / "colour", 4, lambda small: double(small) // 2)["psnr"] < bicubic["colour"]["psnr"] - 3
     with pytest.raises(FacetError, match="nothing"):
         score_set(tmp_path / "nothing", 4)
 
@@ -213,12 +213,12 @@ def test_the_benchmark_stands_beside_the_literature(data, tmp_path, capsys, monk
     )
     sr.main()
     printed = capsys.readouterr().out
-    table, found = printed[: printed.index("\n{")], json.loads(printed[printed.index("\n{") :])
-    scores = found["x4"]
+    table, report = printed[: printed.index("\n{")], json.loads(printed[printed.index("\n{") :])
+    scores = report["x4"]
     assert scores["SRResNet, here"]["Set5"]["psnr"] == pytest.approx(scores["bicubic"]["Set5"]["psnr"], abs=0.3)
     assert scores["EDSR, Lim et al. 2017, quoted"] == {"Set5": {"psnr": 32.46}, "Set14": {"psnr": 28.80}}
     assert f"| bicubic | {scores['bicubic']['Set5']['psnr']:.2f} / " in table and "| 32.05 | 28.49 |" in table
-    assert found["from_64_to_512"].keys() == {"threads", "seconds", "extra_memory_mb"}
+    assert report["from_64_to_512"].keys() == {"threads", "seconds", "extra_memory_mb"}
     checkpoint.save(
         tmp_path / "x8.safetensors",
         SRResNet(SRResNetConfig(channels=4, blocks=1)).state_dict(),

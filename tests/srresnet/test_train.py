@@ -200,10 +200,10 @@ def curve(world: int, folder: Path, start: Path, run: Path) -> np.ndarray:
         process.join(120)
         assert process.exitcode == 0
     lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
-    found = {entry["images"]: entry["srresnet_Set5"] for entry in lines if "srresnet_Set5" in entry}
+    psnr_by_images = {entry["images"]: entry["srresnet_Set5"] for entry in lines if "srresnet_Set5" in entry}
     # process 0 alone writes
-    assert list(found) == list(range(8, 321, 8))
-    return np.array(list(found.values()))
+    assert list(psnr_by_images) == list(range(8, 321, 8))
+    return np.array(list(psnr_by_images.values()))
 
 
 def test_two_processes_learn_like_one(data, tmp_path):  # noqa: F811

@@ -45,24 +45,26 @@ def test_a_good_table():
     ],
 )
 def test_one_bad_row_costs_that_row_and_no_column(name, reason):
-    found = case(name)
-    assert found.skipped == {reason: ["000005.jpg"]}
-    assert found.rows.equals(GOOD.drop(index="000005.jpg"))
+    annotations = case(name)
+    assert annotations.skipped == {reason: ["000005.jpg"]}
+    assert annotations.rows.equals(GOOD.drop(index="000005.jpg"))
 
 
 def test_rows_are_held_against_their_count_and_each_other():
-    found = case("fewer_rows_than_counted")
+    annotations = case("fewer_rows_than_counted")
     lacking = [f"row {number}" for number in (7, 8, 9, 10)]
-    assert found.skipped == {"row that the first line counts and the file lacks": lacking}
-    assert found.rows.equals(GOOD[:6])
-    found = case("one_row_twice")
-    assert found.skipped == {"row named twice (the first counts)": ["000001.jpg"]} and found.rows.equals(GOOD)
+    assert annotations.skipped == {"row that the first line counts and the file lacks": lacking}
+    assert annotations.rows.equals(GOOD[:6])
+    annotations = case("one_row_twice")
+    assert annotations.skipped == {"row named twice (the first counts)": ["000001.jpg"]} and annotations.rows.equals(
+        GOOD
+    )
 
 
 def test_more_rows_than_counted_are_used_and_named(tmp_path):
-    found = table(tmp_path, lambda lines: "\n".join(["8", *lines[1:]]))
-    assert found.rows.equals(GOOD)
-    assert found.skipped == {"row beyond the first line's count (used all the same)": NAMES[8:]}
+    annotations = table(tmp_path, lambda lines: "\n".join(["8", *lines[1:]]))
+    assert annotations.rows.equals(GOOD)
+    assert annotations.skipped == {"row beyond the first line's count (used all the same)": NAMES[8:]}
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_the_same_table_in_other_clothes(tmp_path, change):
 
 
 def test_a_zero_beside_minus_ones_is_no_value(tmp_path):
-    found = table(tmp_path, lambda lines: "\n".join([*lines[:2], lines[2].replace("-1", "0", 1), *lines[3:]]))
-    assert found.skipped == {"row with a value that is not 1 or -1": ["000001.jpg"]}
+    annotations = table(tmp_path, lambda lines: "\n".join([*lines[:2], lines[2].replace("-1", "0", 1), *lines[3:]]))
+    assert annotations.skipped == {"row with a value that is not 1 or -1": ["000001.jpg"]}
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,12 @@ def test_denials_are_denials():
 
 def test_two_denials_in_one_phrase_deny_both():
     rng = Random(1)
-    found = {
+    texts = {
         text for _ in range(100) for text in denials([("unworn", "a hat"), ("no", "a beard"), ("not", "bald")], rng)
     }
-    together = [text for text in found if " or " in text or " nor " in text]
+    together = [text for text in texts if " or " in text or " nor " in text]
     assert together and all("hat" in text and "beard" in text for text in together)
-    assert all("bald" not in text or text.endswith("bald") and text.startswith(("not", "never")) for text in found)
+    assert all("bald" not in text or text.endswith("bald") and text.startswith(("not", "never")) for text in texts)
 
 
 def test_a_no_never_reaches_what_is_stated():
@@ -207,5 +207,5 @@ def test_prompts_that_cannot_be_read_are_one_line(tmp_path, text, words):
 
 def test_prompts_with_empty_lines(tmp_path):
     (tmp_path / "prompts.txt").write_text("# a remark\n\na man | +Male\n   \n | \n")
-    found = read_prompts(tmp_path / "prompts.txt")
-    assert [prompt for prompt, _ in found] == ["a man", ""] and found[0][1].sum() == 1 and not found[1][1].any()
+    pairs = read_prompts(tmp_path / "prompts.txt")
+    assert [prompt for prompt, _ in pairs] == ["a man", ""] and pairs[0][1].sum() == 1 and not pairs[1][1].any()

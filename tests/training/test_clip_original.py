@@ -35,9 +35,8 @@ def test_from_original_weights_to_a_face(archive, tiny_weights, tmp_path, monkey
         "ViT-B-32-quickgelu",
         str(tmp_path / "original.safetensors"),
         load_prepared(tmp_path / "prepared"),
-        weights / "clip.safetensors",
+        Run(tmp_path, weights / "clip.safetensors", device="cpu"),
         steps=2,
-        device="cpu",
     )
     clip = Clip.from_file(weights / "clip.safetensors")
     text = clip.tokens(["a smiling woman"])

@@ -79,9 +79,9 @@ def test_the_same_labels_in_other_clothes(tmp_path, data):
 
 
 def test_what_is_unknown_stays_unknown(tmp_path):
-    found = read(tmp_path, "file,Smiling,Male\na.jpg,,1\nb.jpg,?,n/a\nc.jpg,-1,0.5\n")
-    assert math.isnan(found["a.jpg"][0]) and found["a.jpg"][1] == 1 and all(map(math.isnan, found["b.jpg"]))
-    assert found["c.jpg"] == [-1, 0.5]
+    labels = read(tmp_path, "file,Smiling,Male\na.jpg,,1\nb.jpg,?,n/a\nc.jpg,-1,0.5\n")
+    assert math.isnan(labels["a.jpg"][0]) and labels["a.jpg"][1] == 1 and all(map(math.isnan, labels["b.jpg"]))
+    assert labels["c.jpg"] == [-1, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,8 @@ def test_the_student_draws_in_its_four_steps(taught):
     assert not np.array_equal(frames[-1].denoised, taught.generate(["a woman"], [5], sampler="student")[0])
     man, woman = Settings("a man", seed=1, sampler="student"), Settings("a woman", seed=2, sampler="student")
     assert taught.walk(man, woman, 3).shape == (3, 64, 64, 3)
-    assert taught.variations(frames[-1].denoised, [1, 2], man).shape == (2, 64, 64, 3)
+    *_, alike = taught.stream_alike(frames[-1].denoised, [man, replace(man, seed=2)])
+    assert len(alike) == 2 and alike[0].denoised.shape == (64, 64, 3)
 
 
 def test_what_the_student_cannot_do_is_refused_at_once(taught, tiny_weights):

@@ -105,8 +105,8 @@ def test_micro_batches_make_the_same_step(data, clip):
     for micro_batch in (8, 3):
         torch.manual_seed(0)
         network, config = UNet(TINY.network), replace(TINY, micro_batch=micro_batch)
-        found = train_step(network, [torch.optim.SGD(network.parameters(), lr=0.1)], batch, config)
-        results.append((found, network.state_dict()))
+        loss = train_step(network, [torch.optim.SGD(network.parameters(), lr=0.1)], batch, config)
+        results.append((loss, network.state_dict()))
     (one, whole), (other, parts) = results
     assert one == pytest.approx(other, rel=1e-2)
     for name in whole:

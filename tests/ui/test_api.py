@@ -134,7 +134,7 @@ def test_upscale_refuses_what_is_no_image(client, tmp_path):
 def test_files_of_the_server_stay_there(app):
     answer = httpx.post(
         f"{app.demo.local_api_url}call/upscale",
-        json={"data": [{"path": str(ROOT / "assets" / "favicon.svg"), "meta": {"_type": "gradio.FileData"}}]},
+        json={"data": [{"path": str(ROOT / "assets" / "page" / "favicon.svg"), "meta": {"_type": "gradio.FileData"}}]},
     )
     result = httpx.get(f"{app.demo.local_api_url}call/upscale/{answer.json()['event_id']}").text
     assert "event: error" in result
@@ -144,9 +144,9 @@ def test_files_of_the_server_stay_there(app):
 def test_understand(app, client):
     pipe = app.pipeline()
     for prompt in ("", "a smiling woman with a skateboard", "😀 улыбка", "smiling " * 1250):
-        found, read = client.predict(prompt, api_name="/understand"), pipe.understood(prompt)
-        assert list(found["present"]) == list(read.present) and list(found["absent"]) == list(read.absent)
-        assert found["unknown"] == read.unknown and found["cut"] == read.cut
+        answer, read = client.predict(prompt, api_name="/understand"), pipe.understood(prompt)
+        assert list(answer["present"]) == list(read.present) and list(answer["absent"]) == list(read.absent)
+        assert answer["unknown"] == read.unknown and answer["cut"] == read.cut
     assert "must be text" in refusal(client, None, api_name="/understand")
 
 

@@ -20,14 +20,14 @@ def made_again(pipe, face: dict) -> bool:
 
 
 def test_a_strip_has_the_face_itself_in_the_middle(pipe):
-    found, line = last(explore.strip(NOW, "Smiling"))
-    assert line["kind"] == "" and [face["caption"] for face in found["faces"]] == ["-2", "-1", "as it is", "+1", "+2"]
-    faces = np.stack([pixels(face["image"]) for face in found["faces"]]).astype(int)
+    shown, line = last(explore.strip(NOW, "Smiling"))
+    assert line["kind"] == "" and [face["caption"] for face in shown["faces"]] == ["-2", "-1", "as it is", "+1", "+2"]
+    faces = np.stack([pixels(face["image"]) for face in shown["faces"]]).astype(int)
     assert np.abs(faces - pipe.strengths(ASKED, "Smiling", explore.STRENGTHS)).max() <= 2
-    assert found["faces"][2]["record"] == NOW and found["faces"][4]["record"] == NOW | {"edits": "Smiling:2"}
-    assert all(made_again(pipe, face) for face in found["faces"])
+    assert shown["faces"][2]["record"] == NOW and shown["faces"][4]["record"] == NOW | {"edits": "Smiling:2"}
+    assert all(made_again(pipe, face) for face in shown["faces"])
     # an edited face is edited again
-    both, _ = last(explore.strip(found["faces"][4]["record"], "Male"))
+    both, _ = last(explore.strip(shown["faces"][4]["record"], "Male"))
     assert both["faces"][0]["record"]["edits"] == "Smiling:2,Male:-2" and made_again(pipe, both["faces"][0])
     assert last(explore.strip(None, "Smiling"))[1]["kind"] == "error"
     assert last(explore.strip(NOW, "Flying"))[1]["kind"] == "error"
@@ -43,18 +43,18 @@ def test_exploring_tells_of_its_way_and_ends_when_it_is_closed(pipe):
 
 
 def test_a_sweep_can_be_made_again(pipe):
-    found, _ = last(explore.sweep(NOW))
-    assert all(made_again(pipe, face) for face in found["faces"])
+    shown, _ = last(explore.sweep(NOW))
+    assert all(made_again(pipe, face) for face in shown["faces"])
 
 
 def test_a_walk_goes_to_what_was_asked_and_each_place_can_be_made_again(pipe):
-    found, _ = last(explore.walk(NOW, "an old man", ""))
-    assert found["kind"] == "walk" and len(found["faces"]) == explore.WALK and "old man" in found["title"]
+    shown, _ = last(explore.walk(NOW, "an old man", ""))
+    assert shown["kind"] == "walk" and len(shown["faces"]) == explore.WALK and "old man" in shown["title"]
     assert "from the face on screen to seed" in last(explore.walk(NOW, "", ""))[0]["title"].lower()
     seeds, _ = last(explore.walk(NOW, "", "9"))
     assert "seed 9" in seeds["title"]
     assert all(
-        made_again(pipe, found["faces"][place]) and made_again(pipe, seeds["faces"][place]) for place in (0, 7, 23)
+        made_again(pipe, shown["faces"][place]) and made_again(pipe, seeds["faces"][place]) for place in (0, 7, 23)
     )
     line = last(explore.walk(seeds["faces"][7]["record"], "", "3"))[1]
     assert line["kind"] == "error" and "way between" in line["text"]
@@ -65,10 +65,10 @@ def test_faces_alike(pipe):
     image, told = frames.png(noise(3)), set()
     walked = NOW | {"to_prompt": "an old man", "to_seed": 0, "place": 0.7}
     for now, less in ((NOW, False), (NOW, True), (walked, True), (NOW | {"sampler": "ddpm"}, True), (None, True)):
-        found, line = last(explore.alike(now, sent(image=image, less=less)))
-        assert line["kind"] == "" and len(found["faces"]) == explore.ALIKE
-        assert len({face["image"] for face in found["faces"]}) == explore.ALIKE
-        told.add(found["title"])
+        shown, line = last(explore.alike(now, sent(image=image, less=less)))
+        assert line["kind"] == "" and len(shown["faces"]) == explore.ALIKE
+        assert len({face["image"] for face in shown["faces"]}) == explore.ALIKE
+        told.add(shown["title"])
     assert len(told) == 3
     event = explore.alike(NOW, sent(image=image))
     # after the first step, and not after the last

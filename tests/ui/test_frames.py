@@ -31,7 +31,7 @@ def test_influence_glows_over_a_grey_face():
         3,
         "",
         "/etc/hostname",
-        str(ROOT / "assets" / "faces.png"),
+        str(ROOT / "assets" / "pictures" / "faces.png"),
         "data:text/plain;base64,aGk=",
         "data:image/png;base64,*",
         "file:///etc/hostname",

@@ -112,8 +112,8 @@ def test_any_json_for_the_pages_own_events(client, data):
         "trigger_id": None,
     }
     if not event["queue"]:
-        found = client.post("/gradio_api/run/predict", json=body)
-        assert "Traceback" not in found.text and "site-packages" not in found.text
+        response = client.post("/gradio_api/run/predict", json=body)
+        assert "Traceback" not in response.text and "site-packages" not in response.text
         return
     asked = client.post("/gradio_api/queue/join", json=body)
     assert asked.status_code < 500 or asked.status_code == 503
@@ -132,8 +132,8 @@ def test_any_json_for_the_pages_own_events(client, data):
     )
 )
 def test_any_link_opens_the_page(client, parameters):
-    found = client.get("/", params=parameters)
-    assert found.status_code == 200 and "Traceback" not in found.text
+    response = client.get("/", params=parameters)
+    assert response.status_code == 200 and "Traceback" not in response.text
 
 
 def test_the_app_still_works(client):
@@ -148,8 +148,8 @@ def test_the_app_still_works(client):
 @settings(max_examples=300, **FUZZ)
 @given(st.dictionaries(st.one_of(st.sampled_from(Settings.RECORDED), st.text(max_size=50)), JSON, max_size=8))
 def test_any_record_is_read_or_ignored_with_reason(values):
-    found, ignored = Settings.read(values)
-    assert Settings.read(found.as_record()) == (found, [])
+    kept, ignored = Settings.read(values)
+    assert Settings.read(kept.as_record()) == (kept, [])
     assert all("\n" not in line and len(line) < 300 for line in ignored)
     assert all(name in Settings.RECORDED or ignored for name in values)
 
@@ -199,14 +199,14 @@ def test_any_bytes_as_weights(tiny_weights, tmp_path, name, data):
     end = data.draw(st.integers(at, min(len(raw), at + 5000)))
     length = data.draw(st.sampled_from([0, 2, len(rubbish), 2**31, 2**63, 2**64 - 1]))
     path = tmp_path / f"{name}.safetensors"
-    for found in (
+    for damaged in (
         rubbish,
         struct.pack("<Q", length) + rubbish,
         raw[:at] + raw[end:],
         raw[:at] + rubbish + raw[at:],
         raw[:at] + rubbish + raw[at + len(rubbish) :],
     ):
-        path.write_bytes(found)
+        path.write_bytes(damaged)
         loads_or_says_why(name, path)
 
 

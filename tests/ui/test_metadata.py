@@ -116,8 +116,8 @@ def test_anything_is_settings_or_one_line(texts, others):
 @pytest.mark.parametrize("value", ["1e999", "NaN", "-1", '"7"', "null", "[]", "123456789012345678901234567890", "true"])
 def test_odd_numbers_of_ones_own(value):
     values, _, _ = settings_in({"facet": f'{{"prompt": "a", "seed": {value}}}'})
-    found, ignored = Settings.read(values)
-    assert found.prompt == "a" and (found.seed == 7 or len(ignored) == 1)
+    settings, ignored = Settings.read(values)
+    assert settings.prompt == "a" and (settings.seed == 7 or len(ignored) == 1)
 
 
 def test_what_facet_writes_it_reads():

@@ -61,27 +61,27 @@ def test_the_picker_holds_every_attribute_and_its_other_names():
 
 def test_templates_hold_nothing_that_gradio_would_fill_in():
     """gradio runs templates through Handlebars and as a JavaScript template string."""
-    templates = {path.name: path.read_text() for path in component.ASSETS.glob("*") if path.suffix in (".html", ".css")}
-    # which is plain CSS
-    templates.pop("page.css")
+    files = [path for path in component.ASSETS.glob("*/*") if path.suffix in (".html", ".css")]
+    # page.css is plain CSS
+    templates = {path.name: path.read_text() for path in files if path.name != "page.css"}
     for name, text in {**templates, "picker": picker._html()}.items():
         assert not [sign for sign in ("{{", "${", "`", "\\") if sign in text], name
 
 
 def test_what_the_page_reads_in_words(pipe):
     assert words.read("", None) == {"prompt": ""}
-    found = words.read("a smiling woman", {"present": ["Wearing_Hat"], "absent": []})
-    assert found["prompt"] == "a smiling woman, wearing hat."
-    whole, typed = pipe.understood(found["prompt"]), pipe.understood("a smiling woman")
-    assert [chip["label"] for chip in found["chips"]] == [attributes.label(name) for name in whole.present] + [
+    shown = words.read("a smiling woman", {"present": ["Wearing_Hat"], "absent": []})
+    assert shown["prompt"] == "a smiling woman, wearing hat."
+    whole, typed = pipe.understood(shown["prompt"]), pipe.understood("a smiling woman")
+    assert [chip["label"] for chip in shown["chips"]] == [attributes.label(name) for name in whole.present] + [
         attributes.lacking(name).capitalize() for name in whole.absent
     ]
-    assert found["said"] == {"present": list(typed.present), "absent": list(typed.absent)}
-    assert "".join(part["text"] for part in found["parts"]) == found["prompt"]
+    assert shown["said"] == {"present": list(typed.present), "absent": list(typed.absent)}
+    assert "".join(part["text"] for part in shown["parts"]) == shown["prompt"]
     assert "beginning" in words.read("smiling " * 500, None)["cut"]
-    found = words.read("curly hair, blue eyes 😀", None)
-    assert found["near"] == ["curly hair as wavy hair"] and found["unknown"] == ["blue eyes"]
-    assert [one["name"] for one in found["instead"]] == ["Narrow_Eyes", "Bags_Under_Eyes", "Eyeglasses"]
+    shown = words.read("curly hair, blue eyes 😀", None)
+    assert shown["near"] == ["curly hair as wavy hair"] and shown["unknown"] == ["blue eyes"]
+    assert [one["name"] for one in shown["instead"]] == ["Narrow_Eyes", "Bags_Under_Eyes", "Eyeglasses"]
     assert "contradict" in words.read("", {"present": ["Bald", "Bangs"]})["warning"]
 
 

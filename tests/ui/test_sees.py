@@ -21,9 +21,9 @@ def test_onsets_follow_the_scores(pipe):
     for name in ("Male", "Smiling", "Blond_Hair"):
         high = scores[:, ATTRIBUTES.index(name)] > 0.5
         for should, as_wanted in ((True, high), (False, ~high)):
-            [found] = onsets.onsets(pipe, history, {name: should})
+            [onset] = onsets.onsets(pipe, history, {name: should})
             first = onsets.onset(as_wanted)
-            assert found["step"] == (None if first is None else first + 1)
+            assert onset["step"] == (None if first is None else first + 1)
     assert onsets.onsets(pipe, history, {}) == []
     assert len(onsets.onsets(pipe, history, dict.fromkeys(ATTRIBUTES, True))) == onsets.SHOWN
 
@@ -38,17 +38,17 @@ def test_what_was_asked_for(pipe):
 
 def test_what_clip_sees(pipe):
     face = frames.png(noise(1))
-    found, _ = sees.describe(
+    shown, _ = sees.describe(
         "",
         {"present": ["Bald"], "absent": ["Smiling"]},
         sent(image=face, labels=["a pop star", "a tired face"], others=[face, frames.png(noise(2))]),
     )
-    assert [(bar["label"], bar["wanted"]) for bar in found["bars"][:2]] == [("Bald", "yes"), ("Smiling", "no")]
-    assert len(found["bars"]) == sees.BARS and all(0 <= bar["score"] <= 1 for bar in found["bars"])
-    rest = [bar["score"] for bar in found["bars"][2:]]
+    assert [(bar["label"], bar["wanted"]) for bar in shown["bars"][:2]] == [("Bald", "yes"), ("Smiling", "no")]
+    assert len(shown["bars"]) == sees.BARS and all(0 <= bar["score"] <= 1 for bar in shown["bars"])
+    rest = [bar["score"] for bar in shown["bars"][2:]]
     assert rest == sorted(rest, reverse=True)
-    assert [label["label"] for label in found["labels"]] == ["a pop star", "a tired face"]
-    assert found["alike"][0] == pytest.approx(1, abs=1e-3) and found["alike"][1] <= found["alike"][0]
+    assert [label["label"] for label in shown["labels"]] == ["a pop star", "a tired face"]
+    assert shown["alike"][0] == pytest.approx(1, abs=1e-3) and shown["alike"][1] <= shown["alike"][0]
     for bad in (
         {"image": "nonsense"},
         {"image": face, "labels": ["x"] * 50},

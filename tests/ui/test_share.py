@@ -34,7 +34,7 @@ def test_a_link_of_many_words_is_refused_in_one_line():
 
 
 def test_each_preset_has_its_face():
-    data = (ROOT / "assets" / "presets.webp").read_bytes()
+    data = (ROOT / "assets" / "controls" / "presets.webp").read_bytes()
     assert len(data) < 40_000 and Image.open(io.BytesIO(data)).size == (64 * len(picker.PRESETS), 64)
-    kept = json.loads((ROOT / "assets" / "presets.json").read_text())
+    kept = json.loads((ROOT / "assets" / "controls" / "presets.json").read_text())
     assert list(kept) == list(picker.PRESETS) and all(isinstance(preset["seed"], int) for preset in kept.values())

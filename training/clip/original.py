@@ -6,7 +6,6 @@ Only the head is trained here, and the bias that turns a cosine into the odds th
 softmax-trained models lack. Everything after (embed, train-unet, the app) takes the file as it takes the bundled one.
 """
 
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -18,6 +17,7 @@ from model.clip import Clip
 from model.device import pick_device
 from training.clip.quality import satisfies, validate
 from training.core.log import commit
+from training.core.run import Run
 from training.data.captions import caption
 from training.data.prepared import Prepared
 
@@ -28,9 +28,9 @@ BATCH = 128
 LEARNING_RATE = 1e-3
 
 
-def fit(name: str, pretrained: str, prepared: Prepared, out: Path, steps: int = 1500, device: str = "auto") -> Clip:
-    """Fetch, fit the head for `steps` steps, write `out`. Raises InputError if open_clip cannot give the model."""
-    device = pick_device(device)
+def fit(name: str, pretrained: str, prepared: Prepared, run: Run, steps: int = 1500) -> Clip:
+    """Fetch, fit the head for `steps` steps, write `run.out`. Raises InputError if open_clip cannot give the model."""
+    device = pick_device(run.device)
     clip = Clip.from_open_clip(name, pretrained).to(device).requires_grad_(False)
     clip.head.requires_grad_(True)
     rows, rng = (~prepared.validation).nonzero().squeeze(1), Random(0)
@@ -52,18 +52,19 @@ def fit(name: str, pretrained: str, prepared: Prepared, out: Path, steps: int = 
     # so that as many count as fitting
     bias = -odds.quantile(1 - min(max(share, 0.01), 0.99)).item()
     clip.towers.logit_bias = torch.nn.Parameter(torch.tensor(bias, device=device), requires_grad=False)
-    clip.save(
-        out,
-        {
-            "kind": "clip",
-            "images": 0,
-            "pretrained": pretrained,
-            "device": device.type,
-            "data": prepared.hash,
-            "commit": commit(),
-            "attributes": list(ATTRIBUTES),
-            "validation": validate(clip, prepared),
-            "licence": "that of the original weights; the head: non-commercial research use",
-        },
-    )
+    if run.out:
+        clip.save(
+            run.out,
+            {
+                "kind": "clip",
+                "images": 0,
+                "pretrained": pretrained,
+                "device": device.type,
+                "data": prepared.hash,
+                "commit": commit(),
+                "attributes": list(ATTRIBUTES),
+                "validation": validate(clip, prepared),
+                "licence": "that of the original weights; the head: non-commercial research use",
+            },
+        )
     return clip

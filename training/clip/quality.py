@@ -27,9 +27,7 @@ NOUNS = {
 
 
 def satisfies(attributes: Tensor, stated: Tensor) -> Tensor:
-    """(N, 40) bool faces, (M, 40) stated captions -> (N, M) bool: the face has all that is stated, lacks what is
-    denied.
-    """
+    """(N, 40) bool faces, (M, 40) stated captions -> (N, M) bool: the face has all stated, lacks all denied."""
     faces = attributes.float()
     violations = (1 - faces) @ (stated == PRESENT).float().T + faces @ (stated == ABSENT).float().T
     return violations == 0

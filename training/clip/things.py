@@ -25,10 +25,10 @@ def things(asked: list[dict]) -> dict[str, dict[str, float]]:
     """{kind: {"precision", "recall"}}. A thing is right if such things on the other side cover half of it."""
     counts = {kind: [0, 0, 0, 0] for kind in (FOLLOWED, NEAR, UNKNOWN)}
     for one in asked:
-        prompt, found = one["prompt"], read(one["prompt"]).items
+        prompt, items = one["prompt"], read(one["prompt"]).items
         for kind, count in counts.items():
             right = spans(prompt, one[kind])
-            said = [(item.start, item.end) for item in found if item.kind == kind]
+            said = [(item.start, item.end) for item in items if item.kind == kind]
             count[0] += sum(covered(prompt, span, right) for span in said)
             count[1] += len(said)
             count[2] += sum(covered(prompt, span, said) for span in right)
@@ -41,13 +41,13 @@ def things(asked: list[dict]) -> dict[str, dict[str, float]]:
 
 def spans(prompt: str, phrases: list[str]) -> Spans:
     """Where the phrases stand; one that is named twice at its first and second place."""
-    found, last = [], {}
+    places, last = [], {}
     for phrase in phrases:
         at = prompt.find(phrase, last.get(phrase, 0))
         at = prompt.index(phrase) if at < 0 else at
         last[phrase] = at + len(phrase)
-        found.append((at, at + len(phrase)))
-    return found
+        places.append((at, at + len(phrase)))
+    return places
 
 
 def covered(prompt: str, span: tuple[int, int], others: Spans) -> bool:

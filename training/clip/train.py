@@ -201,8 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.clip.train"):
         if options.clip:
-            prepared, out = load_prepared(options.prepared), run_of(options).out
-            fit(options.clip, options.pretrained, prepared, out, device=options.device)
+            fit(options.clip, options.pretrained, load_prepared(options.prepared), run_of(options))
             return
         with running(options) as run:
             train(load_prepared(options.prepared), RECIPES[options.recipe], run)

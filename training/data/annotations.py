@@ -31,8 +31,7 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read `list_attr_celeba.txt` (a count, the names of the columns, then `000001.jpg -1 1 ...`) or Kaggle's `.csv`
-    of it.
+    """Read `list_attr_celeba.txt` (a count, the columns' names, then `000001.jpg -1 1 ...`) or Kaggle's `.csv` of it.
 
     A row that is short, long, or has a value that is not 1 or -1 is left out and named: which attribute it means is not
     known. Raises InputError for a file in another format, or without a row that can be used.
@@ -62,7 +61,7 @@ def read_annotations(path: Path) -> Annotations:
         "row with a value that is not 1 or -1": names[whole & ~known],
         "row named twice (the first counts)": names[whole & known & twice],
     }
-    skipped = {reason: list(found) for reason, found in skipped.items()}
+    skipped = {reason: list(left_out) for reason, left_out in skipped.items()}
     if counted is not None:
         lacking = range(len(body) + 1, counted + 1)
         skipped["row that the first line counts and the file lacks"] = [f"row {number}" for number in lacking]
@@ -71,7 +70,7 @@ def read_annotations(path: Path) -> Annotations:
     if not len(rows):
         raise InputError(f"{path} has no row of a name and 40 values, each 1 or -1.")
     return Annotations(
-        rows[list(ATTRIBUTES)].rename_axis(None), {reason: found for reason, found in skipped.items() if found}
+        rows[list(ATTRIBUTES)].rename_axis(None), {reason: left_out for reason, left_out in skipped.items() if left_out}
     )
 
 
@@ -114,7 +113,6 @@ def images_of(data: Path) -> Path:
 
 
 def file_of(name: str, files: set[str]) -> str | None:
-    """The file of a row: of its own name, or of its number with another ending (000001, 000001.png); None if there is
-    none."""
+    """The file of a row: of its own name, or of its number with another ending (000001, 000001.png); or None."""
     stem = Path(name).stem
     return next((file for file in (name, *(stem + ending for ending in ENDINGS)) if file in files), None)

@@ -237,8 +237,7 @@ def of_sex(kind: str, stated: np.ndarray) -> str:
 
 
 def owned(owner: str, kind: str, words: str, rng: Random) -> str:
-    """`"big lips"` -> `"her lips are big"`, `"wavy"` hair -> `"her hair isn't wavy"`; "" for words that have no such
-    form."""
+    """`"big lips"` -> `"her lips are big"`, `"wavy"` hair -> `"her hair isn't wavy"`; "" if there is no such form."""
     adjective, _, part = f"{words} hair".rpartition(" ") if kind == "hair" else without_article(words).rpartition(" ")
     if (
         kind not in ("hair", "with", "no")

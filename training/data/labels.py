@@ -24,8 +24,7 @@ UNKNOWN = ("", "?", "-", "nan", "na", "n/a", "none", "null")
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """A CSV of `file` and attributes -> numbers, above 0 where the face has it, NaN where that is unknown; index file
-    name.
+    """A CSV of `file` and attributes -> numbers by file: above 0 where the face has it, NaN where that is unknown.
 
     Commas, semicolons or tabs; UTF-8, UTF-16 with its mark, or Windows' Latin letters; any case; decimal commas; yes
     and no. Raises InputError, which shows the row and says what to do, for what cannot be read without guessing.
@@ -116,11 +115,11 @@ def _column(cell: str, path: Path) -> str:
     name = cell.casefold().replace(" ", "_").replace("-", "_")
     if name in FILE:
         return "file"
-    found = {attribute.casefold(): attribute for attribute in ATTRIBUTES}.get(name)
-    if found is None:
+    attribute_name = {attribute.casefold(): attribute for attribute in ATTRIBUTES}.get(name)
+    if attribute_name is None:
         told = f"{cell[:40]} is" if cell else "a column without a name is"
         raise InputError(f"{path}: {told} none of the 40 attributes and not `file`; see model/attributes.py.")
-    return found
+    return attribute_name
 
 
 def _value(cell: str, shown: str) -> float:

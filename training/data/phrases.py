@@ -31,8 +31,7 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 def phrases(attribute: str, present: bool) -> dict[str, list[str]]:
-    """Kind of phrase -> ways to state or to deny the attribute, the derived denials ("not smiling", "no hat")
-    included."""
+    """Kind of phrase -> ways to state or to deny the attribute, with the derived denials ("not smiling", "no hat")."""
     entry = WORDING[attribute]
     has = entry.get("has", {})
     by_kind = {kind: list(words) for kind, words in (has if present else entry.get("lacks", {})).items()}
@@ -108,8 +107,7 @@ def phrase(kind: str, words: str, rng: Random) -> str:
 
 
 def denials(pairs: list[tuple[str, str]], rng: Random) -> list[str]:
-    """(kind, words) of DENIALS -> `"no hat"`, `"without a beard"`, `"not smiling"`, two at once as `"no hat or
-    beard"`."""
+    """(kind, words) of DENIALS -> `"no hat"`, `"without a beard"`, `"not smiling"`, two as `"no hat or beard"`."""
     pairs = list(pairs)
     nouns = [pair for pair in pairs if pair[0] != "not"]
     together = []

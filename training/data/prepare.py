@@ -38,14 +38,12 @@ ASPECT = (178, 218)
 
 
 def prompt_of(row: np.ndarray) -> str:
-    """The lecture's prompt of a row (40,) bool: all its positive attributes, "Photo of person bushy eyebrows, wearing
-    hat."."""
+    """The lecture's prompt, "Photo of person wearing hat.", of a row (40,) bool: all its positive attributes."""
     return celeba_prompt(row.astype(np.int8))
 
 
 def to_face(image: Image.Image) -> np.ndarray:
-    """Any picture in CelebA's framing -> (64, 64, 3) uint8: to 178:218 (undoes a squash), largest centred square,
-    resize."""
+    """Any picture in CelebA's framing -> (64, 64, 3) uint8: to 178:218 (undoes a squash), middle square, resize."""
     image = image.convert("RGB")
     width, height = image.size
     wanted = width * ASPECT[1] / ASPECT[0]
@@ -92,12 +90,11 @@ def prepare_images(data: Path, out: Path, limit: int | None = None) -> dict[str,
     if not faces:
         raise InputError(f"No usable image of {len(rows)} rows was found in {folder}.")
     write_faces(out, names, faces, np.stack(kept), [Path(name).stem in squashed for name in names])
-    return {reason: found for reason, found in skipped.items() if found}
+    return {reason: left_out for reason, left_out in skipped.items() if left_out}
 
 
 def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = None) -> dict[str, list[str]]:
-    """Step one for a folder of other pictures (PNG, JPEG, WebP): their middle squares, numbered in the order of their
-    names.
+    """Step one for a folder of other pictures (PNG, JPEG, WebP): their middle squares, numbered by name.
 
     labels: a CSV with a column `file` and one for each attribute that is known (see labels.py). What it leaves out,
     the CLIP of `weights` reads from the picture. Returns the names skipped, by reason.
@@ -131,7 +128,7 @@ def prepare_folder(data: Path, out: Path, weights: Path, labels: Path | None = N
     numbered = [f"{index:06d}{Path(name).suffix}" for index, name in enumerate(names, 1)]
     write_faces(out, numbered, faces, rows.to_numpy(dtype=bool), [False] * len(names))
     skipped = {"no picture": broken, "label without a picture": sorted(set(known.index) - set(matched))}
-    return {reason: found for reason, found in skipped.items() if found}
+    return {reason: left_out for reason, left_out in skipped.items() if left_out}
 
 
 def write_faces(

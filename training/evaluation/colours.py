@@ -22,11 +22,16 @@ BEGIN, END = "<!-- colours:begin -->", "<!-- colours:end -->"
 # Where CelebA's alignment puts both cheeks and the hair above the forehead: rows and columns of 64 pixels.
 CHEEKS = ((slice(37, 43), slice(19, 25)), (slice(37, 43), slice(39, 45)))
 HAIR = (slice(4, 11), slice(22, 42))
-DARK, TANNED, LIGHT = 10, 28, 41  # degrees: brown and dark below DARK, tanned up to TANNED, light above LIGHT
-RED = (35, 60)  # degrees of the Lab hue of red and auburn hair; lipstick and red walls lie below, brown hair above
-VIVID, LIT = (22, 50), (15, 55)  # chroma and L of it: duller and darker hair is brown, more vivid is no hair
-UNCLEAR = ("Bald", "Receding_Hairline", "Wearing_Hat")  # labels of photographs that show no hair where it is measured
-PROMPTS = {  # prompt -> what it asks for, "" for a plain one
+# degrees: brown and dark below DARK, tanned up to TANNED, light above LIGHT
+DARK, TANNED, LIGHT = 10, 28, 41
+# degrees of the Lab hue of red and auburn hair; lipstick and red walls lie below, brown hair above
+RED = (35, 60)
+# chroma and L of it: duller and darker hair is brown, more vivid is no hair
+VIVID, LIT = (22, 50), (15, 55)
+# labels of photographs that show no hair where it is measured
+UNCLEAR = ("Bald", "Receding_Hairline", "Wearing_Hat")
+# prompt -> what it asks for, "" for a plain one
+PROMPTS = {
     "a woman": "",
     "a man": "",
     "a black woman with an afro": "dark",
@@ -36,13 +41,15 @@ PROMPTS = {  # prompt -> what it asks for, "" for a plain one
     "a woman with red hair": "red hair",
     "a woman with auburn hair": "red hair",
 }
-COLOURS = {  # what is measured -> how the table calls it
+# what is measured -> how the table calls it
+COLOURS = {
     "dark": f"skin below {DARK}°",
     "tanned": f"skin {DARK}° to {TANNED}°",
     "light": f"skin from {LIGHT}°",
     "red hair": "red or auburn hair",
 }
-TO_XYZ = np.array(  # of linear sRGB
+# from linear sRGB
+TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 
@@ -93,22 +100,22 @@ def photographs(folder: Path) -> dict[str, float]:
     data = load_prepared(folder, embedded=False)
     trained = ~data.validation.numpy()
     images, labels = data.images.numpy()[trained], data.attributes.numpy()[trained]
-    found = [measured(images[first : first + 4096]) for first in range(0, len(images), 4096)]
-    seen = {colour: np.concatenate([part[colour] for part in found]) for colour in COLOURS}
+    parts = [measured(images[first : first + 4096]) for first in range(0, len(images), 4096)]
+    seen = {colour: np.concatenate([part[colour] for part in parts]) for colour in COLOURS}
     hair = ~labels[:, [ATTRIBUTES.index(name) for name in UNCLEAR]].any(1)
     return {colour: float(seen[colour][hair if colour == "red hair" else slice(None)].mean()) for colour in COLOURS}
 
 
 def rows(real: dict[str, float], drawn: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
     """A row for the photographs, one for the faces of each prompt; the colour that a prompt asks for is bold."""
-    found = [("training photographs", "", *(f"{real[colour]:.0%}" for colour in COLOURS))]
+    table = [("training photographs", "", *(f"{real[colour]:.0%}" for colour in COLOURS))]
     for prompt, faces in drawn.items():
         shares = {colour: f"{seen.mean():.0%}" for colour, seen in measured(faces).items()}
         if asked := PROMPTS[prompt]:
             shares[asked] = f"**{shares[asked]}**"
         angle = f"{np.median(skin_angle(faces)):.0f}°"
-        found.append((f"“{prompt}”", angle, *(shares[colour] for colour in COLOURS)))
-    return found
+        table.append((f"“{prompt}”", angle, *(shares[colour] for colour in COLOURS)))
+    return table
 
 
 def write_card(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
     python -m training.evaluation.evaluate                                 what needs no photographs
     python -m training.evaluation.evaluate --prepared runs/prepared        what needs them too; --ddpm takes longest
     python -m training.evaluation.evaluate --count 200 --sets 1 --each 2   a first impression
-    python -m training.evaluation.evaluate --grid assets/faces.png         only the README's grids of faces
+    python -m training.evaluation.evaluate --grid assets/pictures/faces.png   only the README's grids of faces
 
 The judge (training/evaluation/judge.py) looks at the faces. It shares nothing with CLIP, which steered them, and it
 carries the statistics of the real training faces, so distances need no photographs. Three kinds of prompts, fixed in
@@ -17,7 +17,7 @@ one after an interruption, goes on where it was.
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,26 +106,26 @@ class Size:
     loss: int = 256
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and by how many faces."""
+
+    size: Size = field(default_factory=Size)
+    # also draw the first set by 100 steps of DDPM, which takes eight times as long as a set
+    ddpm: bool = False
+    # real faces, for the floor and scale of the distances and for what stands in NEED_PHOTOGRAPHS
+    prepared: Prepared | None = None
+    # Inception, for its FID where there are real faces (see training/evaluation/inception.py)
+    fid_network: nn.Module | None = None
+
+
 SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
 NEED_PHOTOGRAPHS = ("beside_validation", "clip_on_faces", "memorisation", "diversity", "loss_by_noise")
 
 
-def measure(
-    pipe: FacePipeline,
-    judge: Judge,
-    size: Size,
-    prepared: Prepared | None = None,
-    ddpm: bool = False,
-    cache: Path = CACHE,
-    fid_network: nn.Module | None = None,
-) -> dict:
-    """Everything that is to be known about these weights, as JSON's types.
-
-    :param prepared: real faces, for the floor and scale of the distances and for what stands in NEED_PHOTOGRAPHS.
-    :param ddpm:     also draw the first set by 100 steps of DDPM, which takes eight times as long as a set.
-    :param fid_network: Inception, for its FID where there are real faces (see training/evaluation/inception.py).
-    """
-    on_real = known_accuracy(judge)
+def measure(pipe: FacePipeline, judge: Judge, plan: Plan, cache: Path = CACHE) -> dict:
+    """Everything that is to be known about these weights, as JSON's types. cache: where drawn faces are kept."""
+    size, on_real = plan.size, known_accuracy(judge)
     captions, stated = prompts_of(CAPTIONS, size.count)
     threes, stated_by_three = prompts_of(THREES, size.threes)
     singles = [(text, row, seed) for text, row in single_prompts() for seed in range(size.each)]
@@ -157,26 +157,26 @@ def measure(
         },
         "understanding": understanding(pipe.clip, read_prompts(UNDERSTANDING)) | steadiness(pipe.clip, stated_by_three),
     }
-    if ddpm:
+    if plan.ddpm:
         ddpm_100 = Settings(steps=100, sampler="ddpm")
         report["ddpm_100"] = {
             "defaults": to_training(judge, activations[:1]),
             "ddpm_100": fidelity(pipe, judge, [face_set(captions, 1, ddpm_100)], cache),
         }
-    if prepared:
-        photographs = Photographs.of(judge, prepared, cache)
+    if plan.prepared:
+        photographs = Photographs.of(judge, plan.prepared, cache)
         stating = {name: single_faces[2 * i * size.each :][: size.each] for i, name in enumerate(ATTRIBUTES)}
         report |= {
             "scale": scale(judge, photographs, size.count, size.sets),
             "beside_validation": beside_validation(photographs, activations),
             "memorisation": memorisation(judge, photographs, np.concatenate(sets)),
             "diversity": diversity(judge, photographs, stating),
-            "clip_on_faces": clip_on_faces(pipe.clip, judge, prepared),
-            "loss_by_noise": loss_by_noise(pipe, prepared, size.loss),
+            "clip_on_faces": clip_on_faces(pipe.clip, judge, plan.prepared),
+            "loss_by_noise": loss_by_noise(pipe, plan.prepared, size.loss),
         }
-        if fid_network:
+        if plan.fid_network:
             report["inception_fid"] = inception_fid(
-                fid_network, np.concatenate(sets), photographs.faces, photographs.training
+                plan.fid_network, np.concatenate(sets), photographs.faces, photographs.training
             )
     # a tuple among the settings comes back from the file as a list
     return json.loads(json.dumps(report))
@@ -200,9 +200,7 @@ def prompts_of(path: Path, count: int) -> tuple[list[str], np.ndarray]:
 
 
 def clip_on_faces(clip: Clip, judge: Judge, prepared: Prepared) -> dict[str, float]:
-    """CLIP on validation faces (see clip_quality.validate), and how near prompts alone come to the judge, which had
-    the labels.
-    """
+    """CLIP on validation faces (see training/clip/quality.py), and how near prompts alone come to the judge."""
     figures, real = validate(clip, prepared), float(np.mean(list(known_accuracy(judge).values())))
     return {name: round(value, 4) for name, value in figures.items()} | {
         "judge": round(real, 4),
@@ -277,15 +275,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise InputError("Inception FID is a distance to photographs: name them by --prepared (DATA=... for make).")
         file = Path(options.inception) if options.inception else None
         fid_network = None if options.inception is None else inception(file, pipe.device)
-        report = measure(
-            pipe,
-            judge,
-            replace(SIZES["quick" if options.quick else "full"], **given),
-            prepared,
-            options.ddpm,
-            options.cache,
-            fid_network,
-        )
+        size = replace(SIZES["quick" if options.quick else "full"], **given)
+        report = measure(pipe, judge, Plan(size, options.ddpm, prepared, fid_network), options.cache)
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report
     path.write_text(json.dumps(report, indent=1) + "\n")

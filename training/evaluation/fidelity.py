@@ -84,9 +84,7 @@ def fidelity(
 
 
 def to_training(judge: Judge, activations: Sequence[dict[str, np.ndarray]]) -> dict[str, dict]:
-    """Fréchet distances of sets of faces to all training faces: "pooled" and "spatial", each a `summary` over the
-    sets.
-    """
+    """Fréchet distances of sets of faces to all training faces: a `summary` over the sets, "pooled" and "spatial"."""
     distances = {}
     for name in FEATURES:
         mean, covariance = (getattr(judge, f"{name}_{part}").cpu().numpy() for part in ("mean", "covariance"))
@@ -224,8 +222,7 @@ def beside_validation(photographs: Photographs, activations: Sequence[dict[str, 
 
 
 def memorisation(judge: Judge, photographs: Photographs, generated: np.ndarray) -> dict[str, dict]:
-    """Distance to the nearest training face, of generated and of validation faces, in the judge's eyes and in grey
-    levels.
+    """Distance of generated and validation faces to the nearest training face: in the judge's features, in grey levels.
 
     A copy would be far nearer than any validation face is: so the lowest percentiles are compared. Every face is
     looked up as it is and mirrored.
@@ -246,9 +243,7 @@ def memorisation(judge: Judge, photographs: Photographs, generated: np.ndarray) 
 
 
 def nearest_training(judge: Judge, photographs: Photographs, faces: np.ndarray) -> dict[str, np.ndarray]:
-    """(N, 64, 64, 3) uint8 -> "pooled" (N,), distance in the pooled features; "pixels" (N,), root mean square in grey
-    levels.
-    """
+    """(N, 64, 64, 3) uint8 -> "pooled" (N,), in pooled features, and "pixels" (N,), root mean square in grey levels."""
     both = np.concatenate([faces, faces[:, :, ::-1]])
     nearest_of = {
         "pooled": nearest(judge.activations(both)["pooled"], photographs.training_pooled),
@@ -258,8 +253,7 @@ def nearest_training(judge: Judge, photographs: Photographs, faces: np.ndarray) 
 
 
 def diversity(judge: Judge, photographs: Photographs, faces: dict[str, np.ndarray], most: int = 200) -> dict:
-    """Spread (mean distance of two faces, pooled features) within one prompt, beside real faces that share its
-    attribute.
+    """Spread (mean distance of two faces, pooled features) in a prompt, beside real faces with the same attribute.
 
     :param faces: attribute -> faces drawn from one prompt that states it.
     :return:      mean spread of both, and the ratio per attribute: 1 is as different as real faces are, 0 all the same.

@@ -61,8 +61,7 @@ def features(network: nn.Module, faces: np.ndarray | Tensor, batch: int = 64) ->
 def inception_fid(
     network: nn.Module, generated: np.ndarray, held_out: np.ndarray, training: np.ndarray
 ) -> dict[str, float]:
-    """FID to the training faces, each (N, 64, 64, 3) uint8, of generated faces and, as a floor, of real ones no
-    network has seen.
+    """FID to the training faces, each (N, 64, 64, 3) uint8: of generated faces and, as a floor, of unseen real ones.
 
     FID grows as the count falls, so equally many of both are taken: the first `faces`. The literature's is of 50,000.
     """

@@ -90,9 +90,7 @@ class Judge(nn.Module):
         return checkpoint.save(path, self.state_dict(), asdict(self.config), info, dtype=torch.float32)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
-        """(N, 3, 64, 64) in [0, 1] -> "pooled" (N, 256): what is there; "spatial" (N, 512): what is where, on a 4x4
-        grid.
-        """
+        """(N, 3, 64, 64) in [0, 1] -> "pooled" (N, 256): what is there; "spatial" (N, 512): what is where, on 4x4."""
         x = self.levels(self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last)))
         return {"pooled": x.mean((2, 3)), "spatial": self.places(x).flatten(1)}
 

@@ -1,14 +1,12 @@
 """What the training looked like: the figures behind "Training" in "How it works".
 
-    python -m training.evaluation.losses LOG --where "one NVIDIA H200"     needs prepared faces (make prepare
-    DATA=... embed)
+    python -m training.evaluation.losses LOG --where "one NVIDIA H200"
 
 LOG is a training's log, a JSON object a line: {"stage": "unet", "images": ..., "loss": ...} now and then,
-{"stage": "unet",
-"val": [...]}, and {"stage": "unet", "done": ..., "images": ..., "seconds": ...} at the end. The loss by noise level is
-measured here, of the finished weights, on training and on validation faces under their own image embedding, with the
-same
-times and noise for both. Writes assets/training.json (ui/how/learning.py shows it).
+{"stage": "unet", "val": [...]}, and {"stage": "unet", "done": ..., "images": ..., "seconds": ...} at the end. The loss
+by noise level is measured here, of the finished weights, on training and on validation faces under their own image
+embedding, with the same times and noise for both. This needs prepared faces (make prepare DATA=... embed). Writes
+assets/how/training.json (ui/how/learning.py shows it).
 """
 
 import argparse
@@ -73,7 +71,7 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"))
     parser.add_argument("--weights", default="weights")
     parser.add_argument("--faces", type=int, default=1024, help="of each kind; a multiple of 64")
-    parser.add_argument("--out", type=Path, default=Path("assets"))
+    parser.add_argument("--out", type=Path, default=Path("assets/how"))
     options = parser.parse_args()
     about = curve([json.loads(line) for line in options.log.read_text(encoding="utf-8").splitlines()])
     pipe, data = FacePipeline.from_pretrained(options.weights, "cpu"), load_prepared(options.prepared)

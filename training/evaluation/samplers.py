@@ -2,11 +2,10 @@
 
     python -m training.evaluation.samplers
 
-Writes samplers.webp and samplers.json into assets/. The sheet has a row of 64 px tiles for each sampler, a column
-for each
-number of steps, and one more tile at the end of the first row: the exact solution, which is UniPC in EXACT steps.
-Distances
-are mean squared ones to that, pixels in [-1, 1], the mean of several faces. (ui/how/reverse.py shows both files.)
+Writes samplers.webp and samplers.json into assets/how/. The sheet has a row of 64 px tiles for each sampler, a column
+for each number of steps, and one more tile at the end of the first row: the exact solution, which is UniPC in EXACT
+steps. Distances are mean squared ones to that, pixels in [-1, 1], the mean of several faces. (ui/how/reverse.py shows
+both files.)
 """
 
 import argparse
@@ -48,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--weights", default="weights")
-    parser.add_argument("--out", type=Path, default=Path("assets"))
+    parser.add_argument("--out", type=Path, default=Path("assets/how"))
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     parser.add_argument("--exact", type=int, default=EXACT)
     options = parser.parse_args(argv)

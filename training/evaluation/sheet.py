@@ -1,5 +1,4 @@
-"""Watch it learn: the same noise under the same prompt, drawn by the U-Net as it was at several moments of its
-training.
+"""Watch it learn: the same noise and prompt, drawn by the U-Net as it was at several moments of its training.
 
     python -m training.evaluation.sheet runs/unet/snapshots/*.safetensors weights/unet.safetensors [--note "..."]
     python -m training.evaluation.sheet weights/unet.safetensors --keep 64000 --note "..."     only the last tile anew
@@ -82,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--keep", type=int, default=0, metavar="IMAGES", help="keep the present sheet's tiles up to so many images seen"
     )
     parser.add_argument("--note", default="", help="a sentence for the page, where the moments are not of one training")
-    parser.add_argument("--out", type=Path, default=Path("assets"), help="folder of the two files")
+    parser.add_argument("--out", type=Path, default=Path("assets/how"), help="folder of the two files")
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.evaluation.sheet"):
         faces = kept(options.out, options.keep, options.prompt, options.seed) if options.keep else {}

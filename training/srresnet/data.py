@@ -1,6 +1,4 @@
-"""What the upsamplers learn from: folders of photographs, cut into patches, made small, and damaged as faces in use
-are.
-"""
+"""What the upsamplers learn from: photographs, cut into patches, made small, and damaged as faces in use are."""
 
 import hashlib
 import io
@@ -198,9 +196,7 @@ def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
 def sample_batch(
     photos: list[Photos], config: DataConfig, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`count` input patches (B, 3, patch, patch) and true patches (B, 3, scale patch, scale patch), uint8, from one
-    source.
-    """
+    """`count` input patches (B, 3, patch, patch) and true ones, `scale` times as large, uint8, all from one source."""
     shares = torch.tensor([each.source.share for each in photos])
     chosen = photos[int(torch.multinomial(shares, 1, generator=generator))]
     small, true = zip(*(sample_pair(chosen, config, generator) for _ in range(count)))
@@ -208,9 +204,7 @@ def sample_batch(
 
 
 def sample_pair(photos: Photos, config: DataConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """An input patch (3, patch, patch) and the true one (3, scale patch, scale patch), uint8, from a photo drawn at
-    random.
-    """
+    """An input patch (3, patch, patch) and the true one, `scale` times as large, uint8, of a photo drawn at random."""
 
     def integer(below: int) -> int:
         return int(torch.randint(below, (), generator=generator))

@@ -219,11 +219,10 @@ def train(
     def save(finished: bool):
         keep(run.state, identity, parts, done)
         images = done.step * config.batch
-        true, inputs = load_held_out(data, round_trip if config.data.round_trip else None, config.validation_images)
+        people = load_held_out(data, round_trip if config.data.round_trip else None, config.validation_images)
         measures = {name: FIDELITY[name] for name in ("PSNR", "sharpness")} | {"perceptual": perceptual.of_pixels}
-        scores = score_people(
-            {"faithful": start, "crisp": ema.network}, true, inputs, measures, run.folder / f"grid-{images:08d}.png"
-        )
+        networks = {"faithful": start, "crisp": ema.network}
+        scores = score_people(networks, people, measures, run.folder / f"grid-{images:08d}.png")
         info = story(8, device, data_hash, done, config.batch)
         info |= {"start": start.info["hash"], "scores": scores["crisp"], "recipe": asdict(config)}
         if run.out:

@@ -1,5 +1,4 @@
-"""MATLAB's imresize with its bicubic kernel, which the figures of the literature on super-resolution are measured
-with.
+"""MATLAB's imresize with its bicubic kernel, by which the literature on super-resolution measures.
 
 Keys 1981, eq. 4 with a = -0.5; where an image shrinks, the kernel is stretched to smooth it (antialiasing); beyond its
 borders the image goes on mirrored. PIL and torch have the same kernel but leave out what lies beyond the borders.

@@ -1,5 +1,4 @@
-"""How different two images are in the features of the frozen judge: LPIPS (Zhang et al. 2018), with the judge in VGG's
-place.
+"""How different two images are to the frozen judge: LPIPS (Zhang et al. 2018) with the judge in VGG's place.
 
 Training and evaluation of SRResNet use it. The U-Net never sees it, since the judge measures the U-Net.
 """

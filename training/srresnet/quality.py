@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,9 +35,7 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def psnr(image: np.ndarray, true: np.ndarray, border: int) -> float:
-    """Peak signal-to-noise ratio in dB of two images (H, W) or (H, W, 3) in 0 to 255, without `border` pixels on each
-    side.
-    """
+    """PSNR in dB of two images (H, W) or (H, W, 3) in 0 to 255, without `border` pixels on each side."""
     error = (image.astype(np.float64) - true)[border:-border, border:-border]
     return float(10 * np.log10(255**2 / max(np.mean(error**2), 1e-10)))
 
@@ -92,13 +91,20 @@ FIDELITY: dict[str, Measure] = {
 }
 
 
-def load_held_out(
-    data: Path, round_trip: Path | None = None, most: int | None = None
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The held-out people at 512 px, (N, 3, 512, 512) uint8, and the inputs (N, 3, 64, 64) that are to become that.
+class HeldOut(NamedTuple):
+    """Photographs of held-out people."""
 
-    Inputs: "clean", "degraded" (the same damage at every call) and, given a file of training/srresnet/round_trip.py,
-    "round trip". At most `most` photos, spread over all of them. Raises FacetError if there are none.
+    # (N, 3, 512, 512) uint8
+    true: Tensor
+    # kind of input -> (N, 3, 64, 64) uint8, which is to become that
+    inputs: dict[str, Tensor]
+
+
+def load_held_out(data: Path, round_trip: Path | None = None, most: int | None = None) -> HeldOut:
+    """The held-out people and the inputs "clean", "degraded" (the same damage at every call) and, given a file of
+    training/srresnet/round_trip.py, "round trip".
+
+    At most `most` photos, spread over all of them. Raises FacetError if there are none.
     """
     files = held_out_files(data)
     if most:
@@ -116,20 +122,18 @@ def load_held_out(
                 for i, path in enumerate(files)
             ]
         )
-    return true, inputs
+    return HeldOut(true, inputs)
 
 
 def score_people(
-    networks: dict[str, SRResNet],
-    true: Tensor,
-    inputs: dict[str, Tensor],
-    measures: dict[str, Measure],
-    grid: Path | None = None,
+    networks: dict[str, SRResNet], people: HeldOut, measures: dict[str, Measure], grid: Path | None = None
 ) -> Scores:
-    """Means of `measures` for x8 networks, bicubic and Lanczos (both PIL's). true, inputs: as from `load_held_out`.
+    """Means of `measures` for x8 networks, bicubic and Lanczos (both PIL's).
 
     Writes the first two of each kind to `grid`: bicubic, the networks, the truth, side by side.
     """
+
+    true, inputs = people
 
     def filtered(method: Image.Resampling) -> Enlarge:
         return lambda small: np.asarray(Image.fromarray(small).resize(true.shape[:1:-1], method))
@@ -171,8 +175,7 @@ def people_table(scores: Scores) -> str:
 
 
 def score_set(folder: Path, scale: int, enlarge: Enlarge | None = None) -> dict[str, float]:
-    """Mean "psnr" (dB) and "ssim" of Y over a folder of true images, `scale` px border cut, inputs by MATLAB's
-    bicubic.
+    """Mean "psnr" (dB) and "ssim" of Y over a folder of true images; `scale` px border cut, MATLAB's bicubic inputs.
 
     Y is rounded, as MATLAB's rgb2ycbcr does it. Grey images are scored on their grey values. Without `enlarge` it is
     bicubic, which the literature measures on Y alone, its input not rounded. Raises FacetError if there is no image.

@@ -37,7 +37,7 @@ from training.core.state import check_writable, keep, resume
 from training.evaluation.judge import Judge
 from training.srresnet.data import GENERAL, DataConfig, generator_of, load_training_images, sample_batch, shrink
 from training.srresnet.perceptual import Perceptual
-from training.srresnet.quality import FIDELITY, load_held_out, people_table, score_people, score_set
+from training.srresnet.quality import FIDELITY, HeldOut, load_held_out, people_table, score_people, score_set
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,11 @@ def train(
         keep(run.state, identity, parts, done)
         images = done.step * config.batch
         most = None if finished else config.validation_images
-        scores = validate(ema.network, data, config, round_trip, run.folder / f"grid-{images:08d}.png", most)
+        if config.test_set:
+            scores = on_test_set(ema.network, data / config.test_set)
+        else:
+            people = load_held_out(data, round_trip if config.data.round_trip else None, most)
+            scores = on_people(ema.network, people, run.folder / f"grid-{images:08d}.png")
         info = story(network.config.scale, device, data_hash, done, config.batch)
         info |= {"psnr": scores, "recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
         if run.out:
@@ -175,18 +179,18 @@ def budget_of(config, minutes: float) -> Budget:
     )
 
 
-def validate(
-    network: SRResNet, data: Path, config: TrainConfig, round_trip: Path | None, grid: Path, most: int | None
-) -> dict:
-    """PSNR in dB: {"srresnet": {"clean": .., "degraded": ..}, "bicubic": .., ..}, or of the config's test set, in Y."""
-    if config.test_set:
-        scale, folder = network.config.scale, data / config.test_set
-        methods = {"srresnet": lambda small: upscale(network, small[None])[0], "bicubic": None}
-        return {
-            name: {folder.name: round(score_set(folder, scale, method)["psnr"], 3)} for name, method in methods.items()
-        }
-    used = round_trip if config.data.round_trip else None
-    scores = score_people({"srresnet": network}, *load_held_out(data, used, most), {"PSNR": FIDELITY["PSNR"]}, grid)
+def on_test_set(network: SRResNet, folder: Path) -> dict:
+    """PSNR in dB of Y on a test set of the literature: {"srresnet": {"Set5": ..}, "bicubic": {"Set5": ..}}."""
+    methods = {"srresnet": lambda small: upscale(network, small[None])[0], "bicubic": None}
+    return {
+        name: {folder.name: round(score_set(folder, network.config.scale, method)["psnr"], 3)}
+        for name, method in methods.items()
+    }
+
+
+def on_people(network: SRResNet, people: HeldOut, grid: Path) -> dict:
+    """PSNR in dB: {"srresnet": {"clean": .., "degraded": ..}, "bicubic": .., ..}. Writes examples to `grid`."""
+    scores = score_people({"srresnet": network}, people, {"PSNR": FIDELITY["PSNR"]}, grid)
     return {name: {kind: round(value["PSNR"], 3) for kind, value in row.items()} for name, row in scores.items()}
 
 
@@ -214,19 +218,14 @@ def device_name(device: torch.device) -> str:
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
-def evaluate(
-    paths: list[Path], data: Path, judge: Path, round_trip: Path | None, device: torch.device, out: Path | None
-) -> None:
+def evaluate(paths: list[Path], people: HeldOut, judge: Judge, out: Path) -> None:
     """Print the table of held-out people for weights files, each under its name; write JSON and a grid to `out`."""
-    true, inputs = load_held_out(data, round_trip)
-    networks = {str(path.with_suffix("")): SRResNet.from_file(path, device) for path in paths}
+    networks = {str(path.with_suffix("")): SRResNet.from_file(path, judge.head.weight.device) for path in paths}
     if wrong := [name for name, network in networks.items() if network.config.scale != 8]:
         raise InputError(f"{wrong[0]} does not enlarge by 8: the faces are 64 px and 512 px.")
-    measures = FIDELITY | {"perceptual": Perceptual(Judge.from_file(judge, device)).of_pixels}
-    scores = score_people(networks, true, inputs, measures, out and out / "people.png")
-    print(f"{len(true)} photos of held-out people, 64 -> 512 px\n\n{people_table(scores)}")
-    if out:
-        (out / "people.json").write_text(json.dumps({"photos": len(true), "scores": scores}, indent=1) + "\n")
+    scores = score_people(networks, people, FIDELITY | {"perceptual": Perceptual(judge).of_pixels}, out / "people.png")
+    print(f"{len(people.true)} photos of held-out people, 64 -> 512 px\n\n{people_table(scores)}")
+    (out / "people.json").write_text(json.dumps({"photos": len(people.true), "scores": scores}, indent=1) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -271,7 +270,8 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_in_one_line("training.srresnet.train"):
         if args.evaluate:
             round_trip = args.round_trip if args.round_trip.is_file() else None
-            evaluate(args.evaluate, args.data, args.judge, round_trip, pick_device(args.device), args.state_dir)
+            people = load_held_out(args.data, round_trip)
+            evaluate(args.evaluate, people, Judge.from_file(args.judge, pick_device(args.device)), args.state_dir)
             return
         with running(args) as run:
             train(args.data, config, run, args.round_trip)

@@ -55,7 +55,7 @@ def sheet(maps: Tensor) -> np.ndarray:
 
 
 def lit(maps: Tensor, title: str, note: str = "") -> str:
-    """A tile that shows the face where a place looks; assets/how.js picks the place."""
+    """A tile that shows the face where a place looks; assets/how/how.js picks the place."""
     return f"""<figure><div class="lit" style="--map:url({jpeg(sheet(maps), quality=75)})"></div>
         <figcaption><b>{title}</b><span>{note}</span></figcaption></figure>"""
 

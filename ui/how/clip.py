@@ -34,9 +34,7 @@ LEFT_OUT = 24
 
 
 def tokens(clip: Clip, text: str) -> list[tuple[str, str]]:
-    """(token, "known", "folded" or "cut") of a text, in order: what CLIP has a row for, what shares one, what it
-    never sees.
-    """
+    """(token, kind) of a text, in order: "known" has a row in CLIP, "folded" shares one, "cut" is never seen."""
     ids = tokenizer().encode(text)
     known = set(clip.vocabulary.tolist()) if clip.config.tokens else None
     return [
@@ -58,9 +56,7 @@ def moved(pipe: FacePipeline, text: str) -> list[tuple[str, float]]:
 
 
 def words(pipe: FacePipeline, settings: Settings, own: str) -> str:
-    """A text's tokens, what each word does to its embedding, and the forty readings. own: the visitor's, or "": the
-    prompt.
-    """
+    """A text's tokens, what each word does to its embedding, and the readings. own: a text, or "": the prompt."""
     text = ((own or "").strip() or settings.prompt)[:LONGEST]
     if not text:
         return "<p>There is no prompt. Type a text above to see what it becomes.</p>"
@@ -113,9 +109,7 @@ def examples(pipe: FacePipeline) -> np.ndarray:
 
 
 def fits(pipe: FacePipeline, faces: np.ndarray, texts: list[str]) -> np.ndarray:
-    """CLIP's odds that each text says something true of each face, as chances: (M, N) float in (0, 1), a row per
-    text.
-    """
+    """CLIP's odds that each text is true of each face, as chances: (M, N) float in (0, 1), a row per text."""
     return pipe.label_scores(faces, texts).T
 
 

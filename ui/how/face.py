@@ -44,8 +44,7 @@ def start(settings: Settings) -> Tensor:
 
 
 def linear_alpha_bar(t: Tensor | float) -> Tensor:
-    """alpha_bar of the linear schedule, for comparison: beta from 1e-4 to 0.02 in 1000 steps, Ho et al. 2020,
-    section 4.
+    """alpha_bar of the linear schedule, for comparison: beta 1e-4 to 0.02 in 1000 steps, Ho et al. 2020, section 4.
 
     :param t: in [0, 1], rounded to the nearest of the 1000 steps.
     :return:  float64, shaped like t.
@@ -76,9 +75,7 @@ class Noised:
 
 
 def noised(pipe: FacePipeline, settings: Settings, step: int) -> Noised:
-    """The face of a record at a timestep. The noise is not the one the face was drawn from: its seed is the next
-    one.
-    """
+    """The face of a record at a timestep. Its noise is the next seed's, not that which the face was drawn from."""
     original = to_tensor(face(pipe, settings))[None]
     noise = torch.randn(original.shape, generator=torch.Generator().manual_seed((settings.seed + 1) % (MAX_SEED + 1)))
     t = torch.tensor([step / TIMESTEPS], dtype=torch.float64)
@@ -124,9 +121,7 @@ def _answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
 
 
 def watched(unet: UNet) -> list[str]:
-    """The submodules whose output the figures show: every block, and the queries, keys and values of all
-    self-attention.
-    """
+    """The submodules whose output the figures show: every block, every self-attention's queries, keys and values."""
     kinds = (Block, Attention)
     return [
         f"{name}.qkv" if isinstance(module, Attention) else name

@@ -21,9 +21,10 @@ STRENGTH = 1.0
 
 @torch.inference_mode()
 def answers(pipe: FacePipeline, settings: Settings) -> torch.Tensor:
-    """Predicted x_0 of the record's face at timestep STEP: by the whole network, without the prompt, without
-    self-attention.
-    (3, 3, 64, 64) on the CPU."""
+    """Predicted x_0 of the record's face at timestep STEP: (3, 3, 64, 64) on the CPU.
+
+    By the whole network, without the prompt, and without self-attention.
+    """
     state, config = noised(pipe, settings, STEP), pipe.unet.config
     condition = pipe.condition([settings.prompt, "", settings.prompt])
     x_t, t = state.x_t.to(pipe.device).expand(3, -1, -1, -1), state.t.expand(3)

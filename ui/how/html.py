@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from model.images import to_pixels
-from ui.component import ASSETS
+from ui.component import ASSETS, asset
 from ui.frames import jpeg, png
+
+# the scripts, styles and figures of the tab; its words are in words/
+HOW = ASSETS / "how"
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
@@ -29,7 +32,7 @@ def tile(pixels: np.ndarray, title: str, note: str = "", alt: str = "") -> str:
 
 
 def tiles(*items: str, title: str = "", kind: str = "") -> str:
-    """Tiles side by side, under a heading where there is one. kind: a class of assets/how.css."""
+    """Tiles side by side, under a heading where there is one. kind: a class of assets/how/how.css."""
     heading = f"<h4>{html.escape(title)}</h4>" if title else ""
     return f'{heading}<div class="tiles {kind}" style="--count:{len(items)}">{"".join(items)}</div>'
 
@@ -70,9 +73,7 @@ def stretched(x: Tensor) -> np.ndarray:
 
 
 def signed(x: Tensor) -> np.ndarray:
-    """(H, W) or (3, H, W) of any range -> uint8: 0 is the middle grey, the largest value of either sign black or
-    white.
-    """
+    """(H, W) or (3, H, W) of any range -> uint8: 0 is the middle grey, the largest of either sign black or white."""
     x = x / x.abs().max().clamp(min=1e-8)
     return colour(x) if x.ndim == 3 else grey(x)
 
@@ -82,7 +83,7 @@ def signed(x: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Section:
-    """One section's words, from assets/how/<name>.html."""
+    """One section's words, from assets/how/words/<name>.html."""
 
     name: str
     title: str
@@ -99,7 +100,7 @@ class Section:
 @lru_cache(maxsize=64)
 def section(name: str) -> Section:
     """Read a section's words. Its file has one part after each comment that names it."""
-    text = (ASSETS / "how" / f"{name}.html").read_text(encoding="utf-8")
+    text = asset(f"how/words/{name}.html")
     _, *parts = re.split(r"<!-- (\w+) -->\s*", text)
     words = {key: value.strip() for key, value in zip(parts[::2], parts[1::2])}
     return Section(name, **{**words, "code": tuple(words["code"].split())})
@@ -107,7 +108,7 @@ def section(name: str) -> Section:
 
 def opening() -> str:
     """The words above the first section."""
-    return (ASSETS / "how" / "start.html").read_text(encoding="utf-8")
+    return asset("how/words/start.html")
 
 
 def heading(words: Section) -> str:

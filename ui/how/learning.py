@@ -1,11 +1,9 @@
-"""Training: one step of it on the visitor's face, the losses of the loaded weights, and one seed drawn as they were
-learned.
+"""Training: one step of it on the visitor's face, the losses of the loaded weights, one seed drawn while they learned.
 
-assets/training.json, by training/evaluation/losses.py, holds the losses. assets/learning.webp, by
-training/evaluation/sheet.py, shows one seed drawn by the network at several moments of its training.
-Tiles of 64 x 64 pixels, from left to right and then from top to bottom, without gaps; the last row may be unfinished.
-assets/learning.json beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising],
-"note": text, or none}.
+assets/how/training.json, by training/evaluation/losses.py, holds the losses. assets/how/learning.webp, by
+training/evaluation/sheet.py, shows one seed drawn by the network at several moments of its training: tiles of 64 x 64
+pixels, from left to right and then from top to bottom, without gaps; the last row may be unfinished. learning.json
+beside it: {"prompt": text, "seed": whole number, "images": [images seen at each tile, rising], "note": text, or none}.
 """
 
 import base64
@@ -19,17 +17,14 @@ from model.diffusion import TIMESTEPS, from_original
 from model.errors import FacetError
 from model.pipeline import SIZE, FacePipeline
 from model.settings import Settings
-from ui.component import ASSETS
 from ui.how.face import answer, error, noised
-from ui.how.html import colour, stretched, tile, tiles
+from ui.how.html import HOW, colour, stretched, tile, tiles
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
 def one_step(pipe: FacePipeline, settings: Settings, step: int) -> str:
-    """One step of the training on the visitor's face: what goes in, what is wanted, what the network says, and the
-    loss.
-    """
+    """One step of the training on the visitor's face: what goes in, what is wanted, what comes out, the loss."""
     state, said, target = noised(pipe, settings, step), answer(pipe, settings, step), pipe.unet.config.target
     wanted = from_original(state.original, state.x_t, state.t, target)
     wrong = (said_as := getattr(said, target)) - wanted
@@ -47,7 +42,7 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int) -> str:
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def losses(pipe: FacePipeline, settings: Settings, folder: Path = ASSETS) -> str:
+def losses(pipe: FacePipeline, settings: Settings, folder: Path = HOW) -> str:
     """The loss against images seen, and by noise level, of the loaded U-Net; a line instead if it is another's."""
     path = folder / "training.json"
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -55,14 +50,11 @@ def losses(pipe: FacePipeline, settings: Settings, folder: Path = ASSETS) -> str
         return "<p>The log of the training comes with the bundled U-Net; another one is loaded here.</p>"
     kept = [point for point in about["loss"] if point[0] <= about["images"]]
     return f"""<div class="pair"><figure class="plot">{lines(kept, about["validation"])}<figcaption><b>Loss against
-        images
-        seen</b><span class="key">on training faces</span><span class="key linear">on validation faces, which it is not
-        trained on</span><span>{about["images"]:,} images in {about["seconds"]} seconds on
-        {html.escape(about["where"])}.
-        </span></figcaption></figure>
+        images seen</b><span class="key">on training faces</span><span class="key linear">on validation faces, which it
+        is not trained on</span><span>{about["images"]:,} images in {about["seconds"]} seconds on
+        {html.escape(about["where"])}.</span></figcaption></figure>
         <figure class="plot">{bars(about["by_noise"], about["by_noise_validation"])}<figcaption><b>Loss by timestep,
-        when
-        it was finished</b><span class="key">training faces</span><span class="key linear">validation faces</span>
+        when it was finished</b><span class="key">training faces</span><span class="key linear">validation faces</span>
         <span>Measured once on {about["faces"]:,} photographs of each.</span></figcaption></figure></div>"""
 
 
@@ -71,9 +63,7 @@ WIDTH, HEIGHT, LEFT, TOP = 300, 150, 40, 10
 
 
 def lines(training: list[list[float]], validation: list[list[float]]) -> str:
-    """Two curves as an SVG: (images, loss) each. The first loss is far above the rest: the axis ends at twice the
-    median.
-    """
+    """Two curves of (images, loss) as an SVG. The axis ends at twice the median: the first losses are far above."""
     top = 2 * sorted(loss for _, loss in training)[len(training) // 2]
     low = 0.9 * min(loss for _, loss in [*training, *validation])
     most = training[-1][0]
@@ -131,7 +121,7 @@ def bars(training: list[float], validation: list[float]) -> str:
 
 
 def learning(folder: Path) -> str | None:
-    """The figure of the sprite sheet in `folder`, or None if there is no sheet. Its slider is run by assets/how.js.
+    """The figure of the sprite sheet in `folder`, or None if there is no sheet. Its slider is run by assets/how/how.js.
 
     Raises FacetError for a sheet with fewer tiles than its JSON names.
     """

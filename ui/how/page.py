@@ -1,9 +1,7 @@
-"""The tab "How it works": layout and wiring. Its words are assets/how/, each section's figures are in the file of
-its name.
+"""The tab "How it works": layout and wiring. Words are in assets/how/words/, figures in the file of a section's name.
 
 Nothing is computed before it is in sight. A figure that comes into sight, or is in sight when a slider moves, sends
-"look"
-with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
+"look" with a mark of what it shows; `figure` answers with a new picture, or with nothing where that one is still right.
 """
 
 import html
@@ -11,6 +9,7 @@ import json
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -20,7 +19,7 @@ from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from ui.component import ASSETS, asset
+from ui.component import asset
 from ui.frames import png
 from ui.how import (
     attention,
@@ -38,7 +37,7 @@ from ui.how import (
     unet,
 )
 from ui.how.face import face, frames, start
-from ui.how.html import colour, depths, heading, opening, section, source_of, stretched
+from ui.how.html import HOW, colour, depths, heading, opening, section, source_of, stretched
 
 # the face until the visitor has made one
 from ui.opening import FIRST
@@ -68,10 +67,10 @@ def build(current: gr.Component) -> None:
 
     :param current: a hidden JSON holding the record of the face last made, or None at first.
     """
-    with gr.HTML(html_template='<div class="top"></div>@children', css_template=asset("how.css"), elem_id="how"):
+    with gr.HTML(html_template='<div class="top"></div>@children', css_template=asset("how/how.css"), elem_id="how"):
         gr.HTML(opening())
         figure("glance", glance, current)
-        gr.HTML(bar(), js_on_load=asset("how-bar.js"), elem_id="how-bar")
+        gr.HTML(bar(), js_on_load=asset("how/bar.js"), elem_id="how-bar")
         with gr.Column(elem_id="how-steps"):
             with gr.Column(elem_id="how-time"):
                 step = gr.Slider(1, TIMESTEPS, TIMESTEPS // 2, step=1, label=f"Timestep, 1 to {TIMESTEPS}")
@@ -84,8 +83,8 @@ def build(current: gr.Component) -> None:
             with part("learning"):
                 figure("training", learning.one_step, current, step)
                 figure("losses", learning.losses, current)
-                if sheet := learning.learning(ASSETS):
-                    gr.HTML(sheet, js_on_load=asset("how.js"), elem_id="how-learning")
+                if sheet := learning.learning(HOW):
+                    gr.HTML(sheet, js_on_load=asset("how/how.js"), elem_id="how-learning")
             with part("targets"):
                 figure("targets", targets.targets, current, step)
                 if targets.present():
@@ -143,7 +142,7 @@ class part:
 
 def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls: gr.Component) -> None:
     """A figure that `draw(pipe, settings, *values of controls)` fills when it is in sight."""
-    shown = gr.HTML(WAITING, js_on_load=asset("how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
+    shown = gr.HTML(WAITING, js_on_load=asset("how/how.js"), elem_id=f"how-{name}", elem_classes="how-figure")
 
     def look(record: dict[str, Any] | None, event: gr.EventData, *values: Any) -> Any:
         try:
@@ -171,20 +170,37 @@ def bar(sections: Sequence[str] = tuple(SECTIONS)) -> str:
 
 # --- the whole at a glance --------------------------------------------------------------------------------------------
 
-# name, what is written under it, the section that a click opens, places in the wide and in the tall drawing
-PARTS = (
-    ("words", "Your words", "clip", (10, 70), (10, 10)),
-    ("tokens", "Tokens", "clip", (150, 70), (190, 10)),
-    ("vector", "CLIP vector", "clip", (290, 70), (190, 150)),
-    ("noise", "Noise", "forward", (430, 210), (10, 290)),
-    ("unet", "U-Net", "unet", (430, 70), (190, 290)),
-    ("predicted", "Predicted face", "predictions", (580, 70), (190, 430)),
-    ("x", "One step on", "reverse", (580, 210), (10, 430)),
-    ("srresnet", "SRResNet", "srresnet", (740, 140), (10, 570)),
-    ("large", "512 px", "srresnet", (880, 140), (190, 570)),
+
+@dataclass(frozen=True)
+class Box:
+    """One part of the drawing."""
+
+    name: str
+    # written under it
+    title: str
+    # the section that a click opens
+    opens: str
+    # (x, y) in the wide drawing and in the tall one
+    wide: tuple[int, int]
+    tall: tuple[int, int]
+
+    def place(self, tall: bool) -> tuple[int, int]:
+        return self.tall if tall else self.wide
+
+
+BOXES = (
+    Box("words", "Your words", "clip", (10, 70), (10, 10)),
+    Box("tokens", "Tokens", "clip", (150, 70), (190, 10)),
+    Box("vector", "CLIP vector", "clip", (290, 70), (190, 150)),
+    Box("noise", "Noise", "forward", (430, 210), (10, 290)),
+    Box("unet", "U-Net", "unet", (430, 70), (190, 290)),
+    Box("predicted", "Predicted face", "predictions", (580, 70), (190, 430)),
+    Box("x", "One step on", "reverse", (580, 210), (10, 430)),
+    Box("srresnet", "SRResNet", "srresnet", (740, 140), (10, 570)),
+    Box("large", "512 px", "srresnet", (880, 140), (190, 570)),
 )
-# side of a part, height of its name below
-BOX, LABEL = 100, 22
+# side of a box, height of its title below
+SIDE, LABEL = 100, 22
 ARROWS = (("words", "tokens"), ("tokens", "vector"), ("vector", "unet"), ("unet", "predicted"), ("predicted", "x"))
 ARROWS += (("noise", "x"), ("x", "unet"), ("x", "srresnet"), ("srresnet", "large"))
 
@@ -201,12 +217,11 @@ def glance(pipe: FacePipeline, settings: Settings) -> str:
         <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
         <input id="glance-at" type="range" min="0" max="{len(run)}" value="{len(run)}" step="1"></div>
         <p>Your face, in everything that follows: {prompt}, seed {settings.seed}. Make another on the first tab, and
-        this tab
-        uses that one. Each part opens its section.</p></div>"""
+        this tab uses that one. Each part opens its section.</p></div>"""
 
 
 def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
-    """Part -> its picture as a data URI."""
+    """Name of a box -> its picture as a data URI."""
     vector = pipe.compute(pipe.clip.encode_texts, [settings.prompt])[0].cpu().view(16, -1)
     small = face(pipe, settings)
     return {
@@ -219,10 +234,10 @@ def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
 
 
 def drawing(pictures: dict[str, str], prompt: str, tall: bool) -> str:
-    """The parts and the arrows between them as an SVG. tall: for a narrow screen."""
-    places = {name: places[tall] for name, _, _, *places in PARTS}
+    """The boxes and the arrows between them as an SVG. tall: for a narrow screen."""
+    places = {box.name: box.place(tall) for box in BOXES}
     arrows = "".join(arrow(places[a], places[b]) for a, b in ARROWS)
-    parts = "".join(box(name, title, opens, places[name], pictures, prompt) for name, title, opens, *_ in PARTS)
+    parts = "".join(drawn(box, places[box.name], pictures, prompt) for box in BOXES)
     size, kind = ("0 0 300 700", "tall") if tall else ("0 0 990 340", "wide")
     said = (
         "From words to a face: words, tokens, a CLIP vector; noise, U-Net, one step, again and again; SRResNet, 512 px."
@@ -234,32 +249,33 @@ def drawing(pictures: dict[str, str], prompt: str, tall: bool) -> str:
 
 def arrow(a: tuple[int, int], b: tuple[int, int]) -> str:
     """From the edge of one box to the edge of another, straight."""
-    ends = np.array([a, b]) + BOX / 2
+    ends = np.array([a, b]) + SIDE / 2
     way = ends[1] - ends[0]
-    out = way / np.abs(way).max() * (BOX / 2 + 3)
+    out = way / np.abs(way).max() * (SIDE / 2 + 3)
     if way[1] > 0:
         ends[0][1] += LABEL
     (x1, y1), (x2, y2) = ends[0] + out, ends[1] - out
     return f'<path class="arrow" d="M{x1:.0f} {y1:.0f} L{x2:.0f} {y2:.0f}"/>'
 
 
-def box(name: str, title: str, opens: str, place: tuple[int, int], pictures: dict[str, str], prompt: str) -> str:
-    """One part: a picture or a few words, its title below, and a link to its section."""
+def drawn(box: Box, place: tuple[int, int], pictures: dict[str, str], prompt: str) -> str:
+    """A box as SVG: a picture or a few words, its title below, and a link to its section."""
     x, y = place
-    middle, inside = x + BOX / 2, ""
-    if name in pictures:
-        inside = f'<image href="{pictures[name]}" x="{x}" y="{y}" width="{BOX}" height="{BOX}"/>'
+    middle, inside = x + SIDE / 2, ""
+    if box.name in pictures:
+        inside = f'<image href="{pictures[box.name]}" x="{x}" y="{y}" width="{SIDE}" height="{SIDE}"/>'
     else:
-        lines = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True)}.get(name, NOTES.get(name, []))
-        top = y + BOX / 2 - 8 * (len(lines) - 1) + 4
+        words = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True), **NOTES}
+        lines = words.get(box.name, [])
+        top = y + SIDE / 2 - 8 * (len(lines) - 1) + 4
         inside = "".join(
             f'<text class="inside" x="{middle}" y="{top + 16 * row:.0f}" text-anchor="middle">'
             f"{html.escape(line)}</text>"
             for row, line in enumerate(lines)
         )
-    return f"""<a href="?tab=how#{opens}" class="part" data-part="{name}">
-        <rect x="{x}" y="{y}" width="{BOX}" height="{BOX}" rx="10"/>{inside}
-        <text x="{middle}" y="{y + BOX + 18}" text-anchor="middle">{title}</text></a>"""
+    return f"""<a href="?tab=how#{box.opens}" class="part" data-part="{box.name}">
+        <rect x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" rx="10"/>{inside}
+        <text x="{middle}" y="{y + SIDE + 18}" text-anchor="middle">{box.title}</text></a>"""
 
 
 NOTES = {"unet": ["tells noise", "from face"], "srresnet": ["enlarges", "8 times"]}

@@ -1,6 +1,4 @@
-"""Reverse diffusion: one step taken apart, the samplers side by side, and the paths that runs take from noise to a
-face.
-"""
+"""Reverse diffusion: one step taken apart, the samplers side by side, and the paths of runs from noise to a face."""
 
 import base64
 import html
@@ -21,9 +19,8 @@ from model.guidance import Guidance, Predictor, guided
 from model.pipeline import SIZE, FacePipeline
 from model.sampler import SAMPLERS, Step, move, noise_of, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
-from ui.component import ASSETS
 from ui.how.face import answer, error, noised, start
-from ui.how.html import colour, sign, signed, source_of, tile, tiles
+from ui.how.html import HOW, colour, sign, signed, source_of, tile, tiles
 
 # of DDPM, and how many runs of it start from one noise
 CHANCE_STEPS, CHANCES = 16, 3
@@ -69,7 +66,7 @@ def one_step(pipe: FacePipeline, settings: Settings, step: int, length: int) -> 
 def samplers(folder: Path, unet: str) -> str | None:
     """The sheet of training/evaluation/samplers.py, or None without one of the U-Net with this hash.
 
-    Its slider is run by assets/how.js.
+    Its slider is run by assets/how/how.js.
     """
     sheet = folder / "samplers.webp"
     if not sheet.is_file():
@@ -96,10 +93,8 @@ def samplers(folder: Path, unet: str) -> str | None:
         <input id="samplers-at" type="range" min="0" max="{len(steps) - 1}" value="{start}" step="1">
         <div class="tiles four" style="--columns:{columns};--rows:{rows};--count:{rows + 1}">{figures}{exact}</div>
         <p>“{html.escape(about["prompt"])}”, seed {about["seed"]}, the same noise in every picture. Distance: mean
-        squared,
-        pixels from −1 to 1, the mean of {about["faces"]} faces. These pictures were computed once, with the weights
-        that
-        are loaded here.</p></div>"""
+        squared, pixels from −1 to 1, the mean of {about["faces"]} faces. These pictures were computed once, with the
+        weights that are loaded here.</p></div>"""
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------
@@ -117,7 +112,7 @@ class Path2D:
 
 def compared(pipe: FacePipeline, settings: Settings) -> str:
     """`samplers`, or a line that says why it is not there."""
-    sheet = samplers(ASSETS, pipe.unet.info.get("hash", ""))
+    sheet = samplers(HOW, pipe.unet.info.get("hash", ""))
     return sheet or "<p>The samplers side by side come with the bundled U-Net; another one is loaded here.</p>"
 
 
@@ -143,9 +138,7 @@ def by_teacher(settings: Settings) -> Settings:
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor, float]:
-    """The plane that shows most of N points (N, D): their mean (D,), two directions (D, 2), and the share of the
-    variance.
-    """
+    """The plane that shows most of N points (N, D): mean (D,), two directions (D, 2), share of the variance."""
     mean = points.mean(0)
     _, sizes, directions = torch.linalg.svd(points - mean, full_matrices=False)
     return mean, directions[:2].T, (sizes[:2].square().sum() / sizes.square().sum()).item()
@@ -181,9 +174,7 @@ def walked(pipe: FacePipeline, settings: Settings) -> tuple[dict[str, Path2D], d
 
 
 def paths(pipe: FacePipeline, settings: Settings) -> str:
-    """The path of the visitor's own run in a plane, the student's beside it, and a slider for the pictures on the
-    way.
-    """
+    """The path of the visitor's own run in a plane, the student's beside it, and a slider for their pictures."""
     runs, pictures, share = walked(pipe, settings)
     own = by_teacher(settings)
     parts = [
@@ -205,8 +196,7 @@ def film(name: str, title: str, pictures: np.ndarray) -> str:
         <label for="film-{name}">{title}. Step <output aria-live="off">1</output></label>
         <input id="film-{name}" type="range" min="0" max="{count - 1}" value="0" step="1">
         <div class="tiles two" style="--count:2"><figure>{before}<figcaption><b>x<sub>t</sub></b><span>before the
-        step</span></figcaption>
-        </figure><figure>{predicted}<figcaption><b>x̂<sub>0</sub></b><span>predicted</span></figcaption></figure>
+        step</span></figcaption></figure><figure>{predicted}<figcaption><b>x̂<sub>0</sub></b><span>predicted</span></figcaption></figure>
         </div></div>"""
 
 

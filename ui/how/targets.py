@@ -1,9 +1,7 @@
-"""Three things to ask a network for: one answer as each of them, and three small networks that were each trained on
-one.
+"""Three things to ask a network for: one answer as each of them, and three small networks, each trained on one.
 
-These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by `make
-train-targets`, and
-were trained alike but for what they answer. Without them their figure is left out.
+These are weights/targets/original.safetensors, previous.safetensors and noise.safetensors, made by
+`make train-targets`. They were trained alike but for what they answer. Without them their figure is left out.
 """
 
 from functools import lru_cache
@@ -69,8 +67,7 @@ def present(folder: Path = FOLDER) -> bool:
 
 @lru_cache(maxsize=2)
 def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipeline]:
-    """Target -> `pipe` with the small network trained on that target in its U-Net's place; nothing if they belong to
-    another CLIP.
+    """Target -> `pipe` with the small network of that target as its U-Net; nothing if they belong to another CLIP.
 
     Raises WeightsError, one line, for a damaged file.
     """
@@ -85,9 +82,7 @@ def learners(pipe: FacePipeline, folder: Path = FOLDER) -> dict[str, FacePipelin
 
 @lru_cache(maxsize=8)
 def films(pipe: FacePipeline, prompt: str, seed: int, folder: Path = FOLDER) -> dict[str, np.ndarray]:
-    """Target -> the clean face as its network predicts it after each of SHOWN steps of DDPM, side by side: (64, 320,
-    3) uint8.
-    """
+    """Target -> the clean face its network predicts after each of SHOWN steps of DDPM, in a row: (64, 320, 3) uint8."""
     pictures = {}
     for target, learner in learners(pipe, folder).items():
         frames = list(learner.stream(prompt, seed, TIMESTEPS, "ddpm"))

@@ -16,9 +16,7 @@ SHOWN = 4
 
 
 def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
-    """(part, level, submodule) for the last block of every level, in the order of the data: encoder, middle,
-    decoder.
-    """
+    """(part, level, submodule) of each level's last block, in the order of the data: encoder, middle, decoder."""
     encoder, decoder, level = {}, {}, 0
     for index, layer in enumerate(unet.encoder):
         if isinstance(layer, Block):

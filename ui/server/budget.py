@@ -1,5 +1,4 @@
-"""What one request may use of the machine, asked before every forward of a network: whoever leaves, or asks for too
-much, is stopped there.
+"""What one request may use of the machine: before every forward of a network, who left or asks for too much is stopped.
 
 The queue begins a budget for each run; a context variable carries it into the threads that the run computes in.
 """

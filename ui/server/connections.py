@@ -1,6 +1,4 @@
-"""Connections: how many, how many of one client, and how long one may say nothing. Uvicorn bounds none of them by
-itself.
-"""
+"""Connections: how many, how many of one client, how long one may be silent. Uvicorn itself bounds none of them."""
 
 import resource
 from collections import Counter
@@ -12,10 +10,14 @@ from ui.server.quiet import say
 
 # httptools' or h11's, whichever is installed: their attributes are the same
 Protocol: Any = AutoHTTPProtocol
-SILENCE = 15.0  # seconds in which the head of a request must have come
-RESERVE = 128  # descriptors for files, threads and the libraries
-MOST = 2000  # connections at once, where the system's limit of descriptors allows it
-SHARE = 0.5  # of them that one client may hold; a proxy that is trusted may hold all
+# seconds in which the head of a request must have come
+SILENCE = 15.0
+# descriptors for files, threads and the libraries
+RESERVE = 128
+# connections at once, where the system's limit of descriptors allows it
+MOST = 2000
+# share of them that one client may hold; a proxy that is trusted may hold all
+SHARE = 0.5
 
 
 def limit() -> int:
@@ -28,9 +30,7 @@ def limit() -> int:
 
 
 def bounded(trusted: str = "127.0.0.1", most: int | None = None) -> type:
-    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies whose connections are many
-    visitors'.
-    """
+    """Uvicorn's protocol with these bounds. trusted: addresses, with commas, of proxies that many visitors share."""
     most, proxies, held = most or limit(), set(trusted.replace(" ", "").split(",")), Counter()
 
     class Bounded(Protocol):
@@ -50,7 +50,8 @@ def bounded(trusted: str = "127.0.0.1", most: int | None = None) -> type:
 
         def data_received(self, data) -> None:
             super().data_received(data)
-            if self.silence is None and self.idle():  # the beginning of a later request
+            # the beginning of a later request
+            if self.silence is None and self.idle():
                 self.silence = self.loop.call_later(SILENCE, self.end_silence)
 
         def idle(self) -> bool:

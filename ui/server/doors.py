@@ -1,5 +1,4 @@
-"""What is open: the routes that the page and its API need, by method, and how large a body each takes. All else answers
-404.
+"""What is open: the routes that page and API need, by method, with the largest body of each. All else answers 404.
 
 Paths are those that gradio's router sees: without the root path under which a proxy may show the app.
 """
@@ -12,7 +11,8 @@ from starlette._utils import get_route_path
 from starlette.types import Scope
 
 KB, MB = 2**10, 2**20
-SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what gradio's clients call themselves
+# what gradio's clients call themselves
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,10 @@ class Door:
 
     methods: frozenset[str]
     path: re.Pattern[str]
-    most: int = 0  # bytes of a request's body
-    computes: bool = False  # whether its body joins the queue or runs an event
+    # bytes of a request's body
+    most: int = 0
+    # whether its body joins the queue or runs an event
+    computes: bool = False
 
 
 def _door(methods: str, path: str, most: int = 0, computes: bool = False) -> Door:
@@ -31,7 +33,8 @@ def _door(methods: str, path: str, most: int = 0, computes: bool = False) -> Doo
 
 READ = "GET HEAD"
 API = "/gradio_api"
-SIMPLE = 64 * KB  # an event without pictures
+# an event without pictures
+SIMPLE = 64 * KB
 DOORS = (
     # the page
     _door(READ, r"/?"),
@@ -39,7 +42,8 @@ DOORS = (
     _door(READ, r"/(assets|static|svelte)/[\w./@+-]+"),
     _door(READ, rf"{API}/(info|openapi\.json|app_id|user|login_check|startup-events|queue/status)/?"),
     _door("GET", rf"{API}/heartbeat/{SESSION.pattern}"),
-    _door(READ, r"/card\.jpg"),  # what other sites show for a link, see ui/share/card.py
+    # what other sites show for a link, see ui/share/card.py
+    _door(READ, r"/card\.jpg"),
     # runs
     _door("POST", rf"{API}/queue/join", 8 * MB, True),
     _door("GET", rf"{API}/queue/data"),

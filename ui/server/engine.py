@@ -70,8 +70,7 @@ computing = ThreadPoolExecutor(1, "computing")
 
 
 def _load(source: str, executor: Executor) -> FacePipeline:
-    """Where `source` is on the Hub and the Hub fails, the bundled weights until the next start, and a notice that says
-    so."""
+    """Where the Hub fails for `source`: the bundled weights until the next start, and a notice that says so."""
     global notice
     try:
         return FacePipeline.from_pretrained(source, executor=executor)

@@ -1,6 +1,4 @@
-"""The folder for pictures on their way: this process's own. Import it before gradio builds a component, which keeps the
-name.
-"""
+"""This process's own folder for pictures on their way. Import it before gradio's components, which keep its name."""
 
 import os
 import re

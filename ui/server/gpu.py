@@ -1,5 +1,4 @@
-"""ZeroGPU of Hugging Face Spaces, which lends a GPU for a run at a time. Import this before anything that imports
-torch."""
+"""ZeroGPU of Hugging Face Spaces, which lends a GPU run by run. Import this before anything that imports torch."""
 
 import gradio as gr
 
@@ -9,7 +8,8 @@ try:
 except ImportError:
     spaces = None
 
-SECONDS = 60  # that a GPU is asked for, at most; a run at the defaults takes about one
+# seconds that a GPU is asked for, at most; a run at the defaults takes about one
+SECONDS = 60
 
 
 def lend(demo: gr.Blocks, concurrency_id: str) -> None:

@@ -22,17 +22,28 @@ from ui.server.doors import SESSION
 from ui.server.quiet import fault, say
 
 MB = 2**20
-PLACES = {"networks": 96, "light": 64}  # that may wait in a lane
-SHARE = 0.75  # of the places, and of the bytes, that one client may hold
-SPARE = 1  # runs beside a lane's limit, for other clients than those that fill it
-CARRIED = 64 * MB  # of all requests that wait or run
-SESSION_UNREAD, UNREAD = 16 * MB, 96 * MB  # of answers that nobody has read yet: of a session, of all
-SESSIONS = 300  # that are remembered; those that wait or run are never forgotten
-ARRIVING = 3.0  # seconds in which a reader may be on the way: a run is asked for first, and then its stream
-PATIENCE = 30.0  # seconds that a run goes on while nobody has come to read it, if nobody else wants its place
-FORGOTTEN = 60.0  # seconds after which answers that nobody fetches are dropped
-LONGEST_TEXT = 20_000  # characters of any text that is not a picture
-MOST_VALUES = 4_000  # texts, numbers, lists in one request
+# runs that may wait in a lane
+PLACES = {"networks": 96, "light": 64}
+# share of the places, and of the bytes, that one client may hold
+SHARE = 0.75
+# runs beside a lane's limit, for other clients than those that fill it
+SPARE = 1
+# bytes of all requests that wait or run
+CARRIED = 64 * MB
+# bytes of answers that nobody has read yet: of a session, of all
+SESSION_UNREAD, UNREAD = 16 * MB, 96 * MB
+# sessions that are remembered; those that wait or run are never forgotten
+SESSIONS = 300
+# seconds in which a reader may be on the way: a run is asked for first, and then its stream
+ARRIVING = 3.0
+# seconds that a run goes on while nobody has come to read it, if nobody else wants its place
+PATIENCE = 30.0
+# seconds after which answers that nobody fetches are dropped
+FORGOTTEN = 60.0
+# characters of any text that is not a picture
+LONGEST_TEXT = 20_000
+# texts, numbers, lists in one request
+MOST_VALUES = 4_000
 
 
 class Messages(asyncio.Queue):
@@ -115,9 +126,7 @@ def carried(event: Any) -> int:
 
 
 def client_of(request: Any) -> str:
-    """Whose request it is: an address, of IPv6 the network of 64 bits. A trusted proxy's header counts
-    (FORWARDED_ALLOW_IPS).
-    """
+    """Whose request it is: an address, 64 bits of it in IPv6. A trusted proxy's header counts (FORWARDED_ALLOW_IPS)."""
     host = request.client.host if request is not None and request.client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -143,11 +152,16 @@ class Line(queueing.Queue):
         )
         self.pending_messages_per_session = Unread()
         self.pending_event_ids_session = Ids()
-        self.sleep_when_free = 0.01  # seconds between two looks
-        self.ANALYTICS_MAX_EVENTS = 1  # gradio sums up its statistics anew after every run
-        self.readers: Counter[str] = Counter()  # session -> streams that read it
-        self.left: dict[str, float] = {}  # session -> when the last of them ended
-        self.served: dict[str, float] = {}  # client -> when its last run began
+        # seconds between two looks
+        self.sleep_when_free = 0.01
+        # gradio sums up its statistics anew after every run
+        self.ANALYTICS_MAX_EVENTS = 1
+        # session -> streams that read it
+        self.readers: Counter[str] = Counter()
+        # session -> when the last of them ended
+        self.left: dict[str, float] = {}
+        # client -> when its last run began
+        self.served: dict[str, float] = {}
         self.closed = False
 
     # --- who comes in -------------------------------------------------------------------------------------------------
@@ -183,8 +197,8 @@ class Line(queueing.Queue):
         return PLACES.get(lane, PLACES["light"])
 
     def waiting(self, lane: str) -> list[queueing.Event]:
-        found = self.event_queue_per_concurrency_id.get(lane)
-        return found.queue if found else []
+        lane_queue = self.event_queue_per_concurrency_id.get(lane)
+        return lane_queue.queue if lane_queue else []
 
     def make_room(self) -> bool:
         """Forget the session that has been idle longest where there are SESSIONS. False if all of them wait or run."""
@@ -260,24 +274,23 @@ class Line(queueing.Queue):
             since = self.served.get(client, event.enqueue_time)
             return session not in self.readers, clients[client], since, sessions[session]
 
-        return sorted(self.waiting(lane), key=rank)  # stable: the same rank keeps the order of coming
+        # A stable sort: the same rank keeps the order of coming.
+        return sorted(self.waiting(lane), key=rank)
 
     def running(self, lane: str) -> list[queueing.Event]:
         return [event for job in self.active_jobs if job for event in job if event.concurrency_id == lane]
 
     def get_events(self):
-        """The next run of any lane that has room: (runs, whether they are a batch, lane), or None. Asked all the
-        time.
-        """
+        """The next run of any lane with room: (runs, whether they are a batch, lane), or None. Asked all the time."""
         for lane in random.sample(list(self.event_queue_per_concurrency_id), len(self.event_queue_per_concurrency_id)):
-            found = self.event_queue_per_concurrency_id[lane]
-            limit = found.concurrency_limit or self.max_thread_count
-            if not found.queue or found.current_concurrency >= limit + SPARE:
+            lane_queue = self.event_queue_per_concurrency_id[lane]
+            limit = lane_queue.concurrency_limit or self.max_thread_count
+            if not lane_queue.queue or lane_queue.current_concurrency >= limit + SPARE:
                 continue
             running = Counter(map(owner, self.running(lane)))
-            if any(running[owner(event)] < limit for event in found.queue):
+            if any(running[owner(event)] < limit for event in lane_queue.queue):
                 event = next(event for event in self.order(lane) if running[owner(event)] < limit)
-                found.queue.remove(event)
+                lane_queue.queue.remove(event)
                 return [event], False, lane
         return None
 
@@ -331,10 +344,10 @@ class Line(queueing.Queue):
                 say(f"queue: {fault(error)}")
 
     def tidy(self, now: float) -> None:
-        for found in self.event_queue_per_concurrency_id.values():
-            for event in list(found.queue):
+        for lane_queue in self.event_queue_per_concurrency_id.values():
+            for event in list(lane_queue.queue):
                 if event.session_hash not in self.readers and now - event.enqueue_time > PATIENCE:
-                    found.queue.remove(event)
+                    lane_queue.queue.remove(event)
                     self.event_ids_to_events.pop(event._id, None)
         busy = self.busy()
         for session, messages in list(self.pending_messages_per_session.items()):

@@ -4,7 +4,8 @@ from starlette._utils import get_route_path
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PATHS = ("", "/config")  # no streams: these are whole answers
+# no streams: these are whole answers
+PATHS = ("", "/config")
 
 
 class Packed:

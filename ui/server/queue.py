@@ -7,15 +7,15 @@ import gradio as gr
 
 from ui.server.line import SHARE, line_of
 
-DRAWING = "networks"  # the lane in which one may wait long
+# the lane in which one may wait long
+DRAWING = "networks"
 
 
 def place(demo: gr.Blocks, session: str | None) -> tuple[int, float | None] | None:
     """How many runs are before this session's own in the queue, and the seconds until it begins.
 
     None if none of its runs waits; seconds are None before the first run has ended. Every run before it is taken to
-    last
-    as long as the mean of all so far, and the running ones to be half done.
+    last as long as the mean of all so far, and the running ones to be half done.
     """
     queue = line_of(demo)
     for before, event in enumerate(queue.order(DRAWING)):
@@ -34,10 +34,10 @@ def _seconds(queue, waiting, before: int) -> float | None:
 
 def told(demo: gr.Blocks, session: str | None) -> str:
     """One line for the visitor of this session, or "" if nothing of theirs waits."""
-    found = place(demo, session)
-    if found is None:
+    ahead = place(demo, session)
+    if ahead is None:
         return ""
-    before, seconds = found
+    before, seconds = ahead
     who = "You are next" if before == 0 else f"{before} {'run is' if before == 1 else 'runs are'} before yours"
     return f"{who}." if seconds is None else f"{who}: about {max(1, round(seconds))} s."
 

@@ -36,12 +36,17 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def place(path: str, line: int | None) -> str:
+    """A line of code by its file and folder."""
+    return f"{'/'.join(path.split('/')[-2:])}:{line}"
+
+
 def fault(error: BaseException) -> str:
     """One line for the log: the type of an error and the last three places it came through. Nothing of what it says."""
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
     frames = traceback.extract_tb(error.__traceback__)[-3:]
-    places = " < ".join(f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}" for frame in reversed(frames))
+    places = " < ".join(place(frame.filename, frame.lineno) for frame in reversed(frames))
     return f"{type(error).__name__} at {places or 'an unknown place'}"
 
 
@@ -66,8 +71,9 @@ class Brief(logging.Filter):
         return True
 
 
-def _warned(message, category, filename, lineno, file=None, line=None) -> None:
-    say(f"{category.__name__} at {'/'.join(filename.split('/')[-2:])}:{lineno}")
+def say_warning(_message, category: type[Warning], filename: str, lineno: int, *_) -> None:
+    """Stands in for warnings.showwarning()."""
+    say(f"{category.__name__} at {place(filename, lineno)}")
 
 
 @functools.cache
@@ -78,4 +84,4 @@ def keep_quiet() -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "asyncio", "gradio", "fastapi", "starlette"):
         logging.getLogger(name).addFilter(Brief())
     logging.getLogger("gradio").setLevel(logging.WARNING)
-    warnings.showwarning = _warned
+    warnings.showwarning = say_warning

@@ -34,7 +34,8 @@ async def lifespan(app) -> AsyncIterator[None]:
     card.add(app)
     app.state_holder = Sessions()
     app.state_holder.set_blocks(app.get_blocks())
-    app.middleware_stack = Guard(Packed(app.middleware_stack))  # before gradio's own, which would answer other sites
+    # before gradio's own, which would answer other sites
+    app.middleware_stack = Guard(Packed(app.middleware_stack))
     async with store.swept(app):
         yield
 

@@ -1,5 +1,4 @@
-"""The machine that the app starts on: proxies, certificates, addresses, numbers and the temporary folder of its
-environment.
+"""The machine that the app starts on: its environment's proxies, certificates, addresses, numbers, temporary folder.
 
 Gradio asks its own page whether it is up, through whatever the environment names, and reads that environment while it
 is imported; so does PyTorch's OpenMP. So `prepare` comes before both, and ends the process with one line where it must.
@@ -58,34 +57,32 @@ def wait_shortly(environment: Environment) -> None:
 
 
 def mend_proxies(environment: Environment) -> list[str]:
-    """Let no proxy stand between the app and itself, and drop those that cannot be used. Returns what was dropped, in
-    lines."""
+    """Let no proxy stand between the app and itself, and drop those of no use. Returns what was dropped, in lines."""
     import httpx
 
-    told, found = [], [name for name in environment if name.lower() in PROXIES]
-    for name in found:
+    told, proxies = [], [name for name in environment if name.lower() in PROXIES]
+    for name in proxies:
         address = written(environment[name])
         if not address:
             continue
         try:
             httpx.HTTPTransport(proxy=httpx.Proxy(address if "://" in address else f"http://{address}")).close()
-        except Exception as error:  # no such scheme, no such port, a package for SOCKS that is not installed
+        except Exception as error:
+            # no such scheme, no such port, a package for SOCKS that is not installed
             del environment[name]
             told.append(f"{name} is not used: {str(error).splitlines()[0].split(' Make sure')[0]}")
     lists = (environment.get(name, "") for name in ("no_proxy", "NO_PROXY"))
     before = dict.fromkeys(host.strip() for named in lists for host in named.split(",") if host.strip())
     if unread := [host for host in before if not _readable(host)]:
         told.append(f"NO_PROXY is used without {', '.join(unread)[:80]}: not the form that httpx reads.")
-    if found or unread:
+    if proxies or unread:
         hosts = [host for host in before if host not in unread] + [*LOCAL, _listening(environment)]
         environment.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(filter(None, hosts)))))
     return told
 
 
 def _readable(host: str) -> bool:
-    """Whether an entry of NO_PROXY does not end httpx, which gradio asks its own page with (it makes a pattern of
-    each).
-    """
+    """Whether an entry of NO_PROXY can be read by httpx, by which gradio asks its own page (each becomes a pattern)."""
     import httpx
 
     try:
@@ -106,7 +103,8 @@ def mend_certificates(environment: Environment) -> list[str]:
     try:
         if log:
             open(log, "ab").close()
-    except OSError as error:  # where ssl would end each context
+    except OSError as error:
+        # ssl would end each context
         del environment["SSLKEYLOGFILE"]
         told.append(f"SSLKEYLOGFILE is not used: {log} cannot be written ({error.strerror or error}).")
     for name, kind in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
@@ -115,8 +113,9 @@ def mend_certificates(environment: Environment) -> list[str]:
             if path and kind == "capath" and not Path(path).is_dir():
                 raise FileNotFoundError(f"{path} is no folder")
             if path:
+                # ssl's own errors are OSErrors too.
                 ssl.create_default_context(**{kind: path})  # pyright: ignore[reportArgumentType]
-        except OSError as error:  # ssl's own errors are of this kind
+        except OSError as error:
             del environment[name]
             told.append(f"{name} is not used: {path} cannot be read ({error.strerror or error}).")
     return told
@@ -131,8 +130,7 @@ def written(value: str) -> str:
 
 
 def whole_number(name: str, default: int, least: int, most: int, environment: Environment = os.environ) -> int:
-    """A whole number of the environment, `default` where it is not there or empty. Raises InputError out of its
-    bounds."""
+    """A whole number of the environment, `default` where there is none. Raises InputError out of its bounds."""
     text = written(environment.get(name, ""))
     try:
         value = int(text or default)

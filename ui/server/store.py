@@ -1,5 +1,4 @@
-"""Pictures on their way to the API and from it: a folder of the app's own, with a quota, swept by age and size, emptied
-at start and end.
+"""Pictures on their way to the API and from it: a folder with a quota, swept by age and size, emptied at start and end.
 
 Gradio leaves what it has written of an upload that was refused, broken off, or sent under another name than it expects,
 and stops sweeping for good when an upload comes during a sweep. So its sweeping is off, its parser of uploads is
@@ -45,10 +44,8 @@ def empty() -> None:
 
 
 def sweep(room: int = 0, now: float | None = None) -> int:
-    """Delete files older than AGE, then the oldest until `room` more bytes fit the quota. Returns the bytes that are
-    left.
-    """
-    now, found = time.time() if now is None else now, []
+    """Delete files older than AGE, then the oldest until `room` more bytes fit the quota. Returns the bytes left."""
+    now, pictures = time.time() if now is None else now, []
     for folder, _, names in os.walk(FOLDER):
         for name in names:
             path = os.path.join(folder, name)
@@ -57,9 +54,9 @@ def sweep(room: int = 0, now: float | None = None) -> int:
             except OSError:
                 # moved or deleted meanwhile
                 continue
-            found.append((state.st_mtime, state.st_size, path))
-    left = sum(size for _, size, _ in found)
-    for changed, size, path in sorted(found):
+            pictures.append((state.st_mtime, state.st_size, path))
+    left = sum(size for _, size, _ in pictures)
+    for changed, size, path in sorted(pictures):
         age = now - changed
         if age > AGE or (left + room > QUOTA and age > YOUNG):
             try:
@@ -77,9 +74,7 @@ def sweep(room: int = 0, now: float | None = None) -> int:
 
 @asynccontextmanager
 async def swept(app) -> AsyncIterator[None]:
-    """Sweep every few seconds as long as the app runs, and forget the names of what is gone. The one owner of the
-    folder.
-    """
+    """Sweep every few seconds while the app runs, and forget the names of what is gone. The folder's one owner."""
 
     async def go_on() -> None:
         while True:
@@ -106,9 +101,7 @@ _written: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("wri
 
 
 class Parser(route_utils.GradioMultiPartParser):
-    """Gradio's, with fewer parts; what it writes is deleted unless it was taken over under another name (see
-    `tidied`).
-    """
+    """Gradio's, with fewer parts. What it writes is deleted unless taken over under another name (see `tidied`)."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **{**options, "max_files": FILES, "max_fields": FIELDS})
@@ -157,8 +150,6 @@ async def _refuse(address: str) -> None:
 
 
 def patch() -> None:
-    """Give gradio the parser, and let it fetch nothing: it would fetch any public address a visitor names, however
-    large.
-    """
+    """Give gradio the parser, and let it fetch nothing: it would fetch any public address, however much it holds."""
     route_utils.GradioMultiPartParser = Parser
     processing_utils.async_ssrf_protected_get = _refuse

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from ui.component import ASSETS, asset
 
 PATH = "/card.jpg"
-PICTURE = ASSETS / "card.jpg"
+PICTURE = ASSETS / "page" / "card.jpg"
 WIDTH, HEIGHT = 1200, 600
 DAY = 86400
 DESCRIPTION = (

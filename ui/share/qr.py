@@ -8,9 +8,11 @@ import segno
 from model.errors import InputError
 from ui.status import refusing, status
 
-LONGEST = 1200  # bytes of a link: beyond, the squares are too small for a phone that looks at a screen
+# bytes of a link: beyond, the squares are too small for a phone that looks at a screen
+LONGEST = 1200
 TOO_LONG = "This link is too long for a QR code: use fewer words, or copy the link."
-QUIET = 4  # modules of white around it, as ISO/IEC 18004 asks for
+# modules of white around it, as ISO/IEC 18004 asks for
+QUIET = 4
 
 
 @refusing(outputs=2)

@@ -8,7 +8,8 @@ from tests.browser.actions import DESKTOP, opened, status, tool
 
 # bytes over the network, compressed, without the opening face: random weights make it noise, which no format packs
 MOST = 700_000
-WIDTHS = (320, 390, 640, 768, 1024, 1440)  # 640 is 1280 px at 200 % zoom
+# 640 is 1280 px at 200 % zoom
+WIDTHS = (320, 390, 640, 768, 1024, 1440)
 
 
 def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str):
@@ -26,28 +27,30 @@ def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str
     page.wait_for_function("() => window.facet?.face?.finished")
     assert 200_000 < sum(size for request, size in sizes.items() if request not in answers) <= MOST
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-    page.locator("#generate").click()  # the first own face: one press
+    # the first own face: one press
+    page.locator("#generate").click()
     expect(status(page)).to_contain_text("Done in")
     page.context.close()
 
 
 def problems(page: Page, where: str) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{where}: {issue['id']} {node['target']}" for issue in found for node in issue["nodes"]]
+    violations = Axe().run(page).response["violations"]
+    return [f"{where}: {issue['id']} {node['target']}" for issue in violations for node in issue["nodes"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_is_silent_at_every_width(browser: Browser, address: str, scheme: str):
     for page in opened(browser, address + f"?__theme={scheme}", viewport=DESKTOP):
-        found = []
-        page.add_style_tag(content="#actions { position: static !important; }")  # else it lies over what is behind it
+        violations = []
+        # else it lies over what is behind it
+        page.add_style_tag(content="#actions { position: static !important; }")
         for tab in ("Attributes", "Settings", "Picture", "Explore", "CLIP"):
             tool(page, tab)
             for width in WIDTHS if tab == "Attributes" else (390, 1440):
                 page.set_viewport_size({"width": width, "height": 800})
-                found += problems(page, f"{tab} at {width}")
+                violations += problems(page, f"{tab} at {width}")
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{tab} at {width}"
         page.get_by_role("tab", name="How it works").click()
         expect(page.locator("#how")).to_be_visible()
-        found += problems(page, "How it works")
-        assert found == []
+        violations += problems(page, "How it works")
+        assert violations == []

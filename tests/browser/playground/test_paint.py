@@ -59,15 +59,18 @@ def test_only_the_painted_part_is_drawn_anew(size, request):
     assert np.array_equal(after[~painted], before[~painted]) and not np.array_equal(after[painted], before[painted])
     expect(status(page)).to_contain_text("Done in")
     expect(page.locator("#gallery .open")).to_have_count(2)
-    page.locator("#gallery .open").first.click()  # with what was painted over
+    # with what was painted over
+    page.locator("#gallery .open").first.click()
     page.wait_for_function("() => window.facet.face.kind === 'gallery' && window.facet.face.finished")
     tools(page, "Paint over a part").click()
     assert np.array_equal(mask(page), painted)
     image = face(page)
-    tools(page, "Draw this part anew").click()  # the same settings and the same mask: the same face
+    # the same settings and the same mask: the same face
+    tools(page, "Draw this part anew").click()
     page.wait_for_function("() => !window.facet.running && window.facet.face.kind === 'painted'")
     assert face(page) == image
-    generate(page)  # a whole face again
+    # a whole face again
+    generate(page)
     assert not np.array_equal(read_picture(file_of(face(page)))[~painted], before[~painted])
 
 

@@ -33,16 +33,16 @@ def test_face_words_chips_and_generate_share_a_phones_screen(phone: Page):
 
 def test_no_label_prints_over_the_bar(phone: Page):
     over = phone.evaluate("""async () => {
-        const found = [], bar = document.querySelector("#actions").getBoundingClientRect();
+        const covered = [], bar = document.querySelector("#actions").getBoundingClientRect();
         for (const label of document.querySelectorAll("#right [data-testid=block-info]")) {
             if (!label.offsetParent) continue;
             window.scrollTo(0, scrollY + label.getBoundingClientRect().y - bar.y - 20);
             await new Promise(requestAnimationFrame);
             const at = label.getBoundingClientRect();
             const top = document.elementFromPoint(at.x + 10, at.y + at.height / 2);
-            if (at.y > bar.y && at.bottom < innerHeight && !top?.closest("#actions")) found.push(label.textContent);
+            if (at.y > bar.y && at.bottom < innerHeight && !top?.closest("#actions")) covered.push(label.textContent);
         }
-        return found;
+        return covered;
     }""")
     assert over == []
 

@@ -15,9 +15,10 @@ from tests.browser.actions import LAST, face, generate, set_steps, status, words
 def tags(address: str, **headers: str) -> dict[str, str]:
     """The page's card: og:image -> ..."""
     text = httpx.get(address, headers=headers, trust_env=False).text
-    found = re.findall(r'<meta (?:name|property)="((?:og|twitter|description)[^"]*)" content="([^"]*)"', text)
-    assert len(dict(found)) == len(found)  # none of gradio's beside ours
-    return dict(found)
+    metas = re.findall(r'<meta (?:name|property)="((?:og|twitter|description)[^"]*)" content="([^"]*)"', text)
+    # none of gradio's beside ours
+    assert len(dict(metas)) == len(metas)
+    return dict(metas)
 
 
 def test_a_link_shows_a_card_of_this_page_alone(address: str):
@@ -36,8 +37,8 @@ def test_a_link_shows_a_card_of_this_page_alone(address: str):
 
 def scanned(page: Page) -> str:
     """What a phone reads from the screen; "" while there is nothing."""
-    found = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
-    return found[0].text if found else ""
+    codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
+    return codes[0].text if codes else ""
 
 
 def test_a_phone_reads_the_qr_code(page: Page):
@@ -55,7 +56,8 @@ def test_a_phone_reads_the_qr_code(page: Page):
         expect(code).to_be_hidden()
     query = httpx.URL(link).params
     assert Settings.read(dict(query)) == (Settings(**face(page, "record")), [])
-    page.evaluate("document.querySelector('#player').requestFullscreen()")  # presented
+    # a code is shown over the presented face too
+    page.evaluate("document.querySelector('#player').requestFullscreen()")
     page.keyboard.press("q")
     expect(code.locator("img")).to_be_visible()
     assert scanned(page) == link
@@ -85,7 +87,8 @@ def test_two_faces_move_through_their_steps_together(page: Page):
     assert {"Prompt", "Seed", "Steps"} == set(rows) and rows["Prompt"].split("\t")[1:] == ["a woman", "a man"]
     images = pair.locator("img")
     finished = [image.get_attribute("src") for image in images.all()]
-    page.keyboard.press("Home")  # the timeline has the keys
+    # the timeline has the keys
+    page.keyboard.press("Home")
     expect(captions).to_contain_text([f"Step 1 of {LAST}", "Step 1 of 4"])
     assert all(image.get_attribute("src") != last for image, last in zip(images.all(), finished))
     page.keyboard.press("Space")

@@ -13,7 +13,8 @@ from model.files.decode import ENOUGH, PNG, read_image
 from tests.conftest import CASES
 from tests.profiles import ADOBE_RGB, DISPLAY_P3, GREY, profile
 
-SKY, SKIN = (90, 120, 160), (225, 180, 150)  # a corner and the middle of the pictures in tests/cases
+# a corner and the middle of the pictures in tests/cases
+SKY, SKIN = (90, 120, 160), (225, 180, 150)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> io.BytesIO:
@@ -48,8 +49,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     ],
 )
 def test_what_phones_and_editors_write(name, size, corner):
-    found, first, middle = seen(CASES / "pictures" / name)
-    assert found == size and np.abs(first - corner).max() < 4 and np.abs(middle - SKIN).max() < 4
+    seen_size, first, middle = seen(CASES / "pictures" / name)
+    assert seen_size == size and np.abs(first - corner).max() < 4 and np.abs(middle - SKIN).max() < 4
 
 
 @pytest.mark.parametrize("name", ["folder_TypeError_1.webp", "folder_TypeError_4.jpg", "folder_error_2.jpg"])
@@ -125,7 +126,8 @@ def test_texts_and_profiles_never_spoil_a_picture():
         assert np.array_equal(
             read_image(io.BytesIO(plain[:head] + extra + plain[head:])), Image.new("RGB", (20, 20), SKIN)
         )
-    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20  # of the library: still as it was
+    # of the library: still as it was
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -141,8 +143,8 @@ def test_texts_and_profiles_never_spoil_a_picture():
 def test_colours_of_wide_profiles_become_those_of_srgb(kind, colours, levels, expected):
     for image in (Image.new("RGB", (16, 16), levels), Image.new("RGBA", (16, 16), (*levels, 255))):
         plain = image.convert("RGB") if kind == "JPEG" else image
-        found = read_image(encoded(plain, kind, icc_profile=profile(colours), quality=100))
-        assert np.abs(np.array(found)[8, 8].astype(int) - expected).max() <= 4
+        picture = read_image(encoded(plain, kind, icc_profile=profile(colours), quality=100))
+        assert np.abs(np.array(picture)[8, 8].astype(int) - expected).max() <= 4
 
 
 def test_a_grey_profile_says_how_light_its_shades_are():
@@ -164,8 +166,8 @@ def test_profiles_that_are_none_change_nothing(kind):
         good[:128] + b"\xff" * 4 + good[132:],
         good + bytes(2**21) if kind != "JPEG" else good[:140],
     ):
-        found = read_image(encoded(Image.new("RGB", (16, 16), SKIN), kind, icc_profile=bad, quality=100))
-        assert np.abs(np.array(found)[8, 8].astype(int) - SKIN).max() <= 3
+        picture = read_image(encoded(Image.new("RGB", (16, 16), SKIN), kind, icc_profile=bad, quality=100))
+        assert np.abs(np.array(picture)[8, 8].astype(int) - SKIN).max() <= 3
 
 
 def test_an_orientation_in_xmp_counts_nothing():

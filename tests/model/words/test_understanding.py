@@ -21,10 +21,10 @@ def clip():
 
 def kinds(prompt: str) -> dict[str, list[str]]:
     """Kind -> the prompt's words."""
-    found: dict[str, list[str]] = {"followed": [], "near": [], "unknown": [], "implied": []}
+    by_kind: dict[str, list[str]] = {"followed": [], "near": [], "unknown": [], "implied": []}
     for item in read(prompt).items:
-        found[item.kind].append(prompt[item.start : item.end])
-    return found
+        by_kind[item.kind].append(prompt[item.start : item.end])
+    return by_kind
 
 
 def states(prompt: str) -> dict[str, bool]:
@@ -55,23 +55,28 @@ def states(prompt: str) -> dict[str, bool]:
     ],
 )
 def test_plain_prompts_are_read_right(clip, prompt, present, absent):
-    found = understand(clip, prompt)
-    assert set(found.present) == present and set(found.absent) == absent and not found.unknown and not found.cut
-    assert all(0 < sure <= 1 for sure in [*found.present.values(), *found.absent.values()])
+    understood = understand(clip, prompt)
+    assert (
+        set(understood.present) == present
+        and set(understood.absent) == absent
+        and not understood.unknown
+        and not understood.cut
+    )
+    assert all(0 < sure <= 1 for sure in [*understood.present.values(), *understood.absent.values()])
 
 
 def test_a_prompt_that_clip_reads_right_stays_as_it_is(clip):
     for prompt in ("a smiling woman with blond hair", "a man, an astronaut", "Photo of person bald, smiling."):
         assert understand(clip, prompt).text == prompt
-    found = understand(clip, "eine alte Frau")
-    assert found.text == "Photo of person female, old."
+    understood = understand(clip, "eine alte Frau")
+    assert understood.text == "Photo of person female, old."
 
 
 def test_what_cannot_be_drawn_is_named_by_phrase(clip):
-    found = understand(clip, "an astronaut riding a horse")
-    assert not found.present and not found.absent and found.unknown == ["astronaut riding a horse"]
-    found = understand(clip, "A smiling woman, hyperrealistic, on a skateboard")
-    assert set(found.present) == {"Smiling"} and found.unknown == ["hyperrealistic", "skateboard"]
+    understood = understand(clip, "an astronaut riding a horse")
+    assert not understood.present and not understood.absent and understood.unknown == ["astronaut riding a horse"]
+    understood = understand(clip, "A smiling woman, hyperrealistic, on a skateboard")
+    assert set(understood.present) == {"Smiling"} and understood.unknown == ["hyperrealistic", "skateboard"]
     assert kinds("a woman with blue eyes and freckles")["unknown"] == ["blue eyes", "freckles"]
     assert "Narrow_Eyes" in read("blue eyes").items[0].instead
 
@@ -80,8 +85,8 @@ def test_what_cannot_be_drawn_is_named_by_phrase(clip):
     "words", ["red hair", "short hair", "black lipstick", "a wink", "curly hair", "in her forties"]
 )
 def test_what_is_drawn_as_something_near(words):
-    found = kinds(words)
-    assert len(found["near"]) == 1 and not found["followed"] and not found["unknown"]
+    by_kind = kinds(words)
+    assert len(by_kind["near"]) == 1 and not by_kind["followed"] and not by_kind["unknown"]
 
 
 def test_a_colour_means_what_stands_behind_it():
@@ -136,30 +141,30 @@ def test_years_that_are_no_age():
 
 
 def test_weights_and_networks_of_other_programs_are_no_words():
-    found = read("(smiling:1.3), ((glasses)), [hat], BREAK, <lora:detail:0.8>")
+    reading = read("(smiling:1.3), ((glasses)), [hat], BREAK, <lora:detail:0.8>")
     assert states("(smiling:1.3), ((glasses)), [hat]") == {"Smiling": True, "Eyeglasses": True, "Wearing_Hat": True}
-    assert "not used" in found.note and len([item for item in found.items if item.kind == "unknown"]) == 2
+    assert "not used" in reading.note and len([item for item in reading.items if item.kind == "unknown"]) == 2
     assert not read("a (smiling) woman").note
 
 
 def test_places_are_those_of_the_prompt_as_it_was_typed():
     prompt = "a wo\u00adman 😀 with gla\u200dsses"
-    found = kinds(prompt)
-    assert found["followed"] == ["wo\u00adman", "😀", "gla\u200dsses"]
+    by_kind = kinds(prompt)
+    assert by_kind["followed"] == ["wo\u00adman", "😀", "gla\u200dsses"]
     assert states(prompt) == {"Male": False, "Smiling": True, "Eyeglasses": True}
 
 
 def test_invisible_characters_and_marks_of_the_text_s_end_change_nothing(clip):
     assert for_clip("wo\u00adman \u200ewith\u200b glas\u200dses") == "woman with glasses"
     assert understand(clip, "a wo\u200dman").text == "a woman"
-    found = understand(clip, "a man <end_of_text> with glasses")
-    assert set(found.present) == {"Male", "Eyeglasses"} and found.unknown == ["<end_of_text>"]
+    understood = understand(clip, "a man <end_of_text> with glasses")
+    assert set(understood.present) == {"Male", "Eyeglasses"} and understood.unknown == ["<end_of_text>"]
     assert clip.tokens(["a <start_of_text>hat"]).tolist() == clip.tokens(["a hat"]).tolist()
 
 
 def test_a_typing_error_that_is_seen_through_is_not_reported(clip):
-    found = understand(clip, "a smilling woman")
-    assert set(found.present) == {"Smiling"} and found.unknown == []
+    understood = understand(clip, "a smilling woman")
+    assert set(understood.present) == {"Smiling"} and understood.unknown == []
 
 
 @pytest.mark.parametrize(
@@ -197,9 +202,9 @@ def test_every_language_knows_all_forty_attributes():
 
 
 def test_a_language_that_is_not_read_is_said_in_one_line():
-    found = read("улыбающаяся женщина")
-    assert found.note.startswith("Nothing of this is read") and "\n" not in found.note
-    assert [item.kind for item in found.items] == ["unknown"]
+    reading = read("улыбающаяся женщина")
+    assert reading.note.startswith("Nothing of this is read") and "\n" not in reading.note
+    assert [item.kind for item in reading.items] == ["unknown"]
 
 
 def test_empty_long_and_strange_prompts(clip):
@@ -228,8 +233,8 @@ def test_empty_long_and_strange_prompts(clip):
     ],
 )
 def test_bad_input_is_read_and_never_an_error(clip, prompt):
-    found = understand(clip, prompt)
-    assert all(0 <= item.start < item.end <= READABLE for item in found.items)
+    understood = understand(clip, prompt)
+    assert all(0 <= item.start < item.end <= READABLE for item in understood.items)
     assert is_cut(prompt) in (True, False)
 
 
@@ -242,8 +247,8 @@ def test_prompts_written_blind_are_read():
     """Precision and recall of all three kinds over the three sets; the figures are in docs/experiments.md."""
     asked = [one for path in SETS for one in read_set(path)]
     assert len(asked) == 398
-    for kind, found in things(asked).items():
-        assert min(found.values()) > 0.9, (kind, found)
+    for kind, figures in things(asked).items():
+        assert min(figures.values()) > 0.9, (kind, figures)
 
 
 def test_a_thing_counts_only_where_half_of_it_is_covered():
@@ -269,8 +274,8 @@ def test_a_thing_counts_only_where_half_of_it_is_covered():
     ],
 )
 def test_what_no_label_names_is_said_with_the_nearest_that_one_does(prompt, text, states):
-    found = {prompt[item.start : item.end]: item for item in read(prompt).items}
-    assert found[text].kind == NEAR and dict(found[text].states) == states
+    items = {prompt[item.start : item.end]: item for item in read(prompt).items}
+    assert items[text].kind == NEAR and dict(items[text].states) == states
 
 
 def test_freckles_are_not_known():

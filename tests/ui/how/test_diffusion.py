@@ -239,4 +239,4 @@ def test_samplers_are_shown_for_their_own_network_only(pipe, tiny_weights, tmp_p
 def test_bundled_samplers_and_losses_are_of_the_bundled_network():
     unet = checkpoint.load(ROOT / "weights" / "unet.safetensors")[2]["hash"]
     for name in ("samplers", "training"):
-        assert json.loads((ROOT / "assets" / f"{name}.json").read_text())["unet"] == unet, name
+        assert json.loads((ROOT / "assets" / "how" / f"{name}.json").read_text())["unet"] == unet, name

@@ -101,12 +101,12 @@ def test_losses_are_the_logs(pipe, tmp_path, prepared):
         {"stage": "unet", "done": 2, "images": 250, "seconds": 3.4},
         {"stage": "student", "images": 900, "loss": 0.1},
     ]
-    found = losses.curve(log)
-    assert found == {"images": 250, "seconds": 3, "loss": [(100, 0.4), (200, 0.2)], "validation": [(200, 0.3)]}
+    curve = losses.curve(log)
+    assert curve == {"images": 250, "seconds": 3, "loss": [(100, 0.4), (200, 0.2)], "validation": [(200, 0.3)]}
     images = prepared.images[:64]
     parts = losses.by_noise(pipe.unet, images, torch.zeros(len(images), 514))
     assert len(parts) == losses.BINS and all(0 < value < 10 for value in parts)
-    about = {**found, "unet": pipe.unet.info["hash"], "where": "<b>", "faces": 64}
+    about = {**curve, "unet": pipe.unet.info["hash"], "where": "<b>", "faces": 64}
     about |= {"by_noise": parts, "by_noise_validation": parts}
     (tmp_path / "training.json").write_text(json.dumps(about))
     page = " ".join(learning.losses(pipe, ASKED, tmp_path).split())

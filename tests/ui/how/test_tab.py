@@ -59,7 +59,7 @@ def test_code_shown_is_the_apps_own():
 
 
 def test_every_section_has_its_words():
-    assert {path.stem for path in (ROOT / "assets" / "how").glob("*.html")} == {"start", *how.SECTIONS}
+    assert {path.stem for path in (ROOT / "assets" / "how" / "words").glob("*.html")} == {"start", *how.SECTIONS}
     assert how.bar().count("?tab=how#") == len(how.SECTIONS)
 
 
@@ -100,7 +100,7 @@ def test_code_in_the_words_exists():
 
 def test_glance_is_the_visitors_own_run(pipe):
     page = how.glance(pipe, ASKED)
-    assert page.count("<svg") == 2 and page.count('class="part"') == 2 * len(how.PARTS)
+    assert page.count("<svg") == 2 and page.count('class="part"') == 2 * len(how.BOXES)
     assert 'max="2"' in page and page.count("data:image/jpeg") >= 4
     opened = set(re.findall(r"\?tab=how#(\w+)", page))
     assert opened <= set(how.SECTIONS) and {"clip", "unet", "reverse", "srresnet"} <= opened

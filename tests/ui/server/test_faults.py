@@ -80,14 +80,14 @@ def watched(monkeypatch, pause: float, break_at: int | None = None):
 def test_an_error_in_one_run_leaves_the_others_alone(app, monkeypatch):
     alone = last_face(ask(app, 5))
     watched(monkeypatch, 0.02, break_at=3)
-    found: dict[int, str] = {}
-    threads = [threading.Thread(target=lambda seed=seed: found.update({seed: ask(app, seed)})) for seed in (5, 666)]
+    streams: dict[int, str] = {}
+    threads = [threading.Thread(target=lambda seed=seed: streams.update({seed: ask(app, seed)})) for seed in (5, 666)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert np.array_equal(last_face(found[5]), alone)
-    assert "event: error" in found[666] and "secret" not in found[666] and "Traceback" not in found[666]
+    assert np.array_equal(last_face(streams[5]), alone)
+    assert "event: error" in streams[666] and "secret" not in streams[666] and "Traceback" not in streams[666]
     monkeypatch.undo()
     assert np.array_equal(last_face(ask(app, 5)), alone)
 
@@ -112,8 +112,8 @@ def test_those_who_wait_are_told_their_place(app, monkeypatch):
         time.sleep(0.15)
     places = [place(app.demo, client.session_hash) for client in clients]
     # two run
-    assert places[:2] == [None, None] and [found[0] for found in places[2:]] == [0, 1, 2]
-    seconds = [found[1] for found in places[2:]]
+    assert places[:2] == [None, None] and [waits[0] for waits in places[2:]] == [0, 1, 2]
+    seconds = [waits[1] for waits in places[2:]]
     assert seconds == sorted(seconds) and seconds[-1] > seconds[0] > 0
     assert told(app.demo, clients[2].session_hash).startswith("You are next: about ")
     assert told(app.demo, clients[4].session_hash).startswith("2 runs are before yours: about ")
