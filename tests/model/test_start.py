@@ -1,15 +1,20 @@
 """A part of a face drawn anew: the known part stays to the grey level, and is noised to each step's time on the way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.paint import parts, step_across
 from model.diffusion import add_noise, alpha_bar, renoise
 from model.errors import InputError
 from model.images import middle_square
+from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import Settings
-from model.start import Start
+from model.start import REACH, Start
+from tests.conftest import ROOT
 from tests.model.test_pipeline import close
 
 FACE = np.zeros((64, 64, 3), np.uint8)
@@ -69,6 +74,32 @@ def test_what_is_known_is_noised_to_each_steps_time():
         for t, x in seen:
             share = alpha_bar(t).item()
             assert abs(x.mean() - share**0.5 * (200 / 127.5 - 1)) < 0.05 and abs(x.std() - (1 - share) ** 0.5) < 0.05
+
+
+def test_what_is_wrong_beside_the_part_is_made_up_for_within_it():
+    """Nothing of it is left at the edge, and all of it REACH pixels within."""
+    start = Start.read(np.full((64, 64, 3), 100, np.uint8), 1.0, part(0, 64), 64)
+    sample = start.around(SAMPLERS["ddim"])
+    noise = torch.zeros(1, 3, 64, 64)
+    *_, last = sample(lambda x, t: start.picture + 0.4, noise, time_grid(5, "ddim"), lambda: noise)
+    wrong = (last.denoised - start.picture)[0]
+    depth = torch.arange(32, 0, -1).expand(3, 64, 32)
+    assert torch.allclose(wrong[..., :32], 0.4 * (depth / (REACH + 1)).clamp(max=1), atol=1e-5)
+    assert not wrong[..., 32:].any()
+
+
+def test_no_seam_shows_around_what_is_drawn_anew():
+    """Of the bundled weights: two pixels on either side of the edge differ about as much as before."""
+    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+    asked = [Settings("a smiling woman with blond hair", seed=1, steps=6), Settings("an old man", seed=4, steps=6)]
+    for mask in (parts()["left half"], parts()["background"]):
+        before, after = [], []
+        for settings in asked:
+            [known] = pipe.generate_faces([settings])
+            *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
+            before.append(step_across(known, mask))
+            after.append(step_across(last.denoised, mask))
+        assert np.mean(after) < 1.3 * np.mean(before)
 
 
 def test_noise_added_in_two_goes_is_noise_added_at_once():
