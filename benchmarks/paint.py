@@ -4,11 +4,13 @@
     python -m benchmarks.paint --sheet painted.png    also a sheet: each face as it was, then painted over in each part
 
 Draws faces from words, then a part of each anew (model/start.py): half of it and the background under the same words,
-the hair in another colour, the eyes with glasses. Prints a table, a row for each part and a column for each figure:
+the hair in another colour, the eyes with glasses. Prints a table, a row for each part; in brackets what the faces had
+before.
 
-    step       mean difference in grey levels of two pixels on either side of the mask's edge; in brackets before
-    whole      the critic's score (model/critic.py), the higher the more whole; in brackets before
-    follows    share of the faces in which the judge sees what the words ask for; in brackets before
+    step       mean difference in grey levels of two pixels on either side of the mask's edge
+    jump       the same of the mean colours within three pixels of it, which no soft edge hides
+    whole      the critic's score (model/critic.py), the higher the more whole
+    follows    share of the faces in which the judge sees what the words ask for
     time       as a multiple of a plain face's
 """
 
@@ -19,7 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from benchmarks.harness.server import ROOT
 from model.attributes import ATTRIBUTES
@@ -80,6 +85,21 @@ def step_across(face: np.ndarray, mask: np.ndarray) -> float:
     return float(np.concatenate(steps).mean())
 
 
+def jump_across(face: np.ndarray, mask: np.ndarray, reach: int = 3) -> float:
+    """Mean difference in grey levels of the colours on either side of the mask's edge, each a mean over `reach` pixels.
+
+    face: (64, 64, 3) uint8; mask: (64, 64) bool.
+    """
+    pixels, part = torch.tensor(face).permute(2, 0, 1)[None].float(), torch.tensor(mask)[None, None].float()
+
+    def around(images: Tensor, distance: int) -> Tensor:
+        return F.avg_pool2d(images, 2 * distance + 1, stride=1, padding=distance, count_include_pad=False)
+
+    inside, outside = (around(pixels * side, reach) / around(side, reach) for side in (part, 1 - part))
+    edge = (part > 0) & (around(part, 1) < 1)
+    return float((inside - outside).abs().mean(1, keepdim=True)[edge].mean())
+
+
 def paint(pipe: FacePipeline, count: int) -> Iterator[Painting]:
     """`count` faces, each painted over in every part."""
     for seed, (words, colour, other) in enumerate(FACES[:count], 1):
@@ -105,12 +125,14 @@ def rows(paintings: list[Painting], pipe: FacePipeline, critic: Critic, judge: J
         some = [one for one in paintings if one.part == part]
         sides = np.stack([one.after for one in some]), np.stack([one.before for one in some])
         steps = [np.mean([step_across(face, mask) for face in faces]) for faces in sides]
+        jumps = [np.mean([jump_across(face, mask) for face in faces]) for faces in sides]
         whole = [critic.scores(pipe.clip, faces).mean() for faces in sides]
         asked = [ATTRIBUTES.index(one.asked) for one in some if one.asked]
         seen = [judge.activations(faces)["logits"][range(len(asked)), asked] > 0 for faces in sides if asked]
         yield [
             part,
             "{:.1f} ({:.1f})".format(*steps),
+            "{:.1f} ({:.1f})".format(*jumps),
             "{:.2f} ({:.2f})".format(*whole),
             "{:.0%} ({:.0%})".format(*map(np.mean, seen)) if asked else "",
             f"{np.median([one.ratio for one in some]):.2f}",
@@ -141,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise InputError(f"{options.weights} has no critic.safetensors, by which faces are compared.")
         judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
         paintings = list(paint(pipe, options.faces))
-        heading = ["part", "step", "whole", "follows", "time"]
+        heading = ["part", "step", "jump", "whole", "follows", "time"]
         print(table(heading, rows(paintings, pipe, pipe.critic, judge)))
         if options.sheet:
             sheet(pipe, paintings).save(options.sheet)

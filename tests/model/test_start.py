@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.paint import parts, step_across
+from benchmarks.paint import jump_across, parts, step_across
 from model.diffusion import add_noise, alpha_bar, renoise
 from model.errors import InputError
 from model.images import middle_square
@@ -89,17 +89,27 @@ def test_what_is_wrong_beside_the_part_is_made_up_for_within_it():
 
 
 def test_no_seam_shows_around_what_is_drawn_anew():
-    """Of the bundled weights: two pixels on either side of the edge differ about as much as before."""
+    """Of the bundled weights: what lies on either side of the edge differs about as much as before."""
     pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
     asked = [Settings("a smiling woman with blond hair", seed=1, steps=6), Settings("an old man", seed=4, steps=6)]
     for mask in (parts()["left half"], parts()["background"]):
-        before, after = [], []
+        faces = []
         for settings in asked:
             [known] = pipe.generate_faces([settings])
             *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
-            before.append(step_across(known, mask))
-            after.append(step_across(last.denoised, mask))
-        assert np.mean(after) < 1.3 * np.mean(before)
+            faces.append((known, last.denoised))
+        for across in (step_across, jump_across):
+            before, after = np.mean([[across(face, mask) for face in pair] for pair in faces], axis=0)
+            assert after < 1.3 * before
+
+
+def test_a_seam_is_measured():
+    mask = part(0, 64)
+    face = np.where(mask[..., None], 90, 100).astype(np.uint8).repeat(3, axis=2)
+    soft = face.copy()
+    soft[:, 31:33] = 95
+    assert step_across(face, mask) == 10 and jump_across(face, mask) == pytest.approx(10, abs=1e-3)
+    assert step_across(soft, mask) == 0 and jump_across(soft, mask) > 6
 
 
 def test_noise_added_in_two_goes_is_noise_added_at_once():
