@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import box, drop, face, generate, png_of, saved, set_steps, status, tool
+from tests.browser.actions import box, drop, face, generate, png_of, saved, set_steps, status, tool, words
 from ui.frames import file_of, read_picture
 
 
@@ -117,6 +117,7 @@ def refuses_a_link(page: Page) -> bool:
 
 def test_a_painted_face_is_kept_with_its_painting(page: Page):
     set_steps(page, 4)
+    words(page).fill("a man")
     generate(page)
     first, painted = pixels(page), over(page, "Hair")
     hair = np.array(list(face(page, "painting.mask"))).reshape(64, 64) == "1"
