@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.paint import jump_across, parts, step_across
-from model.diffusion import add_noise, alpha_bar, renoise
+from model.diffusion import alpha_bar
 from model.errors import InputError
 from model.images import middle_square
 from model.pipeline import FacePipeline
@@ -110,14 +110,6 @@ def test_a_seam_is_measured():
     soft[:, 31:33] = 95
     assert step_across(face, mask) == 10 and jump_across(face, mask) == pytest.approx(10, abs=1e-3)
     assert step_across(soft, mask) == 0 and jump_across(soft, mask) > 6
-
-
-def test_noise_added_in_two_goes_is_noise_added_at_once():
-    noise = torch.randn(3, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    original, t = torch.full((4, 3, 64, 64), 0.5), torch.tensor(0.7)
-    twice = renoise(add_noise(original, noise[0], torch.full((4,), 0.3)), noise[1], torch.tensor(0.3), t)
-    once = add_noise(original, noise[2], t.expand(4))
-    assert abs(twice.mean() - once.mean()) < 0.02 and abs(twice.std() - once.std()) < 0.02
 
 
 @pytest.mark.parametrize(
