@@ -65,17 +65,6 @@ def add_noise(original: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return signal * original + sigma * noise
 
 
-def renoise(x_s: Tensor, noise: Tensor, s: Tensor, t: Tensor) -> Tensor:
-    """Draw x_t from q(x_t | x_s) for times s < t: Ho et al. 2020, eq. 2, over as many of its steps as lie between.
-
-    :param x_s:   (N, 3, H, W).
-    :param noise: (N, 3, H, W), standard normal.
-    :param s, t:  one time each, 0 <= s < t <= 1.
-    """
-    kept = alpha_bar(t) / alpha_bar(s)
-    return (kept.sqrt() * x_s + (1 - kept).sqrt() * noise).to(x_s.dtype)
-
-
 def timestep_band(t: Tensor, height: int, width: int) -> Tensor:
     """The timestep as one more band of the image: (N,) times -> (N, 1, height, width), constant, 2t - 1, dtype of t."""
     return (2 * t - 1).view(-1, 1, 1, 1).expand(-1, 1, height, width)

@@ -164,7 +164,7 @@ class FacePipeline:
         :param start_from:  (H, W, 3) uint8, a face to change instead of noise alone (see model/start.py): its middle
                             square at 64 px is noised to the time `strength`; only the steps below that are run.
         :param strength:    above 0, up to 1: how much of `start_from` is drawn anew; near 1 nothing of it is left.
-        :param mask:        (64, 64) bool: only where it is true anything changes. Such a run takes more steps.
+        :param mask:        (64, 64) bool: only where it is true anything changes.
         :raises InputError: at once, not at the first frame.
         """
         start = Start.read(start_from, strength, mask, SIZE)

@@ -15,6 +15,7 @@ from model.errors import InputError
 from model.images import Frame
 from model.settings import DEFAULTS, MAX_AT_ONCE, MAX_SEED, STUDENT, Settings
 from ui.frames import file_of, png, read_face
+from ui.paint import held, streamer
 from ui.runs import LIVE_STEPS, Controls, quick
 from ui.server import engine
 from ui.status import refusing, status
@@ -37,12 +38,12 @@ def strip(current: Any, attribute: str) -> Iterator[tuple[Any, Any]]:
     now = _settings(current)
     others = tuple(edit for edit in now.edits if edit[0] != attribute)
     series = [replace(now, edits=(*others, (attribute, value))) for value in STRENGTHS]
-    faces = yield from _drawn(series)
+    faces = yield from _drawn(series, _around(current))
     captions = [
         f"{value:+d}" if value else "without" if len(others) < len(now.edits) else "as it is" for value in STRENGTHS
     ]
     title = f"{attributes.label(attribute)}, from denied to exaggerated. The noise is the same."
-    yield {"title": title, "faces": list(map(_cell, faces, series, captions))}, status("Done.")
+    yield {"title": title, "faces": list(map(_cell, faces, series, captions)), **_mask(current)}, status("Done.")
 
 
 @refusing(outputs=2)
@@ -53,10 +54,10 @@ def sweep(current: Any) -> Iterator[tuple[Any, Any]]:
     if now.sampler == STUDENT:
         now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
     series = [replace(now, guidance=value) for value in GUIDANCES]
-    faces = yield from _drawn(series)
+    faces = yield from _drawn(series, _around(current))
     title = "Guidance: 0 ignores the prompt, 1 follows it, more exaggerates it. The noise is the same."
     captions = [f"{settings.guidance:g}" for settings in series]
-    yield {"title": title, "faces": list(map(_cell, faces, series, captions))}, status("Done.")
+    yield {"title": title, "faces": list(map(_cell, faces, series, captions)), **_mask(current)}, status("Done.")
 
 
 @refusing(outputs=2)
@@ -72,11 +73,11 @@ def walk(current: Any, to_prompt: str, to_seed: str) -> Iterator[tuple[Any, Any]
         seed = now.seed if prompt else secrets.randbelow(MAX_SEED + 1)
     to = _read(now.as_record() | {"to_prompt": prompt or now.prompt, "to_seed": seed})
     series = [replace(to, place=index / (WALK - 1)) for index in range(WALK)]
-    faces = yield from _drawn(series)
+    faces = yield from _drawn(series, _around(current))
     ways = [f'"{prompt}"'] * bool(prompt) + [f"seed {to.to_seed}"] * (to.to_seed != now.seed)
     title = f"From the face on screen to {' and '.join(ways) or 'itself'}."
     cells = [{"image": png(face), "record": place.as_record()} for face, place in zip(faces, series, strict=True)]
-    yield {"title": title, "kind": "walk", "faces": cells}, status("Done.")
+    yield {"title": title, "kind": "walk", "faces": cells, **_mask(current)}, status("Done.")
 
 
 @refusing(outputs=2)
@@ -157,12 +158,23 @@ def _settings(current: Any) -> Settings:
         raise InputError(
             "This face came from another one and has no settings to change: choose one that was drawn from a prompt."
         )
-    settings = _read(current)
+    settings = _read(held(current)[0])
     if settings.steps > STEPS:
         raise InputError(
             f"This face was drawn in {settings.steps} steps: with more than {STEPS}, so many faces take too long."
         )
     return settings
+
+
+def _around(current: Any) -> Callable[[Sequence[Settings]], Iterator[list[Frame]]]:
+    """How faces like the one on screen are drawn: of a painted one that part alone is drawn anew."""
+    return streamer(engine.pipeline(), held(current)[1])
+
+
+def _mask(current: Any) -> dict[str, str]:
+    """What was painted over in the face on screen, so that a face of the strip can be opened with it."""
+    _, painting = held(current)
+    return {"mask": painting["mask"]} if painting else {}
 
 
 def _read(record: Any) -> Settings:

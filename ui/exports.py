@@ -17,6 +17,7 @@ from model.errors import InputError
 from model.images import from_contact_sheet
 from model.settings import PNG_KEY, Settings
 from ui.frames import own_file, read_face, read_picture, sheet, thinned
+from ui.paint import PAINTING, painting_of
 from ui.runs import COUNTS
 from ui.server import engine
 from ui.status import refusing, status
@@ -46,8 +47,8 @@ def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     """(file name, bytes) of one export.
 
     sent: `what` ("png", "frame", "webp", "gif", "strip" or "zip"), `image` and `frames` (data URIs), `record`,
-    `settings` (whether a PNG carries the record), `step`, `by` ("crisp" for that SRResNet), and for a batch `count` and
-    `seeds`. Raises InputError.
+    `settings` (whether a PNG carries the record), `mask` (of a painted face), `step`, `by` ("crisp" for that SRResNet),
+    and for a batch `count` and `seeds`. Raises InputError.
     """
     kinds: dict[str, tuple[Callable, str]] = {
         "png": (_png, "png"),
@@ -67,11 +68,13 @@ def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     return f"facet-{name}{about}.{ending}", build(sent, settings if sent.get("settings", True) else None)
 
 
-def with_settings(pixels: np.ndarray, settings: Settings | None) -> bytes:
-    """A PNG; its text chunk PNG_KEY holds the settings, if there are any."""
+def with_settings(pixels: np.ndarray, settings: Settings | None, painting: dict[str, str] | None = None) -> bytes:
+    """A PNG; its text chunk PNG_KEY holds the settings, if there are any, and one more the painting."""
     text = PngImagePlugin.PngInfo()
     if settings:
         text.add_itxt(PNG_KEY, settings.as_text())
+        if painting:
+            text.add_text(f"{PNG_KEY}-{PAINTING}", json.dumps(painting), zip=True)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()
@@ -86,7 +89,8 @@ def _png(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
         cells = _cells(read_picture(own_file(sent.get("image"))), _count(sent))
         return with_settings(sheet([_enlarged(cell, sent) for cell in cells]), settings)
     face = read_face(own_file(sent.get("image")))
-    return with_settings(_enlarged(face, sent), settings)
+    painting = painting_of(face, sent["mask"]) if sent.get("mask") else None
+    return with_settings(_enlarged(face, sent), settings, painting)
 
 
 def _enlarged(face: np.ndarray, sent: Mapping[str, Any]) -> np.ndarray:

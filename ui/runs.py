@@ -19,7 +19,7 @@ from model.pipeline import FacePipeline, Frame
 from model.settings import DEFAULTS, MAX_SEED, STUDENT, Settings
 from ui.frames import file_of, jpeg, messages, png, read_face, sheet
 from ui.onsets import onsets, wanted
-from ui.paint import painted
+from ui.paint import PAINTING, painted, painting_of, streamer
 from ui.picker import chosen, combined
 from ui.server import engine
 from ui.status import refusing, status
@@ -73,7 +73,8 @@ class Controls(NamedTuple):
 def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     """One run of the Controls -> player, status, seed, record; the parts that do not change are skipped.
 
-    The record is None where a picture or a painted face was the start, since the settings alone do not make that face.
+    The record is None where a picture was the start, since the settings alone do not make that face; that of a painted
+    face holds its painting.
     """
     same, controls = gr.skip(), Controls(*values)
     start, told, history, chosen_of = time.monotonic(), None, [], ""
@@ -138,12 +139,14 @@ def redraw(*values: Any) -> tuple[Any, Any, Any]:
 
 @refusing(outputs=3)
 def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
-    """An opened face or frame, {run, image, record or none, step?} -> player, status, record (None for a frame)."""
+    """An opened face or frame, {run, image, record or none, step?, mask?} -> player, status, record (None for a
+    frame)."""
     sent = event._data if isinstance(event._data, dict) else {}
     face = read_face(file_of(sent.get("image")))
     record = None
     if sent.get("record") and not sent.get("step"):
         record = Settings.read(sent["record"])[0].as_record()
+        record |= {PAINTING: painting_of(face, sent["mask"])} if sent.get("mask") else {}
     told = f"Step {sent['step']} is the face now." if sent.get("step") else "Enlarged to 512 pixels."
     run, pipe = str(sent.get("run")), engine.pipeline()
     yield {"run": run, "image": png(face), "large": enlargements(pipe, face)}, status(told), record
@@ -177,8 +180,11 @@ def quick(pipe: FacePipeline, settings: Settings, picture: Any = None) -> Settin
 
 
 def kept(settings: Settings, controls: Controls) -> dict[str, Any] | None:
-    """The record of a run's face: none where a picture or a painted face is the start."""
-    return None if controls.picture or controls.painting else settings.as_record()
+    """The record of a run's face, with its painting where it has one; none where a picture is the start."""
+    if controls.painting:
+        face, _, _ = painted(controls.painting)
+        return settings.as_record() | {PAINTING: painting_of(face, controls.painting["mask"])}
+    return None if controls.picture else settings.as_record()
 
 
 def note(pipe: FacePipeline, settings: Settings) -> str:
@@ -195,10 +201,8 @@ def seeds(first: int, count: int) -> list[int]:
 def stream(pipe: FacePipeline, settings: Settings, controls: Controls) -> Iterator[list[Frame]]:
     """The frames of a run: a list of one per face after every step."""
     faces = [replace(settings, seed=seed) for seed in seeds(settings.seed, controls.count)]
-    if controls.painting:
-        return pipe.stream_faces(faces, *painted(controls.painting))
-    if not controls.picture:
-        return pipe.stream_faces(faces)
+    if controls.painting or not controls.picture:
+        return streamer(pipe, controls.painting)(faces)
     return pipe.stream_faces(faces, read_face(file_of(controls.picture)), controls.strength)
 
 

@@ -20,7 +20,7 @@ part("input").addEventListener("change", event => {
   event.target.value = "";
 });
 part(".remove").addEventListener("click", () => { set(null); part("input").focus(); });
-part(".paint").addEventListener("click", () => facet.paint(props.value));
+part(".paint").addEventListener("click", () => facet.paint(props.value, true));
 part(".alike").addEventListener("click", () => facet.alike(props.value));
 const drop = part(".drop");
 drop.addEventListener("dragover", event => { event.preventDefault(); drop.classList.add("over"); });

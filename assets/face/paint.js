@@ -11,8 +11,7 @@ const cells = Object.fromEntries(Object.entries(PARTS).map(([name, holds]) => [n
 
 let mask = new Uint8Array(SIDE * SIDE), past = [], image = "", base = null;  // base: `image`, loaded
 let size = 7, erasing = false, brush = {x: SIDE / 2, y: SIDE / 2, shown: false}, stroke = null;
-const masks = new Map();  // painted face -> the mask it was drawn with
-let drawing = null, onScreen = null, drawn = true;  // the newest run's mask; the face on screen when this opened; whether a run has its face
+let own = false, onScreen = null, drawn = true;  // `image` is a picture of one's own; the face on screen when this opened; whether a run has its face
 
 const text = () => mask.join("");
 const isOpen = () => !part(".open").hidden;
@@ -146,12 +145,13 @@ document.addEventListener("keydown", event => {  // before it undoes anything el
 
 // --- opening and closing -----------------------------------------------------------------------------------------------
 
-async function open(address) {
-  [image, base] = [address, await facet.load(address)];
+async function open(address, isOwn) {
+  [image, base, own] = [address, await facet.load(address), isOwn];
   onScreen = facet.face?.id;
   facet.painting = true;
   part(".open").hidden = false;
   part(".begin").hidden = true;
+  part(".before").hidden = own || !facet.face?.painting?.before || facet.face.painting.before === image;
   document.querySelector("#columns").classList.add("painting");
   changed();
   canvas.scrollIntoView({block: "nearest"});
@@ -170,17 +170,18 @@ function close(back) {  // the mask stays, for another try
 }
 
 facet.mask = text;
-facet.paint = address => open(address).catch(({message}) => facet.say(message, "error"));
+facet.paint = (address, isOwn = false) => open(address, isOwn).catch(({message}) => facet.say(message, "error"));
 part(".begin").addEventListener("click", () => {
   if (!facet.face || !drawn) return facet.say("There is no finished face yet: wait for one.", "error");
   if (facet.face.count > 1) return facet.say("Open one of the faces first: a part is painted over on one.", "error");
-  const known = facet.maskOf(facet.face);
+  const known = facet.face.painting?.mask;
   if (known && known !== text()) {
     remember();
     mask = Uint8Array.from(known, Number);
   }
   facet.paint(facet.face.image);
 });
+part(".before").addEventListener("click", () => facet.paint(facet.face.painting.before));
 part(".close").addEventListener("click", () => close(true));
 part(".draw").addEventListener("click", () => document.querySelector("#generate").click());
 part(".undo").addEventListener("click", undo);
@@ -207,12 +208,8 @@ element.addEventListener("click", event => {
   changed();
 });
 
-facet.maskOf = ({kind, image}, mask) => {  // what was painted over for this face; `mask`: of one that comes from elsewhere
-  if (mask || kind === "painted" && !masks.has(image)) masks.set(image, mask || drawing);
-  return masks.get(image);
-};
 facet.hear("begun", () => {  // a run: its steps are shown where the face is
-  if (isOpen()) drawing = text();
+  if (isOpen()) facet.drawing = {mask: text(), ...!own && {before: image}};  // what a painted face keeps: a picture of one's own is not kept
   drawn = false;
   close(false);
 });
@@ -222,6 +219,5 @@ facet.hear("over", () => {
 });
 facet.hear("face", face => {
   drawn = true;
-  facet.maskOf(face);
   if (face.id !== onScreen) close(true);
 });

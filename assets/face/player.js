@@ -9,7 +9,7 @@ const player = element.querySelector(".player"), part = selector => player.query
 const [stage, picture, at] = [part(".stage"), part(".picture"), part(".at")];
 const compare = facet.comparison(player, () => { touched = true; }, explain);
 
-let run = null;        // what is on screen: {id, total, count, record, seeds, frames: [step 1, ...], image, large, decided}
+let run = null;        // what is on screen: {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large, decided}
 let all = null;        // the batch that `run` was opened from
 let view = "denoised", step = 0;
 let touched = false;   // the visitor chose what to see: do not choose for them
@@ -47,7 +47,7 @@ function announceFace() {
     if (!run?.frames.length || facet.running && !run.image) return;  // a finished face counts while its run still brings the crisp one
     const last = view === "large" || step === run.frames.length;
     facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
-      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, frames: run.frames.map(frame => frame[view] || frame.denoised),
+      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, of: run.of, painting: run.painting, frames: run.frames.map(frame => frame[view] || frame.denoised),
       steps: {total: run.total, frames: run.frames, decided: run.decided}};
     facet.tell("face", facet.face);
   });
@@ -138,7 +138,8 @@ function begin(message) {
   compare.still();
   [waiting, pacing, all, touched] = [[], 0, null, false];
   run = {id: message.run, total: message.total, count: message.count || 1, record: message.record, seeds: message.seeds || [],
-    kind: message.kind || "", frames: [], image: null, large: null, decided: []};
+    kind: message.kind || "", of: message.of || message.kind || "", painting: message.painting || (message.kind === "painted" ? facet.drawing : null),
+    frames: [], image: null, large: null, decided: []};
   ready();
   if (message.kind !== "opening" && message.kind !== "live") stage.scrollIntoView({block: "nearest"});
 }
@@ -212,7 +213,7 @@ async function finish(message) {
   if (run.large) compare.use(run);
   ready();
   if (!run.large) {
-    if (message.kind === "live" && run.count === 1) facet.later("enlarge", 600, () => run === mine && trigger("open", {run: run.id, image: run.image, record: run.record}));
+    if (message.kind === "live" && run.count === 1) facet.later("enlarge", 600, () => run === mine && enlarge(run.image));
     return announceFace();
   }
   part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${described()}`;
@@ -249,8 +250,11 @@ async function open(index) {
   [touched, step] = [false, frames.length];
   setView("denoised");
   ready();
-  trigger("open", {run: run.id, image, record: run.record});
+  enlarge(image);
 }
+
+// The server keeps the record, from which Explore starts; that of a face from a picture does not make it again.
+function enlarge(image) { trigger("open", {run: run.id, image, record: run.of === "picture" ? null : run.record, mask: run.painting?.mask}); }
 
 // --- the visitor ---------------------------------------------------------------------------------------------------------
 
@@ -286,7 +290,7 @@ facet.keepSeed = () => {
 part(".seed").addEventListener("click", facet.keepSeed);
 part(".take").addEventListener("click", () => {
   const frame = run.frames[step - 1];
-  run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", record: null, large: null};
+  run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", of: "frame", painting: null, record: null, large: null};
   touched = false;
   ready();
   trigger("open", {run: run.id, image: frame.denoised, step});
@@ -378,11 +382,11 @@ facet.ended = line => {
 };
 facet.hear("lost", () => { if (facet.running) trigger("lost"); });
 facet.by = compare.shown;  // by which network the large picture is
-facet.showFace = (image, record, kind, steps) => {  // from the gallery, with its steps, or from a strip, without
+facet.showFace = (image, record, kind, steps, about) => {  // from the gallery, with its steps, or from a strip, without; about: {of, painting}
   const alone = {total: 1, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}], decided: []};
-  receive({run: `${kind}-${Math.random()}`, kind, record, ...steps || alone});
+  receive({run: `${kind}-${Math.random()}`, kind, record, ...about, ...steps || alone});
   touched = false;
-  trigger("open", {run: run.id, image, record});
+  enlarge(image);
 };
 watch("value", () => receive(props.value));
 compare.set(0);

@@ -46,7 +46,7 @@ function play() {  // there and back
 
 function open(face) {
   if (face.kind === "idea") return facet.bring(face.record, "idea");  // which draws it in full
-  facet.showFace(face.image, face.record, face.kind || "strip");
+  facet.showFace(face.image, face.record, face.kind || "strip", null, {painting: facet.checks.painting(props.value)});
   if (face.record) facet.bring(face.record, "strip");
 }
 

@@ -41,15 +41,15 @@ function problem({message}) { facet.say(message, "error"); }
 
 async function open(face) {
   const steps = await facet.store.steps(face.id);
-  if (face.mask) facet.maskOf?.(face, face.mask);
-  facet.showFace(face.image, face.record, "gallery", steps?.frames?.length > 1 ? steps : null);
+  facet.showFace(face.image, face.record, "gallery", steps?.frames?.length > 1 ? steps : null, {of: face.kind, painting: face.painting});
   if (face.record) facet.bring(face.record, "gallery");
 }
 
 // A child of the face on screen and another one: noise and words half-way between; a slider leads from one to the other.
 function cross(other) {
   const mine = facet.face?.record, parents = [mine, other.record];
-  if (parents.some(record => !record)) return facet.say("One of the two has no settings: choose faces that were drawn from words.", "error");
+  if (parents.some(record => !record) || facet.startOf(facet.face) || facet.startOf({...other, of: other.kind}))
+    return facet.say("One of the two was not drawn from words alone: choose faces that were.", "error");
   if (parents.some(record => record.place)) return facet.say("One of the two is a child itself: cross faces that are none.", "error");
   facet.bring({...mine, to_prompt: other.record.prompt, to_seed: other.record.seed, place: 0.5}, "cross");
 }
@@ -87,10 +87,10 @@ async function save() {
   facet.say(`Saved ${faces.length === 1 ? "one face" : `${faces.length} faces`} as facet-gallery.zip.`);
 }
 
-const picture = text => typeof text === "string" && text.length < 4e6 && /^data:image\/(png|jpeg|webp);base64,[\w+/=]+$/.test(text);
+const {picture} = facet.checks;
 const words = text => typeof text === "string" && text.length < 200;
 
-function face({id, image, record, kind, mask, steps}) {  // of a file, which may hold anything; null if it cannot be shown
+function face({id, image, record, kind, painting, steps}) {  // of a file, which may hold anything; null if it cannot be shown
   if (!picture(image) || !Number.isFinite(id)) return null;
   const frames = (Array.isArray(steps?.frames) ? steps.frames : []).filter(frame => picture(frame?.denoised) && Number.isFinite(frame.noise_level)
     && Number.isInteger(frame.step)).slice(0, MOST_STEPS).map(({step, noise_level, denoised, noisy, influence}) =>
@@ -98,7 +98,7 @@ function face({id, image, record, kind, mask, steps}) {  // of a file, which may
   const decided = (Array.isArray(steps?.decided) ? steps.decided : [])
     .filter(one => one && words(one.label) && (one.step === null || Number.isInteger(one.step)));
   return {id, image, record: record && typeof record === "object" ? record : null, kind: words(kind) ? kind : "",
-    ...typeof mask === "string" && /^[01]{4096}$/.test(mask) && {mask},
+    ...facet.checks.painting(painting) && {painting: facet.checks.painting(painting)},
     steps: {total: Number.isInteger(steps?.total) ? steps.total : frames.length, frames, decided}};
 }
 
@@ -141,8 +141,7 @@ facet.hear("face", face => {
   const {frames, total, decided} = face.steps;
   const most = frames.length <= MOST_STEPS ? frames : Array.from({length: MOST_STEPS}, (_, i) => frames[Math.round(i * (frames.length - 1) / (MOST_STEPS - 1))]);
   const id = Math.max(Date.now(), (faces[0]?.id || 0) + 1);  // in the order they were made
-  const mask = facet.maskOf?.(face);
-  keep([{id, image: face.image, record: face.record, kind: face.kind, ...mask && {mask}, steps: {total, frames: most, decided}}]).catch(problem);
+  keep([{id, image: face.image, record: face.record, kind: face.kind, ...face.painting && {painting: face.painting}, steps: {total, frames: most, decided}}]).catch(problem);
 });
 
 async function begin() {

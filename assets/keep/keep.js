@@ -9,11 +9,14 @@ function summary({prompt, negative_prompt, seed, steps, guidance, sampler, edits
 }
 facet.summary = summary;
 
+// What a face started from beside its noise: "painting", "picture" or "".
+const startOf = facet.startOf = ({of, painting}) => painting ? "painting" : of === "picture" ? "picture" : "";
+
 // --- saving --------------------------------------------------------------------------------------------------------------
 
 function ready() {
   const face = facet.face;
-  const from = {picture: "; the picture it started from is not", painted: "; what it was before a part was painted over is not"}[face?.kind] || "";
+  const from = {picture: "; the picture it started from is not", painting: ", and the part that was painted over"}[face && startOf(face)] || "";
   part(".shown").textContent = !face ? "" : !face.record ? "This face came from another one: it has no settings of its own."
     : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
   part("[data-what=png]").textContent = face?.count > 1 ? `Save all ${face.count} as one picture` : "Save picture";
@@ -28,7 +31,7 @@ element.querySelector(".keep").addEventListener("click", event => {
   if (what === "link") return link();
   if (what === "qr") return facet.code();
   facet.say("Preparing the file");
-  facet.save({what, ...face, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
+  facet.save({what, ...face, mask: face.painting?.mask, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
     frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
 });
 facet.save = payload => trigger("export", {...payload, frames: thinned(payload.frames)});
@@ -44,8 +47,8 @@ part(".settings").addEventListener("change", ready);
 function address() {
   const face = facet.face;
   if (!face?.record) facet.say("This face came from another one: no settings make it again, so no link can hold it.");
-  else if (face.kind === "picture") facet.say("This face started from a picture, which no link can hold.");
-  else if (face.kind === "painted") facet.say("A part of this face was painted over, which no link can hold.");
+  else if (startOf(face) === "picture") facet.say("This face started from a picture, which no link can hold.");
+  else if (startOf(face)) facet.say("A part of this face was painted over, which no link can hold: a saved picture does.");
   else {
     const found = new URL(location.href);
     found.search = new URLSearchParams(Object.entries(face.record).filter(([name, value]) => name === "prompt" || value !== ""));
@@ -97,8 +100,16 @@ async function restore(file) {
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
   facet.quietUntil = performance.now() + 1500;
   facet.offerDraft();
-  const {facet: own, parameters, UserComment, ...others} = texts;  // only names of what is not ours leave the browser
+  const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;  // only names of what is not ours leave the browser
   trigger("restore", {texts: {facet: own, parameters, UserComment}, others: Object.keys(others), from: "png"});
+  if (painted) showPainted(own, painted);
+}
+
+function showPainted(own, painted) {  // the face itself, since its settings alone do not make it
+  try {
+    const record = JSON.parse(own), {image, mask} = JSON.parse(painted), painting = facet.checks.painting({mask});
+    if (painting && facet.checks.picture(image)) facet.showFace(image, record, "painted", null, {painting});
+  } catch { /* damaged: the server says what of the settings can be used */ }
 }
 part(".open input").addEventListener("change", event => {
   if (event.target.files[0]) restore(event.target.files[0]);

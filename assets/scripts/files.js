@@ -3,6 +3,15 @@ Object.assign(window.facet, {
   MOST_PIXELS: 65e6,  // as model/files/decode.py has it
   LONGEST_TEXT: 200000,  // characters of one text that is read
 
+  checks: {  // of what a file may hold
+    picture: text => typeof text === "string" && text.length < 4e6 && /^data:image\/(png|jpeg|webp);base64,[\w+/=]+$/.test(text),
+    // {mask, before}, see paint.js; null for what is none
+    painting(value) {
+      if (typeof value?.mask !== "string" || !/^[01]{4096}$/.test(value.mask)) return null;
+      return {mask: value.mask, ...this.picture(value.before) && {before: value.before}};
+    },
+  },
+
   // A picture's middle square as it is seen, at most `side` pixels wide, over white, upright, the first frame: a PNG's data URI.
   async square(file, side) {
     const bytes = new Uint8Array(await file.arrayBuffer()), problem = this.problemOf(bytes);

@@ -34,7 +34,7 @@ window.facet.store = (() => {
   }
 
   return {
-    // faces: [{id, image, record, kind, mask of a painted one, steps: {total, frames, decided}}]
+    // faces: [{id, image, record, kind, painting: {mask, before} of a painted one, steps: {total, frames, decided}}]
     add: faces => change((small, steps, put) => faces.forEach(({steps: all, ...face}) => {
       put(small, face);
       put(steps, {id: face.id, ...all});

@@ -265,6 +265,15 @@ def test_start_from_a_picture(size, request):
     assert 1 <= total < LAST and kind == "picture"
     # it never becomes a file of the server
     assert not [request.url for request in page.asked if "/upload" in request.url]
+    # its settings alone do not make it, and the gallery does not keep the picture
+    page.locator("#gallery .open").first.click()
+    page.wait_for_function("() => window.facet.face.kind === 'gallery' && window.facet.face.finished")
+    page.get_by_role("button", name="Copy link").click()
+    expect(status(page)).to_have_text("This face started from a picture, which no link can hold.")
+    tool(page, "Explore")
+    page.get_by_role("button", name="Less and more guidance").click()
+    expect(status(page)).to_contain_text("This face came from another one and has no settings to change")
+    tool(page, "Picture")
     page.get_by_role("button", name="More like this picture").click()
     expect(page.locator("#strip .faces button")).to_have_count(8, timeout=30_000)
     page.locator("#strip .faces button").first.click()

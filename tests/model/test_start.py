@@ -1,15 +1,20 @@
 """A part of a face drawn anew: the known part stays to the grey level, and is noised to each step's time on the way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from model.diffusion import add_noise, alpha_bar, renoise
+from benchmarks.paint import jump_across, parts, step_across
+from model.diffusion import alpha_bar
 from model.errors import InputError
 from model.images import middle_square
+from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import Settings
-from model.start import Start
+from model.start import REACH, Start
+from tests.conftest import ROOT
 from tests.model.test_pipeline import close
 
 FACE = np.zeros((64, 64, 3), np.uint8)
@@ -51,7 +56,7 @@ def test_only_the_part_under_a_mask_is_drawn_anew(pipe, picture, sampler):
 
 
 def test_what_is_known_is_noised_to_each_steps_time():
-    """RePaint, eq. 8a: outside the mask x is q(x_t | x_0) of the picture, also after a jump back."""
+    """RePaint, eq. 8a: outside the mask x is q(x_t | x_0) of the picture."""
     mask, seen = part(0, 64), []
     level = np.full((64, 64, 3), 200, np.uint8)
     start = Start.read(level, 1.0, mask, 64)
@@ -67,18 +72,46 @@ def test_what_is_known_is_noised_to_each_steps_time():
     for name, sampler in SAMPLERS.items():
         seen.clear()
         list(start.around(sampler)(denoise, fresh(), time_grid(7, name), fresh))
-        assert len({round(t, 6) for t, _ in seen}) == 7 <= len(seen)
+        assert len({round(t, 6) for t, _ in seen}) == 7 == len(seen)
         for t, x in seen:
             share = alpha_bar(t).item()
             assert abs(x.mean() - share**0.5 * (200 / 127.5 - 1)) < 0.05 and abs(x.std() - (1 - share) ** 0.5) < 0.05
 
 
-def test_noise_added_in_two_goes_is_noise_added_at_once():
-    noise = torch.randn(3, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    original, t = torch.full((4, 3, 64, 64), 0.5), torch.tensor(0.7)
-    twice = renoise(add_noise(original, noise[0], torch.full((4,), 0.3)), noise[1], torch.tensor(0.3), t)
-    once = add_noise(original, noise[2], t.expand(4))
-    assert abs(twice.mean() - once.mean()) < 0.02 and abs(twice.std() - once.std()) < 0.02
+def test_what_is_wrong_beside_the_part_is_made_up_for_within_it():
+    """Nothing of it is left at the edge, and all of it REACH pixels within."""
+    start = Start.read(np.full((64, 64, 3), 100, np.uint8), 1.0, part(0, 64), 64)
+    sample = start.around(SAMPLERS["ddim"])
+    noise = torch.zeros(1, 3, 64, 64)
+    *_, last = sample(lambda x, t: start.picture + 0.4, noise, time_grid(5, "ddim"), lambda: noise)
+    wrong = (last.denoised - start.picture)[0]
+    depth = torch.arange(32, 0, -1).expand(3, 64, 32)
+    assert torch.allclose(wrong[..., :32], 0.4 * (depth / (REACH + 1)).clamp(max=1), atol=1e-5)
+    assert not wrong[..., 32:].any()
+
+
+def test_no_seam_shows_around_what_is_drawn_anew():
+    """Of the bundled weights: what lies on either side of the edge differs about as much as before."""
+    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+    asked = [Settings("a smiling woman with blond hair", seed=1, steps=6), Settings("an old man", seed=4, steps=6)]
+    for mask in (parts()["left half"], parts()["background"]):
+        faces = []
+        for settings in asked:
+            [known] = pipe.generate_faces([settings])
+            *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
+            faces.append((known, last.denoised))
+        for across in (step_across, jump_across):
+            before, after = np.mean([[across(face, mask) for face in pair] for pair in faces], axis=0)
+            assert after < 1.3 * before
+
+
+def test_a_seam_is_measured():
+    mask = part(0, 64)
+    face = np.where(mask[..., None], 90, 100).astype(np.uint8).repeat(3, axis=2)
+    soft = face.copy()
+    soft[:, 31:33] = 95
+    assert step_across(face, mask) == 10 and jump_across(face, mask) == pytest.approx(10, abs=1e-3)
+    assert step_across(soft, mask) == 0 and jump_across(soft, mask) > 6
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from ui.how.html import HOW, colour, depths, heading, opening, section, source_o
 
 # the face until the visitor has made one
 from ui.opening import FIRST
+from ui.paint import PAINTING
 from ui.server.engine import HIDDEN, NETWORKS, pipeline
 
 # in the order of the story; what the bar calls them
@@ -158,8 +159,8 @@ def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls
 
 
 def wanted(record: dict[str, Any] | None) -> Settings:
-    """The settings of the face last made, or FIRST."""
-    return Settings.read(record)[0] if record else FIRST
+    """The settings of the face last made, or FIRST where there are none, or a part of it was painted over."""
+    return Settings.read(record)[0] if record and PAINTING not in record else FIRST
 
 
 def bar(sections: Sequence[str] = tuple(SECTIONS)) -> str:

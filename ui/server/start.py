@@ -47,7 +47,7 @@ def prepare(environment: Environment = os.environ) -> str | None:
 
 
 def wait_shortly(environment: Environment) -> None:
-    """Let a thread of OpenMP that waits for another give up its core after some microseconds, as it does not by default.
+    """Let a thread of OpenMP that waits for another give up its core after microseconds, as it does not by default.
 
     With other programs on the cores, the thread that it waits for has none meanwhile: a face then takes ten times as
     long (docs/benchmarks.md).

@@ -26,7 +26,7 @@ DESCRIPTION = (
 PAGE = "frontend/index.html"
 FOREIGN = re.compile(r"<meta\s+(?:property=\"og:|name=\"(?:twitter:|description\")).*?/>\s*", re.DOTALL)
 # The icon travels in the page: else a browser asks /favicon.ico of the site, which under a root path is not the app.
-ICON = f"data:image/svg+xml,{quote(asset('favicon.svg'), safe='')}"
+ICON = f"data:image/svg+xml,{quote(asset('page/favicon.svg'), safe='')}"
 # config.root is the address that the visitor's browser or a proxy before the app gave (see gradio's get_root_url).
 OWN = f"""<link rel="icon" type="image/svg+xml" href="{ICON}" />
 \t\t<meta name="description" content="{DESCRIPTION}" />

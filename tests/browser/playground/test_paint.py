@@ -1,10 +1,15 @@
-"""Painting over a part of a face: brush, keys and whole parts; the rest stays as it was. Faces more and less alike."""
+"""Painting over a part of a face: brush, keys and whole parts; the rest stays as it was, and the face is kept with what
+was painted over. Faces more and less alike."""
+
+import io
+import json
 
 import numpy as np
 import pytest
+from PIL import Image, PngImagePlugin
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import box, drop, face, generate, png_of, set_steps, status, tool
+from tests.browser.actions import box, drop, face, generate, png_of, saved, set_steps, status, tool, words
 from ui.frames import file_of, read_picture
 
 
@@ -74,6 +79,107 @@ def test_only_the_painted_part_is_drawn_anew(size, request):
     assert not np.array_equal(read_picture(file_of(face(page)))[~painted], before[~painted])
 
 
+def over(page: Page, part: str) -> np.ndarray:
+    """Paint over this part alone and draw it anew -> the face."""
+    if tools(page, "Paint over a part").is_visible():
+        tools(page, "Paint over a part").click()
+    if tools(page, "Clear").is_enabled():
+        tools(page, "Clear").click()
+    tools(page, part).click()
+    return redrawn(page)
+
+
+def redrawn(page: Page) -> np.ndarray:
+    before = face(page, "id")
+    tools(page, "Draw this part anew").click()
+    page.wait_for_function(
+        "id => !facet.running && facet.face.id !== id && facet.face.kind === 'painted' && facet.face.finished",
+        arg=before,
+    )
+    return pixels(page)
+
+
+def pixels(page: Page) -> np.ndarray:
+    return read_picture(file_of(face(page)))
+
+
+def reopened(page: Page) -> None:
+    """The page anew, and on it the newest face of the gallery."""
+    page.goto(page.url.partition("?")[0])
+    page.wait_for_function("() => window.facet?.face?.finished")
+    page.locator("#gallery .open").first.click()
+    page.wait_for_function("() => facet.face.kind === 'gallery' && facet.face.finished")
+
+
+def refuses_a_link(page: Page) -> bool:
+    for name in ("Copy link", "QR code"):
+        page.locator("#keep").get_by_role("button", name=name).click()
+        expect(status(page)).to_contain_text("painted over, which no link can hold: a saved picture does")
+    return "seed=" not in page.url
+
+
+def test_a_painted_face_is_kept_with_its_painting(page: Page):
+    set_steps(page, 4)
+    words(page).fill("a man")
+    generate(page)
+    first, painted = pixels(page), over(page, "Hair")
+    hair = np.array(list(face(page, "painting.mask"))).reshape(64, 64) == "1"
+    assert refuses_a_link(page)
+    page.locator("#keep summary").click()
+    expect(page.locator("#keep .shown")).to_contain_text("and the part that was painted over.")
+    name, data = saved(page, "png")
+    assert set(Image.open(io.BytesIO(data)).text) == {"facet", "facet-painting"}
+
+    # the gallery's
+    reopened(page)
+    assert np.array_equal(pixels(page), painted) and refuses_a_link(page)
+    tool(page, "Explore")
+    page.get_by_role("button", name="Less and more guidance").click()
+    expect(page.locator("#strip .title")).to_contain_text("Guidance")
+    page.locator("#strip .faces button").last.click()
+    page.wait_for_function("() => facet.face.kind === 'strip' && facet.face.finished")
+    explored = pixels(page)
+    assert np.array_equal(explored[~hair], first[~hair]) and not np.array_equal(explored[hair], painted[hair])
+    assert refuses_a_link(page)
+
+    # the saved picture's
+    page.goto(page.url)
+    page.wait_for_function("() => window.facet?.face?.finished")
+    drop(page, "body", data, name)
+    page.wait_for_function("() => facet.face.kind === 'painted' && facet.face.finished")
+    assert np.array_equal(pixels(page), painted) and refuses_a_link(page)
+    expect(page.get_by_label("A new seed each time")).not_to_be_checked()
+    tools(page, "Paint over a part").click()
+    assert np.array_equal(mask(page), hair)
+    assert np.array_equal(redrawn(page), painted)
+
+
+def test_what_was_there_before_comes_back_where_it_is_not_painted(page: Page):
+    set_steps(page, 4)
+    generate(page)
+    first, _ = pixels(page), over(page, "Hair")
+    reopened(page)
+    tools(page, "Paint over a part").click()
+    tools(page, "The face before").click()
+    expect(tools(page, "The face before")).to_be_hidden()
+    mouth = over(page, "Mouth")
+    changed = np.array(list(face(page, "painting.mask"))).reshape(64, 64) == "1"
+    assert np.array_equal(mouth[~changed], first[~changed]) and not np.array_equal(mouth, first)
+
+
+def test_a_damaged_painting_in_a_picture_is_left_out(page: Page):
+    generate(page)
+    before = face(page)
+    for painting in ("{", "[]", json.dumps({"mask": "1" * 4096, "image": "javascript:alert(1)"})):
+        texts, file = PngImagePlugin.PngInfo(), io.BytesIO()
+        texts.add_text("facet", json.dumps({"seed": 5}))
+        texts.add_text("facet-painting", painting)
+        Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=texts)
+        drop(page, "body", file.getvalue())
+        expect(status(page)).to_have_text("Settings restored from the picture.")
+        assert face(page) == before
+
+
 def test_a_picture_of_ones_own_is_painted_over(page: Page):
     tool(page, "Picture")
     drop(page, "#picture .drop", png_of(), "own.png")
@@ -83,8 +189,10 @@ def test_a_picture_of_ones_own_is_painted_over(page: Page):
     tools(page, "Draw this part anew").click()
     page.wait_for_function("() => window.facet.face.kind === 'painted' && window.facet.face.finished")
     assert (read_picture(file_of(face(page)))[:, 32:] == (0, 128, 128)).all()
-    page.get_by_role("button", name="Copy link").click()
-    expect(status(page)).to_contain_text("painted over")
+    assert refuses_a_link(page) and face(page, "painting.before") is None
+    reopened(page)
+    tools(page, "Paint over a part").click()
+    expect(tools(page, "The face before")).to_be_hidden()
 
 
 def test_more_and_less_alike_work_at_once_and_can_be_stopped(page: Page):
