@@ -59,8 +59,8 @@ def by_two(folders, tmp_path_factory) -> Path:
 
 def test_two_processes_learn_like_one(folders, by_two, tmp_path):
     curves = curve(logs("unet", 1, *folders, tmp_path / "1")), curve(log_of(by_two))
-    assert [list(found) for found in curves] == 2 * [list(range(16, 385, 16))]
-    one, two = (np.array(list(found.values())) for found in curves)
+    assert [list(losses) for losses in curves] == 2 * [list(range(16, 385, 16))]
+    one, two = (np.array(list(losses.values())) for losses in curves)
     # both learn
     assert one[-1] < 0.85 * one[0] and two[-1] < 0.85 * two[0]
     assert np.abs(two / one - 1).max() < 0.05, f"{one.round(3)}\n{two.round(3)}"
