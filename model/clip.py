@@ -131,13 +131,17 @@ class Clip(nn.Module):
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
         """(N, L) token ids, L <= 77: with the folded table as long as the longest text, else always 77."""
-        ids = tokenizer()([for_clip(text) for text in texts], context_length=CONTEXT).to(self.head.weight.device)
+        return self.fold(token_ids(texts))
+
+    def fold(self, ids: Tensor) -> Tensor:
+        """(N, L) ids of `token_ids` -> ids of this CLIP's table, on its device, padding beyond the longest cut off."""
+        ids = ids.to(self.head.weight.device)
         if self.config.tokens:
             table = torch.full((len(tokenizer().encoder),), UNKNOWN, device=ids.device)
             table[self.vocabulary.long()] = torch.arange(len(self.vocabulary), device=ids.device) + FIRST_KNOWN
             # the end of text is the highest id; behind it is padding
             end = ids.argmax(1, keepdim=True)
-            ids = table[ids].masked_fill(torch.arange(CONTEXT, device=ids.device) > end, PAD)
+            ids = table[ids].masked_fill(torch.arange(ids.shape[1], device=ids.device) > end, PAD)
             ids = ids[:, : int(end.max()) + 1]
         return ids
 
@@ -192,6 +196,11 @@ class Clip(nn.Module):
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """(N, 512), (M, 512) -> (N, M): log-odds that the image fits the text (Zhai et al. 2023, SigLIP)."""
         return self.towers.logit_scale.exp() * image_features @ text_features.T + self.towers.logit_bias
+
+
+def token_ids(texts: Sequence[str]) -> Tensor:
+    """N texts -> (N, 77) ids of all 49,408 tokens, on the CPU; a longer text is cut (see `is_cut`), 0 is padding."""
+    return tokenizer()([for_clip(text) for text in texts], context_length=CONTEXT)
 
 
 @lru_cache(maxsize=1)

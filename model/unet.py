@@ -78,6 +78,19 @@ class ResidualBlock(nn.Module):
         return self.skip(x) + h
 
 
+# query, key, value: (N, heads, channels, pixels) -> the same; each pixel takes from all others
+def plain_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    # (N, heads, pixels, pixels)
+    weights = (query.transpose(-1, -2) * query.shape[2] ** -0.5 @ key).softmax(-1)
+    return value @ weights.transpose(-1, -2)
+
+
+def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    # torch wants the pixels before the channels
+    query, key, value = query.transpose(-1, -2), key.transpose(-1, -2), value.transpose(-1, -2)
+    return F.scaled_dot_product_attention(query, key, value).transpose(-1, -2)
+
+
 class Attention(nn.Module):
     """Self-attention over the pixels of a small feature map, heads of 32 channels, around a skip."""
 
@@ -92,10 +105,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, perturbed: Tensor | None = None) -> Tensor:
         n, c, h, w = x.shape
         query, key, value = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).unbind(1)
-        # (N, heads, H*W, H*W)
-        weights = (query.transpose(-1, -2) * (c // self.heads) ** -0.5 @ key).softmax(-1)
-        # Plain products: torch's fused attention is slower for so few pixels on a CPU.
-        mixed = value @ weights.transpose(-1, -2)
+        # torch's fused attention saves a GPU the way through its memory; for so few pixels it is slower on a CPU
+        mixed = (fused_attention if x.is_cuda else plain_attention)(query, key, value)
         # each pixel of these images sees itself alone
         if perturbed is not None:
             mixed = torch.where(perturbed.view(n, 1, 1, 1), value, mixed)

@@ -8,7 +8,7 @@ import torch
 
 from model.diffusion import TARGETS
 from model.errors import WeightsError
-from model.unet import Attention, UNet, UNetConfig
+from model.unet import Attention, UNet, UNetConfig, fused_attention, plain_attention
 from training.unet.recipes import RECIPES, TINY
 
 
@@ -113,6 +113,13 @@ def test_recipes_build(name):
     count = sum(parameter.numel() for parameter in UNet(config).parameters())
     # at most 60 MB in half precision
     assert count * 2 <= 60e6
+
+
+def test_fused_attention_is_the_plain_one():
+    """Which a GPU takes for speed."""
+    query, key, value = torch.randn(3, 2, 4, 32, 64, generator=torch.Generator().manual_seed(0))
+    mixed = fused_attention(query, key, value)
+    assert mixed.shape == value.shape and torch.allclose(mixed, plain_attention(query, key, value), atol=1e-5)
 
 
 def test_unknown_target_and_unbuildable_file(tiny_weights, tmp_path):

@@ -27,9 +27,6 @@ MOST_PARAMETERS = 5
 MANY_PARAMETERS = {
     # an endpoint: gradio makes a field of each
     "ui/api.py generate",
-    "training/unet/batches.py sample_batch",
-    "training/unet/student.py sample_inputs",
-    "training/unet/student.py validation_loss",
 }
 
 

@@ -18,6 +18,7 @@ from model.sampler import ddim, noise_of
 from model.settings import DEFAULTS, STUDENT_STEPS, Settings
 from model.unet import UNet, condition_of
 from tests.conftest import StopAfter, random_unet, save_student, save_unet
+from training.core import measure
 from training.core.run import Run
 from training.evaluation.fidelity import draw
 from training.unet import student as train_student
@@ -25,8 +26,11 @@ from training.unet.batches import Data
 from training.unet.student import (
     STUDENTS,
     TEACHER_STEPS,
+    Lessons,
     distillation_pairs,
     distillation_target,
+    in_parts,
+    predictor_of,
     sample_inputs,
     train,
     trajectory,
@@ -34,7 +38,7 @@ from training.unet.student import (
 from ui import explore
 from ui.server import engine
 
-TINY, CPU = STUDENTS["tiny"], torch.device("cpu")
+TINY = STUDENTS["tiny"]
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +54,8 @@ def teacher(tiny_weights):
 @pytest.fixture(scope="module")
 def asked(prepared, clip):
     """Conditions and noise of three faces, and the empty text's condition."""
-    data = Data.of(prepared, ~prepared.validation, CPU)
-    return *sample_inputs(0, 3, data, clip, TINY, 0), condition_of(clip.encode_texts([""]))
+    data = Data.of(prepared, ~prepared.validation, clip)
+    return *sample_inputs(0, 3, data, TINY, 0), condition_of(clip.encode_texts([""]))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights,
     monkeypatch.setattr(train_student, "half_precision", lambda device: None)
     pipe, seeds = FacePipeline.from_pretrained(tiny_weights, "cpu"), [4, 5]
     condition, empty = pipe.condition(["a man", "smiling"]), pipe.condition([""])
-    states, times = trajectory(teacher, condition, empty, noise_of(seeds, (3, 64, 64), pipe.device)())
+    states, times = trajectory(predictor_of(teacher), condition, empty, noise_of(seeds, (3, 64, 64), pipe.device)())
     assert states.shape == (STUDENT_STEPS + 1, 2, 3, 64, 64) and len(times) == STUDENT_STEPS + 1 and times[-1] == 0
     drawn = pipe.generate(["a man", "smiling"], seeds, TEACHER_STEPS, "unipc")
     assert np.abs(to_pixels(states[-1]).astype(int) - drawn).max() <= 1
@@ -83,7 +87,7 @@ def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights,
 
 def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
     condition, noise, empty = asked
-    states, times = trajectory(teacher, condition, empty, noise)
+    states, times = trajectory(predictor_of(teacher), condition, empty, noise)
     x_t, t, conditions, wanted = distillation_pairs(states, times, condition, teacher.config)
     assert len(x_t) == len(t) == len(conditions) == len(wanted) == 2 * 3 * STUDENT_STEPS
     original = to_original(wanted, x_t, t.double(), teacher.config.target)
@@ -96,21 +100,60 @@ def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
 
 
 def test_conditions_are_those_the_app_gives(prepared, clip):
-    data = Data.of(prepared, prepared.squashed | True, CPU)
+    data = Data.of(prepared, prepared.squashed | True, clip)
     data = replace(data, squashed=torch.ones_like(data.squashed))
-    condition, noise = sample_inputs(3, 50, data, clip, TINY, 0)
+    condition, noise = sample_inputs(3, 50, data, TINY, 0)
     assert (condition[:, -1] == 0).all() and 0 < (condition[:, -2] == 1).sum() < 25
     assert abs(noise.std() - 1) < 0.01
-    again, other = sample_inputs(3, 50, data, clip, TINY, 0), sample_inputs(4, 50, data, clip, TINY, 0)
+    again, other = sample_inputs(3, 50, data, TINY, 0), sample_inputs(4, 50, data, TINY, 0)
     assert torch.equal(again[1], noise) and torch.equal(again[0], condition) and not torch.equal(other[1], noise)
 
 
-def test_resume_is_exact(prepared, clip, teacher, tmp_path):
-    whole = train(prepared, clip, teacher, TINY, Run(tmp_path / "a"))
-    train(prepared, clip, teacher, TINY, Run(tmp_path / "b", stop=StopAfter(3)))
+def test_a_network_in_parts_predicts_what_it_does_at_once(teacher, asked):
+    condition, noise, empty = asked
+    sizes = []
+
+    def watched(noisy, t, condition, perturbed):
+        sizes.append(len(noisy))
+        return teacher(noisy, t, condition, perturbed)
+
+    in_pairs = predictor_of(teacher)._replace(network=in_parts(watched, 3))
+    whole, parts = (trajectory(each, condition, empty, noise)[0] for each in (predictor_of(teacher), in_pairs))
+    # guidance asks for more than one prediction of a face
+    assert set(sizes) == {3} and len(sizes) > TEACHER_STEPS
+    assert torch.allclose(whole, parts, atol=1e-4)
+
+
+def test_pairs_drawn_ahead_are_shared_out_among_the_steps(prepared, clip, teacher):
+    """Each once; those of a step come from many faces."""
+    data = Data.of(prepared, ~prepared.validation, clip)
+    ahead = replace(TINY, network=teacher.config, drawn_ahead=4)
+    lessons, anew = (Lessons(teacher, data, ahead, 0, faces=2) for _ in range(2))
+    steps = [lessons.of(step) for step in range(4)]
+    assert [len(x_t) for x_t, *_ in steps] == [16] * 4
+    condition, noise = sample_inputs(0, 8, data, ahead, 0)
+    states, times = trajectory(predictor_of(teacher), condition, lessons.empty, noise)
+    drawn = distillation_pairs(states, times, condition, teacher.config)
+    # one number for each pair, in whatever order
+    given, whole = (
+        sum(each.flatten(1).sum(1) if each.ndim > 1 else each for each in pairs)
+        for pairs in ([torch.cat(parts) for parts in zip(*steps)], drawn)
+    )
+    assert torch.equal(given.sort().values, whole.sort().values)
+    assert all(len(condition.unique(dim=0)) > 2 for _, _, condition, _ in steps)
+    # from the middle of a block, as a resumed training
+    assert all(torch.equal(one, other) for one, other in zip(anew.of(2), steps[2]))
+    assert not torch.equal(lessons.of(4)[0], steps[0][0])
+
+
+@pytest.mark.parametrize("drawn_ahead", [1, 2])
+def test_resume_is_exact(prepared, clip, teacher, tmp_path, drawn_ahead):
+    config = replace(TINY, drawn_ahead=drawn_ahead)
+    whole = train(prepared, clip, teacher, config, Run(tmp_path / "a"))
+    train(prepared, clip, teacher, config, Run(tmp_path / "b", stop=StopAfter(3)))
     # whatever happened meanwhile must not matter
     torch.rand(7)
-    resumed = train(prepared, clip, teacher, TINY, Run(tmp_path / "b"))
+    resumed = train(prepared, clip, teacher, config, Run(tmp_path / "b"))
     assert all(
         torch.equal(one, other) for one, other in zip(whole.state_dict().values(), resumed.state_dict().values())
     )
@@ -176,6 +219,14 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
     )
     with pytest.raises(SystemExit, match="training.unet.student: .*missing"):
         train_student.main([*options, "--weights", str(tmp_path)])
+
+
+def test_measuring_tells_the_rate_and_writes_nothing(prepared_folder, tiny_weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(measure, "SECONDS", 0.2)
+    options = ["--recipe", "tiny", "--prepared", str(prepared_folder), "--weights", str(tiny_weights)]
+    options += ["--device", "cpu", "--batch", "8"]
+    train_student.main([*options, "--state-dir", str(tmp_path / "run"), "--measure"])
+    assert capsys.readouterr().out.startswith("images a second: ") and list(tmp_path.iterdir()) == []
 
 
 # --- in the pipeline --------------------------------------------------------------------------------------------------

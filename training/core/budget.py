@@ -11,7 +11,7 @@ from model.errors import InputError
 class Budget:
     """How long to train, and how fast to learn meanwhile; the learning rate follows whichever limit is nearer.
 
-    Raises InputError for a limit that is not more than 0.
+    Raises InputError for a limit or a batch that is not more than 0.
     """
 
     # images (or texts, or patches) seen in all, over all resumes
@@ -32,6 +32,8 @@ class Budget:
     def __post_init__(self):
         if not self.minutes > 0:
             raise InputError(f"the minutes of training must be more than 0, not {self.minutes:g}.")
+        if self.batch < 1:
+            raise InputError(f"a batch must have at least 1 image, not {self.batch}.")
         if not self.images > 0:
             raise InputError("there is nothing to train on: the recipe's images, or the training faces, are none.")
 

@@ -12,7 +12,7 @@ from model.device import half_precision
 class Muon(torch.optim.Optimizer):
     """Jordan et al. 2024, with the step sizes of Liu et al. 2025, eq. 4 ("Muon is scalable").
 
-    AdamW's learning rates fit.
+    AdamW's learning rates fit. All weights of one shape step at once, so that a GPU gets few large products.
 
     :param parameters: weights of two axes or more; all after the first count as one (a convolution sees them so).
     """
@@ -26,26 +26,43 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         """One step of every weight that has a gradient."""
         for group in self.param_groups:
-            for weight in (weight for weight in group["params"] if weight.grad is not None):
-                if not self.state[weight]:
-                    self.state[weight]["mean"] = torch.zeros_like(weight)
-                mean = self.state[weight]["mean"].lerp_(weight.grad, 1 - group["momentum"])
-                # Nesterov's look ahead
-                update = orthogonal(weight.grad.lerp(mean, group["momentum"]).flatten(1))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update.view_as(weight), alpha=-group["lr"] * 0.2 * math.sqrt(max(update.shape)))
+            for weights in by_matrix_shape(weight for weight in group["params"] if weight.grad is not None):
+                self._step(weights, group)
+
+    def _step(self, weights: list[nn.Parameter], group: dict) -> None:
+        """One step of weights of one shape, (M, N) as matrices, by the settings of their group."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["mean"] = torch.zeros_like(weight)
+        gradients, means = [weight.grad for weight in weights], [self.state[weight]["mean"] for weight in weights]
+        torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+        # Nesterov's look ahead
+        ahead = torch._foreach_lerp(gradients, means, group["momentum"])
+        updates = orthogonal(torch.stack([matrix.flatten(1) for matrix in ahead]))
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        moves = [update.view_as(weight) for update, weight in zip(updates, weights)]
+        torch._foreach_add_(weights, moves, alpha=-group["lr"] * 0.2 * math.sqrt(max(updates.shape[1:])))
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """(M, N) -> about U V^T of its singular value decomposition U S V^T: singular values near 1, most within 0.3 of it.
+def by_matrix_shape(weights: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """The weights in groups of one shape, all axes after the first taken as one."""
+    groups: dict[tuple[int, int], list[nn.Parameter]] = {}
+    for weight in weights:
+        groups.setdefault((len(weight), weight.numel() // len(weight)), []).append(weight)
+    return list(groups.values())
+
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """(B, M, N) -> of each about U V^T of its singular value decomposition U S V^T: singular values near 1, most within
+    0.3 of it.
 
     By Newton-Schulz iterations, in bfloat16 where that is fast; what is nearly 0 stays small, zeros stay zeros.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).to(half_precision(matrix.device) or torch.float32)
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = (matrices.mT if tall else matrices).to(half_precision(matrices.device) or torch.float32)
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
-        square = x @ x.T
-        polynomial = torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315)
-        x = torch.addmm(x, polynomial, x, beta=3.4445)
-    return (x.T if tall else x).to(matrix.dtype)
+        square = x @ x.mT
+        polynomial = torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, polynomial, x, beta=3.4445)
+    return (x.mT if tall else x).to(matrices.dtype)

@@ -15,7 +15,8 @@ from model.errors import InputError
 def several_processes() -> Iterator[None]:
     """Inside, the processes that torchrun started know of each other; without torchrun, nothing."""
     if "WORLD_SIZE" in os.environ:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # what is on the CPU goes by gloo, also beside GPUs: there it waits for no GPU
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
@@ -44,11 +45,11 @@ def is_first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def agree(seconds: float, stopping: bool, device: torch.device) -> tuple[float, bool]:
+def agree(seconds: float, stopping: bool) -> tuple[float, bool]:
     """What process 0 says of the time spent and of stopping: else learning rates drift apart, or one waits for ever."""
     if not dist.is_initialized():
         return seconds, stopping
-    word = torch.tensor([seconds, float(stopping)], dtype=torch.float64, device=device)
+    word = torch.tensor([seconds, float(stopping)], dtype=torch.float64)
     dist.broadcast(word, 0)
     return word[0].item(), bool(word[1])
 

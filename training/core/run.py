@@ -27,6 +27,8 @@ class Run:
     start_from: Path | None = None
     # asks for an early end
     stop: Stop | None = None
+    # only measure how fast it is (see training/core/measure.py), and write nothing
+    measure: bool = False
 
     @property
     def state(self) -> Path:
@@ -35,7 +37,7 @@ class Run:
 
 
 def add_run_options(parser: argparse.ArgumentParser, folder: str, weights: str, minutes: float = math.inf) -> None:
-    """The options that `run_of` reads. A training that can start from weights adds its own --start-from.
+    """The options that `run_of` reads. A training that can start from weights, or measure, adds its own option for it.
 
     :param folder:  where state and log go by default.
     :param weights: the name of the weights file there.
@@ -59,8 +61,8 @@ def add_run_options(parser: argparse.ArgumentParser, folder: str, weights: str, 
 def run_of(options: argparse.Namespace) -> Run:
     """The run that the options of `add_run_options` name."""
     out = options.out or options.state_dir / options.weights_file
-    start_from = getattr(options, "start_from", None)
-    return Run(options.state_dir, out, options.max_minutes, options.device, start_from)
+    start_from, measure = getattr(options, "start_from", None), getattr(options, "measure", False)
+    return Run(options.state_dir, out, options.max_minutes, options.device, start_from, measure=measure)
 
 
 @contextmanager

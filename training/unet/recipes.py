@@ -42,6 +42,8 @@ class TrainConfig:
 TINY = UNetConfig(channels=(16, 32), attention=(1,), hidden=32)
 RECIPES = {
     "default": TrainConfig(batch=64, muon=0.95),
+    # large batches, since a GPU would wait for Python through small ones
+    "gpu": TrainConfig(batch=256, micro_batch=512, learning_rate=1e-3, muon=0.95, half_life=60_000),
     "lecture": TrainConfig(
         network=UNetConfig(channels=(48, 96, 192, 256), attention=(2, 3), hidden=256, band_only=True, target="noise"),
         epochs=100,

@@ -12,9 +12,9 @@ All randomness of a step follows from (seed, process, step), so that a killed ru
 """
 
 import argparse
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from random import Random
 
 import torch
 import torch.nn.functional as F
@@ -26,29 +26,49 @@ from model.diffusion import alpha_bar, from_original
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
 from model.guidance import Predictor, guided
-from model.sampler import ddim, face_noise, last_step, time_grid, unipc
+from model.sampler import ddim, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import UNet, UNetConfig, condition_of
 from training.core.budget import Budget, Progress
-from training.core.ema import EMA
 from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
+from training.core.measure import add_measure_option, measure
 from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
 from training.data.checks import check_embeddings
 from training.data.prepared import Prepared, load_prepared
-from training.unet.batches import Data, sample_conditions
-from training.unet.recipes import RECIPES, TrainConfig
-from training.unet.train import optimizers_of, train_step
+from training.unet.batches import Data, beside, sample_conditions, sample_faces
+from training.unet.learner import Learner, compiled
+from training.unet.recipes import TINY, TrainConfig
 
 # a multiple of the student's
 TEACHER_STEPS = 12
-# An image here is one distillation pair; a batch is that many, from batch / (2 * STUDENT_STEPS) faces of the teacher.
+
+
+@dataclass(frozen=True)
+class StudentConfig(TrainConfig):
+    """How to train the student. An image here is one distillation pair; a batch is that many, from batch / (2 *
+    STUDENT_STEPS) faces of the teacher.
+    """
+
+    # steps whose faces the teacher draws at once and mixes: few large forwards keep a GPU busy
+    drawn_ahead: int = 1
+
+
 STUDENTS = {
-    "default": TrainConfig(images=4_000_000, batch=64, learning_rate=3e-4, muon=0.95, half_life=20_000),
-    "tiny": replace(RECIPES["tiny"], images=128, batch=16),
+    "default": StudentConfig(images=4_000_000, batch=64, learning_rate=3e-4, muon=0.95, half_life=20_000),
+    "gpu": StudentConfig(
+        images=4_000_000,
+        batch=256,
+        micro_batch=512,
+        learning_rate=4e-4,
+        muon=0.95,
+        half_life=30_000,
+        drawn_ahead=16,
+    ),
+    "tiny": StudentConfig(network=TINY, images=128, batch=16, muon=0.95, average_every=2, half_life=64),
 }
 
 
@@ -63,15 +83,32 @@ def distillation_target(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tenso
     return (x_s - noise_s / noise_t * x_t) / (signal_s - signal_t * noise_s / noise_t)
 
 
+def predictor_of(network: UNet) -> Predictor:
+    """The network with what its output stands for."""
+    return Predictor(network, network.config.target, network.config.steps)
+
+
 @torch.no_grad()
-def trajectory(teacher: UNet, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def trajectory(teacher: Predictor, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """The teacher's states at the student's times, (STUDENT_STEPS + 1, N, 3, H, W), noise first; and these times."""
-    predictor, dtype = Predictor(teacher, teacher.config.target, teacher.config.steps), half_precision(noise.device)
-    denoise = guided(predictor, condition, empty, DEFAULTS.as_guidance())
+    denoise, dtype = guided(teacher, condition, empty, DEFAULTS.as_guidance()), half_precision(noise.device)
     times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
     with torch.autocast(noise.device.type, dtype, enabled=dtype is not None):
         states = [noise] + [step.noisy for step in unipc(denoise, noise, times)]
     return torch.stack(states[::stride]), times[::stride]
+
+
+def in_parts(network: Callable[..., Tensor], count: int) -> Callable[..., Tensor]:
+    """The network on `count` images at a time, always with a fourth input: so it is compiled for one shape alone,
+    though guidance asks for up to three predictions of each face.
+    """
+
+    def predict(noisy: Tensor, t: Tensor, condition: Tensor, perturbed: Tensor | None = None) -> Tensor:
+        perturbed = torch.zeros_like(t, dtype=torch.bool) if perturbed is None else perturbed
+        parts = zip(*(each.split(count) for each in (noisy, t, condition, perturbed)))
+        return torch.cat([network(*part) for part in parts])
+
+    return predict
 
 
 def distillation_pairs(
@@ -88,93 +125,116 @@ def distillation_pairs(
     return x_t, t.to(x_t), condition.repeat(2 * (len(times) - 1), 1), wanted
 
 
-def sample_inputs(
-    step: int, count: int, data: Data, clip: Clip, config: TrainConfig, rank: int
-) -> tuple[Tensor, Tensor]:
+def sample_inputs(step: int, count: int, data: Data, config: TrainConfig, rank: int) -> tuple[Tensor, Tensor]:
     """Conditions (count, 514) as the app gives them, of random captions, no caption, or faces; and noise (count, 3,
     64, 64).
     """
-    seed = mixed_seed(config.seed, rank, step)
-    generator = torch.Generator().manual_seed(seed)
-    picks = torch.multinomial(data.weights, count, replacement=count > len(data.weights), generator=generator)
-    condition = sample_conditions(data, picks.to(data.images.device), clip, config, Random(seed))
+    device, (height, width) = data.images.device, data.images.shape[1:3]
+    generator = torch.Generator(device).manual_seed(mixed_seed(config.seed, rank, step))
+    condition = sample_conditions(data, sample_faces(data.weights, count, generator), config, generator)
     # the app never asks for the look of small JPEGs
     condition[:, -1] = 0
-    return condition, face_noise([generator] * count, (3, *data.images.shape[1:3]), data.images.device)
+    return condition, torch.randn(count, 3, height, width, generator=generator, device=device)
+
+
+def faces_of(batch: int, world: int) -> int:
+    """How many faces of the teacher make a process's share of a batch of pairs.
+
+    Raises InputError if they are not whole.
+    """
+    faces, rest = divmod(batch, 2 * STUDENT_STEPS * world)
+    if rest:
+        raise InputError(f"the batch of {batch} pairs is no multiple of {2 * STUDENT_STEPS * world}.")
+    return faces
+
+
+class Lessons:
+    """The pairs of every step, on the teacher's device: functions of (seed, process, step) alone, though those of
+    several steps are drawn at once.
+    """
+
+    def __init__(self, teacher: UNet, data: Data, config: StudentConfig, rank: int, faces: int):
+        """:param faces: of a step, see `faces_of`."""
+        self.data, self.config, self.rank, self.faces = data, config, rank, faces * config.drawn_ahead
+        self.device, self.predictor = teacher.mean.device, predictor_of(teacher)
+        if self.device.type == "cuda":
+            self.predictor = self.predictor._replace(network=in_parts(compiled(teacher, self.device), self.faces))
+        self.empty = condition_of(data.captions.empty[None]).to(self.device)
+        # which are drawn, and the pairs of each step of these
+        self.block, self.drawn = -1, []
+
+    def of(self, step: int) -> tuple[Tensor, ...]:
+        """(x_t, t, condition, wanted) of this process's share of a step, see `distillation_pairs`."""
+        block, place = divmod(step, self.config.drawn_ahead)
+        if block != self.block:
+            self.block, self.drawn = block, self._draw(block)
+        return self.drawn[place]
+
+    def _draw(self, block: int) -> list[tuple[Tensor, ...]]:
+        """The pairs of each step of a block, from all its faces."""
+        inputs = sample_inputs(block, self.faces, self.data, self.config, self.rank)
+        condition, noise = (each.to(self.device) for each in inputs)
+        states, times = trajectory(self.predictor, condition, self.empty, noise)
+        pairs = distillation_pairs(states, times, condition, self.config.network)
+        generator = torch.Generator(self.device).manual_seed(mixed_seed(self.config.seed, self.rank, block) + 1)
+        order = torch.randperm(len(pairs[0]), generator=generator, device=self.device)
+        return [tuple(each[rows] for each in pairs) for rows in order.chunk(self.config.drawn_ahead)]
 
 
 @torch.no_grad()
-def validation_loss(
-    student: UNet, teacher: UNet, data: Data, clip: Clip, config: TrainConfig, count: int = 32
-) -> float:
+def validation_loss(student: UNet, teacher: UNet, data: Data, config: TrainConfig, count: int = 32) -> float:
     """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every
     time.
     """
-    condition, noise = sample_inputs(0, count, data, clip, replace(config, seed=-1), 0)
-    states, times = trajectory(teacher, condition, _empty(clip, noise.device), noise)
-    denoise = guided(Predictor(student, student.config.target, student.config.steps), condition, condition)
+    device = teacher.mean.device
+    condition, noise = (each.to(device) for each in sample_inputs(0, count, data, replace(config, seed=-1), 0))
+    empty = condition_of(data.captions.empty[None]).to(device)
+    states, times = trajectory(predictor_of(teacher), condition, empty, noise)
+    denoise = guided(predictor_of(student), condition, condition)
     return F.mse_loss(last_step(ddim(denoise, noise, times)).denoised, states[-1]).item()
 
 
-def _empty(clip: Clip, device: torch.device) -> Tensor:
-    return condition_of(clip.encode_texts([""])).to(device)
-
-
-def train(
-    prepared: Prepared,
-    clip: Clip,
-    teacher: UNet,
-    config: TrainConfig,
-    run: Run,
-) -> UNet:
+def train(prepared: Prepared, clip: Clip, teacher: UNet, config: StudentConfig, run: Run) -> UNet:
     """Train on the teacher's device until the images or the minutes are spent or a stop is requested.
 
     Returns the averaged student.
 
     Resumes exactly from `run.state` if it is there; else starts as a copy of the teacher, or of the U-Net
     `run.start_from`. Writes the averaged student to `run.out` at every save. Raises InputError for faces embedded by
-    another CLIP or a batch that does not divide.
+    another CLIP or a batch that does not divide. With `run.measure` it neither resumes nor writes, see `measure`.
     """
     budget = Budget(
         config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
     check_embeddings(prepared, clip)
-    check_writable(run.folder, run.out)
+    if not run.measure:
+        check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log = teacher.mean.device, Log(run.folder / "log.jsonl")
-    config = replace(config, network=teacher.config)
-    faces, rest = divmod(config.batch, 2 * STUDENT_STEPS * world)
-    if rest:
-        raise InputError(f"the batch of {config.batch} pairs is no multiple of {2 * STUDENT_STEPS * world}.")
+    faces = faces_of(config.batch, world)
+    device, config = teacher.mean.device, replace(config, network=teacher.config)
     identity = {"recipe": asdict(config), "teacher": teacher.info["hash"], "data": prepared.hash}
     clip = clip.to(device)
-    data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
-    student = UNet(config.network).to(device, memory_format=torch.channels_last)
+    data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
+    student, done = UNet(config.network).to(device, memory_format=torch.channels_last), Progress()
     student.load_state_dict((UNet.from_file(run.start_from, device) if run.start_from else teacher).state_dict())
-    empty, done, ema, optimizers = (
-        _empty(clip, device),
-        Progress(),
-        EMA(student, config.half_life),
-        optimizers_of(student, config),
-    )
-    parts = {"student": student, "ema": ema} | {type(each).__name__: each for each in optimizers}
-    resume(run.state, identity, parts, done)
+    learner = Learner.of(student, config)
+    ema, parts = learner.ema, {"student": student, **learner.parts}
+    if not run.measure:
+        resume(run.state, identity, parts, done)
+    lessons = Lessons(teacher, beside(data, device, mixed_seed(config.seed, rank)), config, rank, faces)
 
-    def learn(step: int) -> dict[str, float]:
-        condition, noise = sample_inputs(step, faces, data, clip, config, rank)
-        losses = train_step(
-            student,
-            optimizers,
-            distillation_pairs(*trajectory(teacher, condition, empty, noise), condition, config.network),
-            config,
-        )
-        if (step + 1) % config.average_every == 0:
-            ema.update(student, config.batch * config.average_every)
-        return losses
+    def learn(step: int) -> dict[str, Tensor]:
+        return learner.learn(step, lessons.of(step))
+
+    if run.measure:
+        measure(learn, config.batch, device)
+        return ema.network
+    log = Log(run.folder / "log.jsonl")
 
     def save(finished: bool) -> None:
         keep(run.state, identity, parts, done)
-        loss, seen = validation_loss(ema.network, teacher, held_out, clip, config), done.step * config.batch
+        loss = validation_loss(ema.network, teacher, held_out, config) if len(held_out.images) else None
+        seen = done.step * config.batch
         log.write(images=seen, seconds=done.seconds, validation_loss=loss)
         if run.out:
             checkpoint.save(
@@ -196,7 +256,7 @@ def train(
                 },
             )
 
-    run_steps(Steps(optimizers, learn, save), done, budget, log, run.stop)
+    run_steps(Steps(learner.optimizers, learn, save), done, budget, log, run.stop)
     return ema.network
 
 
@@ -213,12 +273,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--start-from", type=Path, help="an earlier student (or U-Net) to start from, where there is no state to resume"
     )
+    parser.add_argument("--batch", type=int, help="distillation pairs a step, instead of the recipe's")
+    add_measure_option(parser)
     add_run_options(parser, "runs/student", "student.safetensors")
     options = parser.parse_args(arguments)
+    config = STUDENTS[options.recipe]
+    if options.batch is not None:
+        config = replace(config, batch=options.batch)
     with exit_in_one_line("training.unet.student"), running(options) as run:
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
         teacher = UNet.from_file(options.weights / "unet.safetensors", pick_device(run.device))
-        train(prepared, clip, teacher, STUDENTS[options.recipe], run)
+        train(prepared, clip, teacher, config, run)
 
 
 if __name__ == "__main__":

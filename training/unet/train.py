@@ -8,6 +8,7 @@ The default recipe draws one random time for every image of a batch, so that eac
 timesteps, one optimizer step each; the timestep enters by the 4th band alone.
 
 All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
+On a GPU the faces and several captions of each lie on it from the start, and Python waits for it only to log and save.
 """
 
 import argparse
@@ -19,11 +20,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.attributes import ATTRIBUTES
 from model.clip import Clip
-from model.device import half_precision, pick_device
+from model.device import pick_device
 from model.diffusion import TARGETS
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
@@ -32,27 +33,28 @@ from model.images import contact_sheet, to_pixels
 from model.sampler import dpmpp, face_noise, last_step, time_grid
 from model.unet import UNet, condition_of
 from training.core.budget import Budget, Progress
-from training.core.ema import EMA
 from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
-from training.core.muon import Muon
-from training.core.optimizer import finite, follow_gradients
+from training.core.measure import add_measure_option, measure
 from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
+from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
 from training.data.checks import check_embeddings
 from training.data.prepared import Prepared, load_prepared
-from training.unet.batches import Data, embedding_statistics, sample_batch
+from training.unet.batches import Data, beside, sample_batch
+from training.unet.conditions import embedding_statistics
+from training.unet.learner import Learner
 from training.unet.recipes import RECIPES, TrainConfig
 
 
 @torch.no_grad()
-def validation_loss(network: UNet, data: Data, clip: Clip, config: TrainConfig, batches: int = 8) -> float:
+def validation_loss(network: UNet, data: Data, config: TrainConfig, batches: int = 8) -> float:
     """MSE on validation faces, on the same faces, times, noise and captions every time."""
-    fixed = replace(config, seed=-1, walk_timesteps=False, batch=min(64, len(data.images)))
+    fixed, device = replace(config, seed=-1, walk_timesteps=False, batch=min(64, len(data.images))), network.mean.device
     losses = []
     for step in range(batches):
-        x_t, t, condition, wanted = sample_batch(step, data, clip, fixed, 0, 1)
+        x_t, t, condition, wanted = (each.to(device) for each in sample_batch(step, data, fixed, 0, 1))
         losses.append(F.mse_loss(network(x_t, t, condition), wanted).item())
     return float(np.mean(losses))
 
@@ -99,41 +101,6 @@ def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
     return {name: info.get(name, 0) for name in ("images", "seconds")}
 
 
-def optimizers_of(network: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW and, where the config wants it, Muon: that for all weights of two axes or more but the first and last
-    convolution's.
-    """
-    ends = {network.input.weight, network.output[-1].weight}
-    inner, rest = [], []
-    for weight in network.parameters():
-        (inner if config.muon and weight.ndim > 1 and weight not in ends else rest).append(weight)
-    adam = torch.optim.AdamW(
-        rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
-    )
-    return [adam, Muon(inner, config.learning_rate, config.muon, config.weight_decay)] if inner else [adam]
-
-
-def train_step(
-    network: nn.Module, optimizers: list[torch.optim.Optimizer], batch: tuple[Tensor, ...], config: TrainConfig
-) -> dict[str, float]:
-    """One optimizer step on this process's share of a batch (see `sample_batch`), a micro-batch after the other -> its
-    loss.
-
-    Raises FacetError if it is not a number.
-    """
-    device, dtype, total = batch[0].device, half_precision(batch[0].device), 0.0
-    network.train()
-    network.zero_grad(set_to_none=True)
-    for x_t, t, condition, wanted in zip(*(each.split(config.micro_batch) for each in batch)):
-        share = len(x_t) / len(batch[0])
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            loss = share * F.mse_loss(network(x_t, t, condition).float(), wanted)
-        finite(loss).backward()
-        total += loss.item()
-    follow_gradients(optimizers, network.parameters())
-    return {"loss": total}
-
-
 def budget_of(config: TrainConfig, faces: int, max_minutes: float) -> Budget:
     """What the config says of how long and how fast to learn from so many faces. Raises InputError as Budget does."""
     images = config.epochs * faces * (config.network.steps if config.walk_timesteps else 1) or config.images
@@ -147,38 +114,42 @@ def budget_of(config: TrainConfig, faces: int, max_minutes: float) -> Budget:
     )
 
 
-def train(
-    prepared: Prepared,
-    clip: Clip,
-    config: TrainConfig,
-    run: Run,
-) -> UNet:
+def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Run) -> UNet:
     """Train until the images or the minutes are spent or a stop is requested. Returns the averaged network.
 
     Resumes exactly from `run.state` if it is there; else starts from the weights `run.start_from`, if given. Writes the
     averaged network to `run.out` at every save. Raises InputError for faces embedded by another CLIP and where
-    start_with does.
+    start_with does. With `run.measure` it does neither, see `measure`.
     """
     check_embeddings(prepared, clip)
     budget = budget_of(config, int((~prepared.validation).sum()), run.minutes)
-    check_writable(run.folder, run.out)
+    if not run.measure:
+        check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
-    device, log = pick_device(run.device), Log(run.folder / "log.jsonl")
+    device = pick_device(run.device)
     config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
     identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     clip = clip.to(device)
-    data, held_out = (Data.of(prepared, rows, device) for rows in (~prepared.validation, prepared.validation))
+    data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
     torch.manual_seed(config.seed)
     network = UNet(config.network).to(device, memory_format=torch.channels_last)
-    network.mean, network.std = (value.to(device) for value in embedding_statistics(data, clip))
+    network.mean, network.std = (value.to(device) for value in embedding_statistics(data.captions))
     done = Progress(before=start_with(network, run.start_from, clip)) if run.start_from else Progress()
-    ema = EMA(network, config.half_life)
-    optimizers = optimizers_of(network, config)
-    parts = {"network": network, "ema": ema} | {type(each).__name__: each for each in optimizers}
-    resume(run.state, identity, parts, done)
+    learner = Learner.of(network, config)
+    ema, parts = learner.ema, {"network": network, **learner.parts}
+    if not run.measure:
+        resume(run.state, identity, parts, done)
     # else a warm start would see the same noise once more
     config = replace(config, seed=config.seed + done.before["images"])
-    fast = torch.compile(network) if device.type == "cuda" else network
+    data = beside(data, device, mixed_seed(config.seed, rank))
+
+    def learn(step: int) -> dict[str, Tensor]:
+        return learner.learn(step, sample_batch(step, data, config, rank, world))
+
+    if run.measure:
+        measure(learn, config.batch, device)
+        return ema.network
+    log = Log(run.folder / "log.jsonl")
 
     def export(path: Path, steps: int, loss: float | None = None):
         images = done.before["images"] + steps * config.batch
@@ -199,23 +170,20 @@ def train(
 
     def save(finished: bool):
         keep(run.state, identity, parts, done)
-        loss = validation_loss(ema.network, held_out, clip, config) if len(held_out.images) else None
+        loss = validation_loss(ema.network, held_out, config) if len(held_out.images) else None
         images = done.step * config.batch
         log.write(images=images, seconds=done.seconds, validation_loss=loss)
         sample_grid(ema.network, clip, run.folder / "grids" / f"{images:09d}.png")
         if run.out:
             export(run.out, done.step, loss)
 
-    def learn(step: int) -> dict[str, float]:
-        losses = train_step(fast, optimizers, sample_batch(step, data, clip, config, rank, world), config)
-        if (step + 1) % config.average_every == 0:
-            ema.update(network, config.batch * config.average_every)
-        images = done.before["images"] + (step + 1) * config.batch
+    def learn_and_keep(step: int) -> dict[str, Tensor]:
+        losses, images = learn(step), done.before["images"] + (step + 1) * config.batch
         if rank == 0 and is_milestone(images, config.batch):
             export(run.folder / "snapshots" / f"{images:09d}.safetensors", step + 1)
         return losses
 
-    run_steps(Steps(optimizers, learn, save), done, budget, log, run.stop)
+    run_steps(Steps(learner.optimizers, learn_and_keep, save), done, budget, log, run.stop)
     return ema.network
 
 
@@ -237,11 +205,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     parser.add_argument("--target", choices=TARGETS, help="what the network predicts, instead of the recipe's")
     parser.add_argument("--start-from", type=Path, help="a U-Net to start from, where there is no state to resume")
+    parser.add_argument("--batch", type=int, help="images a step, instead of the recipe's")
+    add_measure_option(parser)
     add_run_options(parser, "runs/unet", "unet.safetensors")
     options = parser.parse_args(arguments)
     config = RECIPES[options.recipe]
     if options.target:
         config = replace(config, network=replace(config.network, target=options.target))
+    if options.batch is not None:
+        config = replace(config, batch=options.batch)
     with exit_in_one_line("training.unet.train"), running(options) as run:
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
         train(prepared, clip, config, run)

@@ -7,8 +7,22 @@ from torch import nn
 from model.unet import UNet
 from training.core import muon
 from training.core.muon import Muon, orthogonal
+from training.unet.learner import optimizers_of
 from training.unet.recipes import RECIPES
-from training.unet.train import optimizers_of
+
+
+def alone(weight: nn.Parameter, mean: torch.Tensor, group: dict) -> None:
+    """Muon's step of one weight, as the papers have it: by a product after the other of its own matrix."""
+    mean.lerp_(weight.grad, 1 - group["momentum"])
+    matrix = weight.grad.lerp(mean, group["momentum"]).flatten(1)
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / x.norm()
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    x = x.T if matrix.shape[0] > matrix.shape[1] else x
+    weight.mul_(1 - group["lr"] * group["weight_decay"])
+    weight.sub_(group["lr"] * 0.2 * max(matrix.shape) ** 0.5 * x.reshape(weight.shape))
 
 
 @pytest.mark.parametrize("shape", [(16, 90), (90, 16), (24, 24)])
@@ -16,11 +30,11 @@ def test_orthogonal_keeps_the_directions_and_levels_their_lengths(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
     # diagonal, if the singular vectors are the same
-    inside = u.T @ orthogonal(matrix) @ v.T
+    inside = u.T @ orthogonal(matrix[None])[0] @ v.T
     lengths = inside.diagonal()
     assert lengths.min() > 0.5 and lengths.max() < 1.3
     assert (inside - lengths.diag()).abs().max() < 0.05
-    assert torch.isfinite(orthogonal(torch.zeros(shape))).all()
+    assert torch.isfinite(orthogonal(torch.zeros(1, *shape))).all()
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has its own from 2.9 on")
@@ -48,6 +62,31 @@ def test_a_convolution_steps_as_the_matrix_it_is():
     kernel.grad = matrix.grad.view(6, 3, 3, 3).clone(memory_format=torch.channels_last)
     Muon([matrix, kernel], lr=0.1).step()
     assert torch.allclose(kernel.detach().reshape(6, 27), matrix.detach(), atol=1e-6)
+
+
+def test_weights_of_one_shape_step_together_as_each_would_alone(monkeypatch):
+    """Kernels and matrices, wide, tall and square, some of one shape, one without a gradient."""
+    monkeypatch.setattr(muon, "half_precision", lambda device: None)
+    generator, shapes = torch.Generator().manual_seed(0), [(6, 3, 3, 3), (9, 4), (6, 27), (5, 5), (6, 3, 3, 3), (9, 4)]
+    together, one_by_one = (
+        [nn.Parameter(torch.randn(shape, generator=generator.manual_seed(at))) for at, shape in enumerate(shapes)]
+        for _ in range(2)
+    )
+    for weights in (together, one_by_one):
+        weights[0].data = weights[0].data.contiguous(memory_format=torch.channels_last)
+    untouched, means = nn.Parameter(torch.ones(9, 4)), [torch.zeros_like(weight) for weight in one_by_one]
+    optimizer = Muon([*together, untouched], lr=0.05, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        for weight, other, mean in zip(together, one_by_one, means):
+            weight.grad = torch.randn(weight.shape, generator=generator)
+            other.grad = weight.grad.clone()
+            with torch.no_grad():
+                alone(other, mean, optimizer.param_groups[0])
+        optimizer.step()
+    for at, (weight, other) in enumerate(zip(together, one_by_one)):
+        assert torch.allclose(weight, other, atol=1e-5), shapes[at]
+        assert (weight - torch.randn(weight.shape, generator=generator.manual_seed(at))).abs().max() > 0.01
+    assert torch.equal(untouched, torch.ones(9, 4)) and untouched not in optimizer.state
 
 
 def test_each_weight_of_the_u_net_has_one_optimizer():

@@ -46,6 +46,8 @@ def test_minutes_that_are_no_time_are_refused_in_one_line(minutes):
 
 
 def test_a_budget_without_images_is_refused():
+    with pytest.raises(InputError, match="at least 1 image, not 0"):
+        Budget(images=100, batch=0, minutes=1, learning_rate=0.1)
     with pytest.raises(InputError, match="nothing to train on"):
         Budget(images=0, batch=4, minutes=1, learning_rate=0.1)
 

@@ -67,6 +67,34 @@ def test_a_run_saves_on_its_way_and_may_keep_its_learning_rate(tmp_path):
     assert [images for images, _ in saves] == [*range(4, 241, 4), 240] and log[0]["learning_rate"] == 0.01
 
 
+def test_losses_are_read_only_where_they_are_logged(tmp_path, monkeypatch):
+    """A loss may be a tensor that its device still computes: no step waits for it."""
+    read, item = [], torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: read.append(steps_done) or item(tensor))
+    steps_done, log = 0, Log(tmp_path / "log.jsonl")
+
+    def learn(step):
+        nonlocal steps_done
+        steps_done = step + 1
+        return {"loss": torch.tensor(float(step))}
+
+    run_steps(Steps([], learn, lambda finished: None), Progress(), Budget(110, 1, math.inf, 0.1), log)
+    assert set(read) == {50, 100, 110}
+    assert [json.loads(line)["loss"] for line in log.path.read_text().splitlines()] == [24.5, 74.5]
+
+
+@pytest.mark.parametrize("broken", [3, 59, 63])
+def test_a_loss_that_is_no_number_ends_the_run_before_anything_is_saved(tmp_path, broken):
+    saves = []
+
+    def learn(step):
+        return {"loss": torch.tensor(math.nan if step == broken else 1.0)}
+
+    with pytest.raises(FacetError, match="not a number"):
+        run_steps(Steps([], learn, saves.append), Progress(), Budget(64, 1, math.inf, 0.1), Log(tmp_path / "log.jsonl"))
+    assert saves == []
+
+
 def test_minutes_end_a_run_too(tmp_path):
     _, saves, _ = trained(tmp_path, Budget(images=math.inf, batch=4, minutes=0.002, learning_rate=0.1))
     assert len(saves) == 1 and saves[0][1]
