@@ -101,7 +101,7 @@ def pack(network: nn.Module, *inputs: Tensor) -> None:
     for hook in hooks:
         hook.remove()
     for name, module in list(network.named_modules()):
-        if module in sizes:
+        if isinstance(module, nn.Conv2d) and module in sizes:
             parent, _, own = name.rpartition(".")
             setattr(network.get_submodule(parent), own, PackedConv2d(module, sizes[module]))
 
