@@ -151,7 +151,7 @@ async function open(address, isOwn) {
   facet.painting = true;
   part(".open").hidden = false;
   part(".begin").hidden = true;
-  part(".before").hidden = own || !facet.face?.painting?.before || facet.face.painting.before === image;
+  part(".former").hidden = own || !facet.face?.painting?.before || facet.face.painting.before === image;
   document.querySelector("#columns").classList.add("painting");
   changed();
   canvas.scrollIntoView({block: "nearest"});
@@ -181,7 +181,7 @@ part(".begin").addEventListener("click", () => {
   }
   facet.paint(facet.face.image);
 });
-part(".before").addEventListener("click", () => facet.paint(facet.face.painting.before));
+part(".former").addEventListener("click", () => facet.paint(facet.face.painting.before));
 part(".close").addEventListener("click", () => close(true));
 part(".draw").addEventListener("click", () => document.querySelector("#generate").click());
 part(".undo").addEventListener("click", undo);
