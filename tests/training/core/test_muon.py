@@ -64,9 +64,12 @@ def test_a_convolution_steps_as_the_matrix_it_is():
     assert torch.allclose(kernel.detach().reshape(6, 27), matrix.detach(), atol=1e-6)
 
 
-def test_weights_of_one_shape_step_together_as_each_would_alone(monkeypatch):
+@pytest.mark.parametrize("largest", [1, 40, 2**16])
+def test_weights_of_one_shape_step_together_as_each_would_alone(monkeypatch, largest):
     """Kernels and matrices, wide, tall and square, some of one shape, one without a gradient."""
     monkeypatch.setattr(muon, "half_precision", lambda device: None)
+    # from there on a CPU takes one after the other
+    monkeypatch.setattr(muon, "ALONE", largest)
     generator, shapes = torch.Generator().manual_seed(0), [(6, 3, 3, 3), (9, 4), (6, 27), (5, 5), (6, 3, 3, 3), (9, 4)]
     together, one_by_one = (
         [nn.Parameter(torch.randn(shape, generator=generator.manual_seed(at))) for at, shape in enumerate(shapes)]
