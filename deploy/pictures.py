@@ -25,20 +25,20 @@ from model.pipeline import FacePipeline
 from model.settings import Settings
 
 ASSETS = ROOT / "assets"
-PROMPT, SEED = "a smiling woman with blond hair", 2
+PROMPT, SEED = "a smiling woman with blond hair", 23
 PROMPTS = (
     "a smiling woman with blond hair",
     "an old man with gray hair",
     "a young woman with black hair",
-    "a man with a beard",
+    "a smiling man with a beard",
 )
-SEEDS = (2, 3, 1, 5)
+SEEDS = (23, 45, 23, 44)
 # pixels of a face in the animation
 SIDE = 160
 # three more faces for the card, beside those of the presets
 CARD = {
     "a smiling woman with brown hair": 7,
-    "a smiling woman with blond hair": 2,
+    "a smiling woman with blond hair": 23,
     "Photo of person 5 o clock shadow, black hair, male, wavy hair, young, not smiling.": 13,
 }
 # pixels of a face on the card, which is 4 by 2 faces large
