@@ -1,6 +1,7 @@
 """The machine the app starts on: it starts, or says in one line why not."""
 
 import os
+import platform
 import re
 import socket
 import subprocess
@@ -104,6 +105,13 @@ def test_waiting_threads_give_up_their_core():
     # before the library that reads it is loaded
     code = "import sys; import ui.server.start; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_threads_share_what_glibc_keeps_of_freed_memory(monkeypatch):
+    assert start.share_free_memory({}) is (platform.libc_ver()[0] == "glibc")
+    assert not start.share_free_memory({"MALLOC_ARENA_MAX": "4"})
+    monkeypatch.setattr(start.platform, "libc_ver", lambda: ("", ""))
+    assert not start.share_free_memory({})
 
 
 def test_number_formats():
