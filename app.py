@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -364,6 +365,8 @@ if __name__ == "__main__":
     try:
         # Gradio's own waiting does not end the streams of open pages.
         demo.launch(**LAUNCH, server_name=ADDRESS, prevent_thread_lock=True)
+        # the address that gradio has printed, for who reads it through a pipe
+        sys.stdout.flush()
         serve.bound_connections(demo)
         # seconds; then what still comes in is cut off
         demo.server.config.timeout_graceful_shutdown = 2

@@ -121,7 +121,11 @@ def test_a_network_in_parts_predicts_what_it_does_at_once(teacher, asked):
     whole, parts = (trajectory(each, condition, empty, noise)[0] for each in (predictor_of(teacher), in_pairs))
     # guidance asks for more than one prediction of a face
     assert set(sizes) == {3} and len(sizes) > TEACHER_STEPS
-    assert torch.allclose(whole, parts, atol=1e-4)
+    # random weights carry rounding far: the threads of a product differ with the size of its batch
+    assert (whole - parts).abs().mean() < 1e-3
+    inputs = torch.cat([noise, -noise]), torch.full((6,), 0.5), condition.repeat(2, 1)
+    with torch.inference_mode():
+        assert torch.allclose(in_parts(teacher, 3)(*inputs), teacher(*inputs), atol=1e-4)
 
 
 def test_pairs_drawn_ahead_are_shared_out_among_the_steps(prepared, clip, teacher):
