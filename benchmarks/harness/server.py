@@ -68,6 +68,8 @@ def running(
     (folder / "temp").mkdir(parents=True)
     environment = {
         **os.environ,
+        # else the folder of the code would change
+        "PYTHONDONTWRITEBYTECODE": "1",
         **(environment or {}),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
