@@ -46,11 +46,13 @@ def copied(folder: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file below `folder`: path -> (size, time of change)."""
+    """Every file below `folder`: path -> (size, time of change). Without the stubs that gradio writes beside its
+    components where it may, which it may not in the image.
+    """
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.suffix != ".pyi"
     }
 
 
