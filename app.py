@@ -31,7 +31,7 @@ from ui.runs import BEST_OF, COUNTS, animate, enlarge, offer_choice, redraw, sch
 from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server import serve, store
-from ui.server.engine import HIDDEN, LIGHT, NETWORKS, pipeline  # noqa: F401, pipeline for whoever imports the app
+from ui.server.engine import LIGHT, NETWORKS, pipeline, unseen  # noqa: F401, pipeline for whoever imports the app
 from ui.share import qr
 from ui.status import status
 from ui.words import read
@@ -223,12 +223,13 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     file = gr.JSON(None, visible=False)
 
     # --- wiring; a `js` without a function runs in the browser alone ---
+    hidden = unseen(current)
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
     controls += [best, paint]
     # what a record fills
     settings = [words, picks, negative, new_seed, seed, steps, guidance, sampler, edits]
-    demo.load(offer_choice, None, best, queue=False, **HIDDEN)
-    opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **HIDDEN)
+    demo.load(offer_choice, None, best, queue=False, **hidden)
+    opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **hidden)
     # what a draft holds
     kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]
     opened.success(None, None, kept, js=f"() => window.facet.openDraft({len(kept)})").success(None, line, None, js=GO)
@@ -251,7 +252,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     }""",
     )
     run = generate_button.click(
-        animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **HIDDEN
+        animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **hidden
     )
     idle = "{__type__: 'update', interactive: false}"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")
@@ -262,14 +263,14 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     )
 
     # Those who wait are told their place once a second; those for whom there was no room, why.
-    waits.tick(waiting.teller(demo), None, line, queue=False, **HIDDEN)
+    waits.tick(waiting.teller(demo), None, line, queue=False, **hidden)
     for ended in (run.success, run.failure):
         ended(None, None, waits, js="() => ({__type__: 'update', active: false})")
-    run.failure(waiting.refuser(demo), None, line, queue=False, **HIDDEN)
+    run.failure(waiting.refuser(demo), None, line, queue=False, **hidden)
 
     # Live mode: one redraw at a time, of the latest controls only.
     live_run = player.redraw(
-        redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **HIDDEN
+        redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **hidden
     )
     player.lost(None, None, [line, stop_button], js=f"() => [window.facet.lost(), {idle}]")
     player.end_run(None, None, None, cancels=[run], queue=False)
@@ -302,11 +303,11 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         *(control.input for control in (seed, steps, guidance, sampler, strength)),
     ):
         event(None, None, None, js="() => { window.facet.changed(); return []; }")
-    understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **HIDDEN)
+    understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **hidden)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
     # data of their own are never "always_last": gradio would repeat the data of the one before.
-    player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **HIDDEN)
+    player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **hidden)
     player.reuse(
         None,
         None,
@@ -316,7 +317,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return [window.facet.seed, false];
     }""",
     )
-    saved = keep.export(export, None, [file, line], **NETWORKS, **HIDDEN)
+    saved = keep.export(export, None, [file, line], **NETWORKS, **hidden)
     saved.success(
         None,
         file,
@@ -326,8 +327,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     saved.failure(
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
     )
-    keep.qr(qr.draw, None, [code, line], trigger_mode="multiple", **LIGHT, **HIDDEN)
-    keep.restore(restore, None, [line, *settings], queue=False, **HIDDEN).success(None, line, None, js=GO)
+    keep.qr(qr.draw, None, [code, line], trigger_mode="multiple", **LIGHT, **hidden)
+    keep.restore(restore, None, [line, *settings], queue=False, **hidden).success(None, line, None, js=GO)
 
     # One thing changed: each says at once that it works, shows where its faces will be, and can be stopped.
     explorations = {
@@ -340,7 +341,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     exploring = []
     for event, (make, of) in explorations.items():
         event(None, None, [line, stop_button], js="() => window.facet.explore()")
-        made = event(make, of, [strip, line], **NETWORKS, **HIDDEN)
+        made = event(make, of, [strip, line], **NETWORKS, **hidden)
         made.success(None, None, stop_button, js=f"() => {{ window.facet.explored(); return {idle}; }}")
         made.failure(None, line, [line, stop_button], js=f"line => [window.facet.explored(line), {idle}]")
         exploring.append(made)
@@ -350,7 +351,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         button.click(None, None, None, js=ask)
 
     # What CLIP sees.
-    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **HIDDEN)
+    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **hidden)
 
     api.build()
 

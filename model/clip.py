@@ -180,12 +180,20 @@ class Clip(nn.Module):
             ((images - mean) / std).contiguous(memory_format=torch.channels_last), normalize=True
         )
 
-    def attribute_logits(self, image_features: Tensor) -> Tensor:
-        """Zero-shot: (N, 512) -> (N, 40) log-odds of each attribute's prompt against its denial, CelebA order."""
+    def attribute_directions(self) -> Tensor:
+        """(40, 512): from each attribute's denial to its prompt, CelebA order."""
         texts = [attributes_to_prompt([name]) for name in ATTRIBUTES]
         texts += [attributes_to_prompt([], [name]) for name in ATTRIBUTES]
         present, absent = self.encode_texts(texts).split(len(ATTRIBUTES))
-        return self.towers.logit_scale.detach().exp() * image_features @ (present - absent).T
+        return present - absent
+
+    def attribute_logits(self, image_features: Tensor, directions: Tensor | None = None) -> Tensor:
+        """Zero-shot: (N, 512) -> (N, 40) log-odds of each attribute's prompt against its denial, CelebA order.
+
+        directions: `attribute_directions`, where they are at hand.
+        """
+        directions = self.attribute_directions() if directions is None else directions
+        return self.towers.logit_scale.detach().exp() * image_features @ directions.T
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor | np.ndarray) -> Tensor:

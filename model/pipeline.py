@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,11 +48,13 @@ from model.words.understanding import Understood, fit_of, understand
 
 # pixels per side of a frame
 SIZE = 64
+# readings that are kept: a run asks for that of its prompt several times
+READINGS = 32
 T = TypeVar("T")
 
 
 class FacePipeline:
-    """CLIP, U-Net and SRResNet that belong together, on one device. Holds no state between calls: safe to share.
+    """CLIP, U-Net and SRResNet that belong together, on one device. Safe to share: no call changes another's answer.
 
     Methods that take settings raise InputError, one line, for what cannot be drawn.
     """
@@ -74,6 +76,7 @@ class FacePipeline:
         # scores how whole a face is, where there is one (see best_seed)
         self.critic: Critic | None = None
         self.device = unet.mean.device
+        self._understand = lru_cache(READINGS)(partial(understand, clip))
 
     @classmethod
     def from_pretrained(
@@ -255,10 +258,11 @@ class FacePipeline:
         # in half precision, since nobody sees these faces
         here.executor, here.precision = None, half_precision(self.device)
         drawn = self.compute(here.generate_faces, [replace(shown, seed=seed) for seed in seeds])
-        scores = self.compute(self.critic.scores, self.clip, drawn)
+        whole = self.compute(self.critic.scores, self.clip, drawn)
         # what the U-Net is given
         said = self.understood(settings.prompt).text
-        return seeds[int((scores + 2 * self.compute(fit_of, self.clip, drawn, said)).argmax())]
+        fit = self.compute(fit_of, self.clip, said, self.attribute_scores(drawn))
+        return seeds[int((whole + 2 * fit).argmax())]
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
         """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size up to 2**20 pixels: eight times as large).
@@ -279,7 +283,7 @@ class FacePipeline:
         For each attribute, the odds of its prompt against those of its denial.
         """
         embeddings = self.compute(self.clip.encode_images, pictures("The faces", faces))
-        return self.compute(self.clip.attribute_logits, embeddings).sigmoid().cpu().numpy()
+        return self.compute(self.clip.attribute_logits, embeddings, self._directions).sigmoid().cpu().numpy()
 
     def label_scores(self, faces: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """Zero-shot scores of any labels: (N, H, W, 3) uint8, M texts -> (N, M) float in [0, 1].
@@ -298,7 +302,7 @@ class FacePipeline:
 
     def understood(self, prompt: str) -> Understood:
         """All that a prompt asks for, thing by thing, and the text that CLIP gets of it."""
-        return self.compute(understand, self.clip, text("The prompt", prompt))
+        return self.compute(self._understand, text("The prompt", prompt))
 
     def prompt_note(self, prompt: str) -> str:
         """One line if the prompt is too long for CLIP, else ""."""
@@ -327,6 +331,10 @@ class FacePipeline:
         return condition_of(self.compute(self.clip.encode_texts, read).to(self.device))[[rows[one] for one in texts]]
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _directions(self) -> Tensor:
+        return self.compute(self.clip.attribute_directions)
 
     def _forward(self, function: Callable[..., Tensor], *inputs: Any, **options: Any) -> Tensor:
         """`compute` in the number format of `precision`; the answer is float32."""

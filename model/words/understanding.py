@@ -90,13 +90,12 @@ def _said(clip: Clip, prompt: str, states: dict[str, bool], plain: bool) -> tupl
 
 
 @torch.inference_mode()
-def fit_of(clip: Clip, faces: np.ndarray, prompt: str) -> np.ndarray:
-    """How much of what the prompt states or denies CLIP sees: (N, H, W, 3) uint8 -> (N,) in [0, 1].
+def fit_of(clip: Clip, prompt: str, scores: np.ndarray) -> np.ndarray:
+    """How much of what the prompt states or denies is in N faces: their scores (N, 40) in [0, 1] -> (N,) in [0, 1].
 
     1 for a prompt that says nothing.
     """
     said = clip.stated([prompt])[0].argmax(-1).cpu().numpy() - UNMENTIONED
     if not said.any():
-        return np.ones(len(faces), np.float32)
-    seen = clip.attribute_logits(clip.encode_images(faces)).sigmoid().cpu().numpy()
-    return np.where(said > 0, seen, 1 - seen)[:, said != 0].mean(1)
+        return np.ones(len(scores), np.float32)
+    return np.where(said > 0, scores, 1 - scores)[:, said != 0].mean(1)

@@ -310,7 +310,7 @@ def test_the_best_of_several_seeds_is_whole_and_fits_the_prompt():
     chosen = pipe.best_seed(settings, seeds)
     assert chosen in seeds and pipe.best_seed(settings, [chosen]) == chosen
     faces = pipe.generate_faces([replace(settings, sampler=STUDENT, seed=seed) for seed in seeds])
-    scores = pipe.critic.scores(pipe.clip, faces) + 2 * fit_of(pipe.clip, faces, settings.prompt)
+    scores = pipe.critic.scores(pipe.clip, faces) + 2 * fit_of(pipe.clip, settings.prompt, pipe.attribute_scores(faces))
     # half precision moves a score a little
     assert scores[seeds.index(chosen)] >= scores.max() - 0.2
 

@@ -42,7 +42,7 @@ from ui.how.html import HOW, colour, depths, heading, opening, section, source_o
 # the face until the visitor has made one
 from ui.opening import FIRST
 from ui.paint import PAINTING
-from ui.server.engine import HIDDEN, NETWORKS, pipeline
+from ui.server.engine import NETWORKS, pipeline, unseen
 
 # in the order of the story; what the bar calls them
 SECTIONS = {
@@ -155,7 +155,7 @@ def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls
         except FacetError as error:
             return f'<p class="problem">{html.escape(str(error))}</p>'
 
-    shown.look(look, [current, *controls], shown, trigger_mode="always_last", **NETWORKS, **HIDDEN)
+    shown.look(look, [current, *controls], shown, trigger_mode="always_last", **NETWORKS, **unseen(current))
 
 
 def wanted(record: dict[str, Any] | None) -> Settings:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gradio.components import Component
 
 from model.device import half_precision, pick_device
 from model.errors import WeightsError
@@ -27,8 +28,6 @@ NETWORKS: dict[str, Any] = {
 }
 # For those that answer in milliseconds: they do not wait behind faces.
 LIGHT: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 2}
-# for the page's own events
-HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 # one line for the visitor, if the bundled weights stand in for those that were asked for
 notice = ""
@@ -107,6 +106,15 @@ def pipeline() -> FacePipeline:
     """The one pipeline, loaded by whoever asks first. Raises WeightsError each time until the weights can be read."""
     with _loading:
         return _ready(plain(os.environ.get("FACET_WEIGHTS", "")) or str(WEIGHTS))
+
+
+def unseen(component: Component) -> dict[str, Any]:
+    """For the page's own events. component: one that is not on the page.
+
+    Gradio reports an event's progress to all its outputs at every message, hidden or not, and copies all that they
+    hold for it: a third of what a browser computes in a run. So this component is told instead.
+    """
+    return {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": component}
 
 
 def one_core_each() -> None:

@@ -1,5 +1,5 @@
-"""The card that other sites and messengers show for a link to the page: title, description, picture (https://ogp.me);
-and the page's icon.
+"""The head of the page: the card that other sites and messengers show for a link to it (title, description, picture:
+https://ogp.me), its icon, and the script that must run before gradio's.
 
 Gradio's template names its own picture, on another site. Its tags are left out, and the page's own take their place.
 """
@@ -28,7 +28,8 @@ FOREIGN = re.compile(r"<meta\s+(?:property=\"og:|name=\"(?:twitter:|description\
 # The icon travels in the page: else a browser asks /favicon.ico of the site, which under a root path is not the app.
 ICON = f"data:image/svg+xml,{quote(asset('page/favicon.svg'), safe='')}"
 # config.root is the address that the visitor's browser or a proxy before the app gave (see gradio's get_root_url).
-OWN = f"""<link rel="icon" type="image/svg+xml" href="{ICON}" />
+OWN = f"""<script>{asset("page/idle.js")}</script>
+\t\t<link rel="icon" type="image/svg+xml" href="{ICON}" />
 \t\t<meta name="description" content="{DESCRIPTION}" />
 \t\t<meta property="og:type" content="website" />
 \t\t<meta property="og:site_name" content="Facet" />

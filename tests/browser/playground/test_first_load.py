@@ -33,6 +33,29 @@ def test_a_cold_load_is_small_and_from_here_alone(browser: Browser, address: str
     page.context.close()
 
 
+def test_a_page_at_rest_asks_for_no_frames(browser: Browser, address: str):
+    """A page that draws 60 times a second while nothing happens keeps a visitor's fan running."""
+    page = browser.new_page(viewport=DESKTOP)
+    page.add_init_script("""{
+        const ask = window.requestAnimationFrame.bind(window);
+        window.frames_asked = 0;
+        window.requestAnimationFrame = callback => { window.frames_asked++; return ask(callback); };
+    }""")
+    page.goto(address)
+    page.wait_for_function("() => window.facet?.face?.finished", polling=200)
+    assert page.evaluate("window.frames_asked") > 0
+    # what moves comes to rest
+    page.wait_for_function(
+        """() => {
+            const now = window.frames_asked, calm = now === window.before;
+            window.before = now;
+            return calm;
+        }""",
+        polling=1000,
+    )
+    page.context.close()
+
+
 def problems(page: Page, where: str) -> list[str]:
     violations = Axe().run(page).response["violations"]
     return [f"{where}: {issue['id']} {node['target']}" for issue in violations for node in issue["nodes"]]
