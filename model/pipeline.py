@@ -247,8 +247,9 @@ class FacePipeline:
         """Of 1 to 16 seeds, the one whose face is the most whole and fits the prompt best.
 
         The student draws all in one batch. From the same noise its face is nearly the one that the U-Net draws, but for
-        the noise that DDPM adds on the way and for a negative prompt, which it does not know. Raises InputError where
-        there is no student or no critic.
+        the noise that DDPM adds on the way and for a negative prompt, which it does not know. Its last call does not
+        change which seed is best (docs/experiments.md), so it is left out. Raises InputError where there is no student
+        or no critic.
         """
         seeds = listed("The seeds", seeds, 1, MAX_AT_ONCE)
         if self.student is None or self.critic is None:
@@ -257,7 +258,12 @@ class FacePipeline:
         here = copy.copy(self)
         # in half precision, since nobody sees these faces
         here.executor, here.precision = None, half_precision(self.device)
-        drawn = self.compute(here.generate_faces, [replace(shown, seed=seed) for seed in seeds])
+
+        def preview() -> np.ndarray:
+            batch = here._batch([replace(shown, seed=seed) for seed in seeds])
+            return to_pixels(next(step for step in here._sample(batch) if step.index >= step.total - 1).denoised)
+
+        drawn = self.compute(preview)
         whole = self.compute(self.critic.scores, self.clip, drawn)
         # what the U-Net is given
         said = self.understood(settings.prompt).text
