@@ -22,7 +22,7 @@ from torch import Tensor
 from model.batch import Batch, check_together
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
-from model.device import half_precision, pack, run_split_if_full
+from model.device import half_precision, pack, run_in_parts
 from model.errors import InputError
 from model.files.release import load_release
 from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
@@ -377,7 +377,7 @@ class FacePipeline:
         unet, sampler, guidance = self.unet, settings.sampler, replace(settings.as_guidance(), scale=batch.scale)
         if self.student and settings.sampler == STUDENT:
             unet, sampler, guidance = self.student, "ddim", Guidance()
-        run = partial(self._forward, run_split_if_full, unet)
+        run = partial(self._forward, run_in_parts, unet)
         predictor = Predictor(run, unet.config.target, unet.config.steps)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)
         times = time_grid(settings.steps, sampler, batch.start.time if batch.start else 1.0)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.device import call, run_split_if_full
+from model.device import call, run_in_parts
 from model.errors import FacetError, InputError
 from model.files import checkpoint
 from model.images import to_pixels, to_tensor
@@ -202,7 +202,7 @@ def _enlarge(network: SRResNet, x: Tensor, window: tuple[int, int, int, int]) ->
     device = network.tail.weight.device
     half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     with torch.autocast("cuda", torch.bfloat16, enabled=half):
-        return run_split_if_full(network, x.to(device), window=window)
+        return run_in_parts(network, x.to(device), window=window)
 
 
 def spans(length: int) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Packed convolutions: the same numbers from a weight in oneDNN's own layout."""
+"""How the networks run on the CPU: packed convolutions, and batches in parts."""
 
 import platform
 from copy import deepcopy
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.device import PackedConv2d, pack
+from model.device import MOST_ON_CPU, PackedConv2d, pack, run_in_parts
 from model.unet import FLAGS, UNet
 from training.unet.recipes import TINY
 from ui.how.face import features
@@ -77,3 +77,14 @@ def test_without_onednn_nothing_changes(monkeypatch, network):
     pack(network, *inputs(1))
     assert not any(isinstance(module, PackedConv2d) for module in network.modules())
     assert torch.equal(network(*inputs(1)), before)
+
+
+@torch.inference_mode()
+def test_on_the_cpu_a_large_batch_goes_through_in_parts(network):
+    """Memory that a forward of many images takes is not given back by the C library."""
+    rows = []
+    network.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    whole, perturbed = inputs(2 * MOST_ON_CPU + 1), torch.arange(2 * MOST_ON_CPU + 1) % 2 == 0
+    expected = network(*whole, perturbed)
+    torch.testing.assert_close(run_in_parts(network, *whole, perturbed), expected, atol=1e-5, rtol=1e-4)
+    assert rows[1:] == [MOST_ON_CPU, MOST_ON_CPU, 1]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model.device import run_split_if_full
+from model.device import run_in_parts
 from model.diffusion import add_noise
 from model.errors import FacetError, exit_in_one_line
 from model.files import checkpoint
@@ -46,7 +46,7 @@ def round_trip(pipe: FacePipeline, faces: Tensor, time: float, seeds: list[int])
     pixels = faces.permute(0, 2, 3, 1)
     condition = condition_of(pipe.clip.encode_images(pixels.numpy()), of_images=True).to(pipe.device)
     config = pipe.unet.config
-    predictor = Predictor(partial(run_split_if_full, pipe.unet), config.target, config.steps)
+    predictor = Predictor(partial(run_in_parts, pipe.unet), config.target, config.steps)
     denoise = guided(predictor, condition, condition)
     fresh_noise = noise_of(seeds, faces.shape[1:], pipe.device)
     times = time_grid(DEFAULTS.steps, DEFAULTS.sampler, time)

@@ -39,7 +39,8 @@ from training.core.state import save_state
 from training.data.prepare import embed, load_prepared, prepare_images
 from training.data.prepare import main as prepare_main
 from ui.server import engine
-from ui.server.queue import full, place, told
+from ui.server.line import line_of
+from ui.server.queue import DRAWING, full, place, told
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +105,18 @@ def test_the_run_of_a_visitor_who_left_stops_within_a_step(app, monkeypatch):
 
 
 def test_those_who_wait_are_told_their_place(app, monkeypatch):
+    # how long a run takes is known once one has ended
+    ask(app, 1)
     watched(monkeypatch, 0.1)
     clients = [Client(app.demo.local_url, verbose=False) for _ in range(5)]
     jobs = []
-    for client in clients:
-        jobs.append(client.submit("", steps=8, api_name="/generate"))
-        time.sleep(0.15)
+    queue = line_of(app.demo)
+    for number, client in enumerate(clients, 1):
+        jobs.append(client.submit("", steps=100, api_name="/generate"))
+        deadline = time.monotonic() + 60
+        while len(queue.running(DRAWING)) + len(queue.waiting(DRAWING)) < number:
+            assert time.monotonic() < deadline, "the run has not come"
+            time.sleep(0.01)
     places = [place(app.demo, client.session_hash) for client in clients]
     # two run
     assert places[:2] == [None, None] and [waits[0] for waits in places[2:]] == [0, 1, 2]
