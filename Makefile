@@ -118,7 +118,7 @@ audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: ne
 	$(PY) -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv/installed.txt
 	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement .venv/installed.txt
 
-lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt (needs the network)
+lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt
 	$(PY) -m deploy.lock
 
 pin-image: .venv/app  ## the images that Dockerfile and compose.yaml start from, by digest (needs Docker and the network)
