@@ -250,6 +250,15 @@ def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tm
     pipe.unet.info["hash"] = "another network"
     fidelity.draw(pipe, asked_for[:2], tmp_path)
     assert len(asked) == 4
+    # prompts are read by other words
+    code = tmp_path / "code" / "words"
+    code.mkdir(parents=True)
+    (code / "english.toml").write_text("[words]")
+    monkeypatch.setattr(fidelity, "MODEL", tmp_path / "code")
+    fidelity.draw(pipe, asked_for[:2], tmp_path)
+    (code / "english.toml").write_text("[other]")
+    fidelity.draw(pipe, asked_for[:2], tmp_path)
+    assert len(asked) == 6
 
 
 def test_fidelity_takes_other_samplers(tiny_weights, judge, tmp_path):
@@ -304,7 +313,7 @@ def test_the_whole_evaluation(tiny_weights, judge, archive, inception_weights, t
     """With photographs, then without: the second report keeps what still holds, and the card agrees with each."""
     weights = shutil.copytree(tiny_weights, tmp_path / "weights")
     judge.save(weights / "judge.safetensors", {key: value for key, value in judge.info.items() if key != "hash"})
-    (weights / "README.md").write_text(f"# Card\n\n{card.BEGIN}\nold tables\n{card.END}\n\nThe rest.\n")
+    (weights / "README.md").write_text(f"# Card\n\n{card.PLACE.begin}\nold tables\n{card.PLACE.end}\n\nThe rest.\n")
     prepare_images(archive, tmp_path / "prepared")
     options = ["--quick", "--weights", str(weights), "--cache", str(tmp_path / "cache")]
 
@@ -320,7 +329,7 @@ def test_the_whole_evaluation(tiny_weights, judge, archive, inception_weights, t
         "generated"
     ] > 0
     text = (weights / "README.md").read_text()
-    assert text == f"# Card\n\n{card.BEGIN}\n{card.card(report)}\n{card.END}\n\nThe rest.\n"
+    assert text == f"# Card\n\n{card.PLACE.begin}\n{card.card(report)}\n{card.PLACE.end}\n\nThe rest.\n"
     assert card.card(report) in capsys.readouterr().out
 
     evaluate.main(options)
@@ -387,7 +396,7 @@ def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, tmp
         evaluate.main(["--weights", str(weights)])
     with pytest.raises(SystemExit, match="make prepare"):
         evaluate.main(["--weights", str(weights), "--prepared", str(tmp_path / "nowhere")])
-    (weights / "README.md").write_text(f"{card.END} the wrong way round {card.BEGIN}")
+    (weights / "README.md").write_text(f"{card.PLACE.end} the wrong way round {card.PLACE.begin}")
     with pytest.raises(SystemExit, match="has no lines <!-- evaluate:begin -->"):
         evaluate.main(["--weights", str(weights)])
 
