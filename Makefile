@@ -74,11 +74,11 @@ train-srgan: runs/srresnet/round_trip.safetensors  ## sharpen it by adversarial 
 	$(FAST_PY) -m training.srresnet.gan --data $(SR_DATA) --max-minutes $(MINUTES)
 	$(PY) -m training.srresnet.gan --blend 0.5 --out weights/srresnet_crisp.safetensors
 
-# The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
-PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
-critic: .venv/dev  ## fit the critic of whole faces to the photographs of runs/prepared (after embed)
+critic: .venv/dev  ## fit the critic of whole faces to the photographs of runs/prepared
 	$(FAST_PY) -m training.evaluation.fit_critic --out weights/critic.safetensors
 
+# The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.
+PHOTOGRAPHS := $(if $(filter-out file,$(origin DATA)),runs/prepared/faces.safetensors)
 evaluate: .venv/dev $(PHOTOGRAPHS)  ## measure the committed weights; with DATA=... what needs photographs too
 	$(FAST_PY) -m training.evaluation.evaluate $(if $(PHOTOGRAPHS),--prepared runs/prepared) $(ARGS)
 
@@ -118,7 +118,7 @@ audit: .venv/audit  ## known vulnerabilities of what is installed (asks PyPI: ne
 	$(PY) -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv/installed.txt
 	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement .venv/installed.txt
 
-lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt (needs the network)
+lock: .venv/dev  ## what the image installs, at the versions installed here -> deploy/constraints.txt
 	$(PY) -m deploy.lock
 
 pin-image: .venv/app  ## the images that Dockerfile and compose.yaml start from, by digest (needs Docker and the network)

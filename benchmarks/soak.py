@@ -100,7 +100,7 @@ async def visitor(soak: Soak, client: httpx.AsyncClient, number: int) -> None:
 
 
 async def nameless(client: httpx.AsyncClient, api: str) -> None:
-    """Sessions without a name, which used to end the queue."""
+    """Sessions without a name, at which the loop of gradio's own queue ends."""
     for session in ("", " ", "\x00", "a" * 10_000):
         await client.post(f"{api}/queue/join", json={"data": [], "fn_index": 0, "session_hash": session})
 

@@ -2,51 +2,71 @@
 
     make lock
 
-pip finds what the image's Python needs (it asks the package index, and downloads little); what is installed here, which
-the tests ran with, says the versions.
+What is installed here, which the tests ran with, says what requirements.txt needs, what that needs in turn, and every
+version. Nothing is fetched.
 """
 
-import json
 import re
-import subprocess
-import sys
-import tempfile
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "deploy" / "constraints.txt"
-# of the image
-PYTHON = "3.12"
-HEAD = """# Every package of the image at the version the tests ran with. CUDA's own come with PyTorch where they are
-asked for.
+# of the image, whatever runs here
+IMAGE = {
+    "python_version": "3.12",
+    "python_full_version": "3.12.0",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "os_name": "posix",
+}
+HEAD = """\
+# Every package of the image at the version the tests ran with. CUDA's own come with PyTorch where they are asked for.
 # `make lock` writes this file anew.
 """
 CUDA = re.compile(r"(nvidia|cuda|triton)(-|$)")
 
 
-def needed() -> dict[str, str]:
-    """Name -> version of what pip would install for the image."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        command = ["pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--only-binary=:all:"]
-        command += ["--target", folder, "--python-version", PYTHON, "--report", str(report)]
-        command += ["--requirement", str(ROOT / "requirements.txt")]
-        subprocess.run([sys.executable, "-m", *command], check=True)
-        packages = (item["metadata"] for item in json.loads(report.read_text())["install"])
-        return {re.sub(r"[-_.]+", "-", each["name"]).lower(): each["version"] for each in packages}
+def asked_for(lines: str) -> list[Requirement]:
+    """What a requirements file names."""
+    named = (line.partition("#")[0].strip() for line in lines.splitlines())
+    return [Requirement(line) for line in named if line]
 
 
-def installed(name: str, otherwise: str) -> str:
-    """The version here, without its local part (as "+cpu"); `otherwise` if it is not installed."""
-    try:
-        return metadata.version(name).split("+")[0]
-    except metadata.PackageNotFoundError:
-        return otherwise
+def needs(name: str, extra: str) -> Iterator[Requirement]:
+    """What an installed package needs in the image; with an extra, what that adds as well."""
+    for requirement in map(Requirement, metadata.requires(name) or ()):
+        if requirement.marker is None or requirement.marker.evaluate({**IMAGE, "extra": extra}):
+            yield requirement
+
+
+def locked(requirements: list[Requirement]) -> dict[str, str]:
+    """Name -> version here, without its local part (as "+cpu"), of all that is needed; ends with one line if one is not
+    installed."""
+    versions: dict[str, str] = {}
+    waiting, seen = list(requirements), set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        for extra in {"", *requirement.extras}:
+            if CUDA.match(name) or (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            try:
+                versions[name] = metadata.version(name).split("+")[0]
+            except metadata.PackageNotFoundError:
+                raise SystemExit(f"lock: the image needs {name}, which is not installed here.") from None
+            waiting += needs(name, extra)
+    return versions
 
 
 def main() -> None:
-    versions = {name: installed(name, version) for name, version in needed().items() if not CUDA.match(name)}
+    versions = locked(asked_for((ROOT / "requirements.txt").read_text()))
     CONSTRAINTS.write_text(HEAD + "".join(f"{name}=={version}\n" for name, version in sorted(versions.items())))
 
 

@@ -20,7 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from model.errors import FacetError, InputError
-from model.files.checkpoint import FILES, OPTIONAL, release_hash
+from model.files.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 
 ROOT = Path(__file__).parent.parent

@@ -171,14 +171,15 @@ class Clip(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, 512) unit vectors, with gradient."""
-        if images.shape[-2:] != (self.image_size, self.image_size):
-            images = F.interpolate(images, (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(
-                0, 1
-            )
+        return self.towers.encode_image(self.standardised(images), normalize=True)
+
+    def standardised(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> (N, 3, S, S) as the image tower takes them: at its size, with CLIP's statistics."""
+        size = (self.image_size, self.image_size)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
-        return self.towers.encode_image(
-            ((images - mean) / std).contiguous(memory_format=torch.channels_last), normalize=True
-        )
+        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def attribute_directions(self) -> Tensor:
         """(40, 512): from each attribute's denial to its prompt, CelebA order."""

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.clip import MEAN, STD, Clip
+from model.clip import Clip
 from model.errors import WeightsError
 from model.files import checkpoint
 
@@ -146,9 +145,6 @@ def feature_maps(clip: Clip, faces: np.ndarray) -> tuple[Tensor, Tensor]:
     """
     tower = clip.towers.visual
     images = torch.as_tensor(faces).to(clip.head.weight.device).permute(0, 3, 1, 2).float() / 255
-    size = (clip.image_size, clip.image_size)
-    images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
-    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
-    x = tower.stem(((images - mean) / std).contiguous(memory_format=torch.channels_last))
+    x = tower.stem(clip.standardised(images))
     second = tower.layer2(tower.layer1(x))
     return second, tower.layer3(second)

@@ -64,8 +64,10 @@ class PackedConv2d(nn.Module):
         self.bias = conv.bias
         # only oneDNN can read it
         self.weight = nn.Parameter(self._layout(conv.weight), requires_grad=False)
-        # the same in the number format of autocast, made when that is first asked for
-        self.half: Tensor | None = None
+        # the same in the number format of autocast, made when that is first asked for; a buffer, so that copies of the
+        # network can share it as they share all weights
+        self.half_weight: Tensor | None
+        self.register_buffer("half_weight", None, persistent=False)
         self.register_state_dict_post_hook(_dense)
 
     def _layout(self, weight: Tensor) -> Tensor:
@@ -76,9 +78,9 @@ class PackedConv2d(nn.Module):
         weight, bias = self.weight, self.bias
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
-            if self.half is None or self.half.dtype != dtype:
-                self.half = self._layout(self.weight.to_dense().to(dtype))
-            weight, bias, x = self.half, None if bias is None else bias.to(dtype), x.to(dtype)
+            if self.half_weight is None or self.half_weight.dtype != dtype:
+                self.half_weight = self._layout(self.weight.to_dense().to(dtype))
+            weight, bias, x = self.half_weight, None if bias is None else bias.to(dtype), x.to(dtype)
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *self.form, "none", [], "")
 
 

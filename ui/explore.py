@@ -49,10 +49,7 @@ def strip(current: Any, attribute: str) -> Iterator[tuple[Any, Any]]:
 @refusing(outputs=2)
 def sweep(current: Any) -> Iterator[tuple[Any, Any]]:
     """The face on screen under several strengths of guidance -> strip, status."""
-    now = _settings(current)
-    # its guidance is built in
-    if now.sampler == STUDENT:
-        now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
+    now = _guidable(_settings(current))
     series = [replace(now, guidance=value) for value in GUIDANCES]
     faces = yield from _drawn(series, _around(current))
     title = "Guidance: 0 ignores the prompt, 1 follows it, more exaggerates it. The noise is the same."
@@ -121,11 +118,13 @@ def _far(now: Settings) -> Settings:
             prompt=now.prompt if now.to_prompt is None else now.to_prompt,
             seed=now.seed if now.to_seed is None else now.to_seed,
         )
-    # its guidance is built in
-    if now.sampler == STUDENT:
-        now = replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS)
     guidance = max(now.guidance, DEFAULTS.guidance)
-    return replace(now, guidance=guidance, to_prompt=None, to_seed=now.seed, place=0.5)
+    return replace(_guidable(now), guidance=guidance, to_prompt=None, to_seed=now.seed, place=0.5)
+
+
+def _guidable(now: Settings) -> Settings:
+    """The settings, but with another sampler for the student's, whose guidance is built in."""
+    return replace(now, sampler=DEFAULTS.sampler, steps=LIVE_STEPS) if now.sampler == STUDENT else now
 
 
 def _drawn(

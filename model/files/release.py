@@ -7,7 +7,7 @@ from model.clip import Clip
 from model.critic import Critic
 from model.device import pick_device
 from model.errors import WeightsError
-from model.files.checkpoint import FILES, OPTIONAL, fetch, plain
+from model.files.hub import FILES, OPTIONAL, fetch, plain
 from model.srresnet import SRResNet
 from model.unet import UNet
 
@@ -25,7 +25,7 @@ class Release:
 
 
 def load_release(source: str | Path, device: str = "auto") -> Release:
-    """Load a folder, or "owner/repo@revision" on the Hub (see checkpoint.py).
+    """Load a folder, or "owner/repo@revision" on the Hub (see hub.py).
 
     Raises WeightsError, one line, for a file that is missing, damaged, or does not belong to the others, and
     InputError for a device that is not there.

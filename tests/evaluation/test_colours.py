@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
-from training.evaluation.colours import BEGIN, END, lab, measured, skin_angle, write_card
+from training.evaluation.colours import PLACE, lab, main, measured, skin_angle
 
 
 def face(skin: tuple[int, int, int], hair: tuple[int, int, int]) -> np.ndarray:
@@ -42,10 +42,15 @@ def test_faces_of_another_size_are_refused():
 
 
 def test_the_table_goes_between_its_markers(tmp_path):
-    card = tmp_path / "README.md"
-    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_card(card, "new")
-    assert card.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    card, (begin, end) = tmp_path / "README.md", PLACE
+    # weights without a card
+    PLACE.write(card, "new")
+    assert not card.exists()
+    card.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    PLACE.write(card, "new")
+    assert card.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"
     card.write_text("none")
     with pytest.raises(InputError, match="no lines"):
-        write_card(card, "new")
+        PLACE.write(card, "new")
+    with pytest.raises(SystemExit, match="^training.evaluation.colours: .* has no lines"):
+        main(["--weights", str(tmp_path), "--prepared", str(tmp_path / "none")])

@@ -222,36 +222,6 @@ def test_loss_by_noise_is_the_training_loss(tiny_weights, prepared, target):
 # --- drawing ----------------------------------------------------------------------------------------------------------
 
 
-def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tmp_path, monkeypatch):
-    pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
-    monkeypatch.setattr(fidelity, "CHUNK", 2)
-    # in full precision, as the pipeline draws: random weights carry bfloat16's rounding far
-    monkeypatch.setattr(fidelity, "half_precision", lambda device: None)
-    prompts, two_steps = ["a man", "a woman", "smiling"], Settings(steps=2)
-    asked_for = fidelity.face_set(prompts, 1, two_steps)
-    faces = fidelity.draw(pipe, asked_for, tmp_path)
-
-    def alike(others):
-        return np.abs(faces.astype(int) - others).max() <= 2
-
-    assert alike(pipe.generate(prompts, [100_000, 100_001, 100_002], steps=2))
-    kept = set(tmp_path.iterdir())
-    assert len(kept) == 2
-    generate, asked = pipe.generate_faces, []
-    monkeypatch.setattr(pipe, "generate_faces", lambda faces: asked.append(faces) or generate(faces))
-    assert np.array_equal(fidelity.draw(pipe, asked_for, tmp_path), faces)
-    assert not asked
-    next(iter(kept)).unlink()
-    assert alike(fidelity.draw(pipe, asked_for, tmp_path))
-    # only what was missing
-    assert len(asked) == 1
-    fidelity.draw(pipe, fidelity.face_set(prompts, 1, Settings(steps=3)), tmp_path)
-    assert len(asked) == 3
-    pipe.unet.info["hash"] = "another network"
-    fidelity.draw(pipe, asked_for[:2], tmp_path)
-    assert len(asked) == 4
-
-
 def test_fidelity_takes_other_samplers(tiny_weights, judge, tmp_path):
     pipe = FacePipeline.from_pretrained(tiny_weights, "cpu")
     runs = (Settings(steps=steps, sampler="ddim") for steps in (1, 4))
@@ -304,7 +274,7 @@ def test_the_whole_evaluation(tiny_weights, judge, archive, inception_weights, t
     """With photographs, then without: the second report keeps what still holds, and the card agrees with each."""
     weights = shutil.copytree(tiny_weights, tmp_path / "weights")
     judge.save(weights / "judge.safetensors", {key: value for key, value in judge.info.items() if key != "hash"})
-    (weights / "README.md").write_text(f"# Card\n\n{card.BEGIN}\nold tables\n{card.END}\n\nThe rest.\n")
+    (weights / "README.md").write_text(f"# Card\n\n{card.PLACE.begin}\nold tables\n{card.PLACE.end}\n\nThe rest.\n")
     prepare_images(archive, tmp_path / "prepared")
     options = ["--quick", "--weights", str(weights), "--cache", str(tmp_path / "cache")]
 
@@ -320,7 +290,7 @@ def test_the_whole_evaluation(tiny_weights, judge, archive, inception_weights, t
         "generated"
     ] > 0
     text = (weights / "README.md").read_text()
-    assert text == f"# Card\n\n{card.BEGIN}\n{card.card(report)}\n{card.END}\n\nThe rest.\n"
+    assert text == f"# Card\n\n{card.PLACE.begin}\n{card.card(report)}\n{card.PLACE.end}\n\nThe rest.\n"
     assert card.card(report) in capsys.readouterr().out
 
     evaluate.main(options)
@@ -387,7 +357,7 @@ def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, tmp
         evaluate.main(["--weights", str(weights)])
     with pytest.raises(SystemExit, match="make prepare"):
         evaluate.main(["--weights", str(weights), "--prepared", str(tmp_path / "nowhere")])
-    (weights / "README.md").write_text(f"{card.END} the wrong way round {card.BEGIN}")
+    (weights / "README.md").write_text(f"{card.PLACE.end} the wrong way round {card.PLACE.begin}")
     with pytest.raises(SystemExit, match="has no lines <!-- evaluate:begin -->"):
         evaluate.main(["--weights", str(weights)])
 

@@ -64,6 +64,9 @@ def test_autocast_computes_in_bfloat16_and_leaves_float32_as_it_was(network, pac
 def test_a_packed_network_counts_its_weights_and_can_be_looked_into(network, packed):
     assert sum(p.numel() for p in packed.parameters()) == sum(p.numel() for p in network.parameters())
     network.load_state_dict(packed.state_dict())
+    # its weights in half precision are there as well
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        packed(*inputs(1))
     seen, answer = features(packed, ["encoder.0"], *inputs(1))
     wanted, same = features(network, ["encoder.0"], *inputs(1))
     torch.testing.assert_close(seen["encoder.0"], wanted["encoder.0"], atol=1e-5, rtol=1e-4)

@@ -15,7 +15,7 @@ from PIL import Image
 from model.__main__ import main
 from model.attributes import ATTRIBUTES
 from model.errors import FacetError, InputError, WeightsError
-from model.files.checkpoint import FILES
+from model.files.hub import FILES
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
 from model.settings import DEFAULTS, STUDENT, Settings

@@ -11,7 +11,7 @@ from importlib import metadata
 import gradio as gr
 import pytest
 
-from deploy import pin, publish
+from deploy import lock, pin, publish
 from model.files import decode
 from tests.conftest import ROOT
 from tests.deployed import contents, dockerfile, environment
@@ -65,6 +65,30 @@ def test_what_the_image_installs_is_locked():
         "--constraint constraints.txt" in step for step in dict(dockerfile())["RUN"].split("&&") if "pip " in step
     )
     assert locked["gradio"] == metadata.version("gradio")
+    assert dict(dockerfile())["FROM"].startswith(f"python:{lock.IMAGE['python_version']}-")
+
+
+def test_the_lock_follows_what_is_needed_in_the_image(monkeypatch):
+    """Through extras and round circles, with the image's markers, without CUDA's packages and local parts."""
+    installed = {
+        "page": ("1.0", ["Web_Server[fast]>=2", "typing-old; python_version < '3.12'", "win; sys_platform == 'win32'"]),
+        "web-server": ("2.1+cpu", ["page", "loop; extra == 'fast'", "slow; extra == 'other'", "nvidia-cublas"]),
+        "loop": ("3.0", []),
+    }
+    needed = {name: needs for name, (_, needs) in installed.items()}
+    monkeypatch.setattr(metadata, "requires", needed.__getitem__)
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name][0]
+
+    monkeypatch.setattr(metadata, "version", version)
+    page = lock.asked_for("# what the page needs\npage>=1,<2  # in the image\n")
+    assert lock.locked(page) == {"page": "1.0", "web-server": "2.1", "loop": "3.0"}
+    del installed["loop"]
+    with pytest.raises(SystemExit, match="^lock: the image needs loop, which is not installed here"):
+        lock.locked(page)
 
 
 def test_base_images_are_pinned_by_their_digests(tmp_path, monkeypatch):

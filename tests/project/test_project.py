@@ -1,5 +1,6 @@
 """The files around the code: what Hugging Face Spaces reads, and what the documents promise."""
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -53,10 +54,13 @@ def test_every_documented_make_target_exists():
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every (module, rest of the line) of `python -m module ...` and `torchrun ... -m module ...` in the documents."""
+    """Every (module, rest of the line) of `python -m module ...` and `torchrun ... -m module ...` in the documents, and
+    in what the modules say of themselves."""
+    rooms = ("benchmarks", "deploy", "model", "training")
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for room in rooms for path in (ROOT / room).rglob("*.py")]
     named = set()
-    for name in DOCUMENTS:
-        text = read(name).replace("\\\n", " ")
+    for text in (*map(read, DOCUMENTS), *(ast.get_docstring(module) or "" for module in modules)):
+        text = text.replace("\\\n", " ")
         named |= set(re.findall(r"(?:python|torchrun)\b[^\n`]* ?-m ([\w.]+)([^\n`#]*)", text))
     return sorted(named)
 
@@ -70,11 +74,13 @@ def test_every_documented_module_exists():
 @pytest.mark.parametrize(
     ("module", "rest"), [(module, rest) for module, rest in commands() if "--" in rest and module != "pytest"]
 )
-def test_every_documented_option_exists(module, rest, capsys):
+def test_every_documented_option_exists(module, rest, capsys, monkeypatch):
     """Asks each command, or its subcommand, for its help."""
     entry = importlib.import_module("model.__main__" if module == "model" else module)
+    subcommand = [word for word in rest.split()[:1] if not word.startswith("-")]
+    monkeypatch.setattr("sys.argv", [module, *subcommand, "--help"])
     with pytest.raises(SystemExit) as end:
-        entry.main([*(word for word in rest.split()[:1] if not word.startswith("-")), "--help"])
+        entry.main()
     assert end.value.code == 0
     assert set(re.findall(r"--[a-z-]+", rest)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 

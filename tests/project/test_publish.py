@@ -11,7 +11,7 @@ import pytest
 
 from deploy import publish
 from model.errors import InputError
-from model.files.checkpoint import FILES, OPTIONAL, release_hash
+from model.files.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
 from tests.conftest import ROOT, save_crisp, save_critic, save_student
 from tests.fake_hub import FakeHub
@@ -112,14 +112,14 @@ def test_weights_come_back_from_the_hub_as_they_were_pinned(published, hub, tiny
     }
     code = f"""
 import time
-from model.files import checkpoint
+from model.files import hub
 from model.errors import WeightsError
 from model.pipeline import FacePipeline
 pipe = FacePipeline.from_pretrained({pin!r}, device="cpu")
 print(pipe.clip.hash if pipe.crisp else "no crisp SRResNet")
 def refused(source):
     try:
-        checkpoint.fetch(source, seconds=2)
+        hub.fetch(source, seconds=2)
     except WeightsError as error:
         print(error)
 refused({pin[:-16] + "0" * 16!r})
@@ -137,8 +137,8 @@ def test_a_slow_hub_does_not_hold_up_the_start(hub, tmp_path):
     hub.delay = 30.0
     code = """
 import time
-from model.files import checkpoint
-checkpoint.fetch.__defaults__ = (1.5,)
+from model.files import hub
+hub.fetch.__defaults__ = (1.5,)
 from ui.server import engine
 start = time.monotonic()
 engine.pipeline()

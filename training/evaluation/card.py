@@ -1,27 +1,11 @@
 """The tables of the model card: made from evaluation.json, written between two markers, so that both always agree."""
 
-from pathlib import Path
+from training.evaluation.markdown import Place, table
 
-from model.errors import InputError
-from training.evaluation.markdown import table
-
-BEGIN, END = "<!-- evaluate:begin -->", "<!-- evaluate:end -->"
+PLACE = Place("<!-- evaluate:begin -->", "<!-- evaluate:end -->")
 KINDS = {"single": "one attribute", "three": "three attributes", "caption": "whole captions"}
 SPACES = {"pooled": "pooled features", "pixels": "root mean square, grey levels"}
 WANTED_SHARE = {"single": 0.90, "three": 0.75, "caption": 0.90}
-
-
-def check_card(path: Path) -> None:
-    """Raises InputError if the card has no place for the tables. Called before hours of measuring, not after."""
-    if path.is_file() and END not in path.read_text(encoding="utf-8").partition(BEGIN)[2]:
-        raise InputError(f"{path} has no lines {BEGIN} and {END}: the tables go between them.")
-
-
-def write_card(path: Path, tables: str) -> None:
-    """Write the tables between the markers of the card, if there is a card."""
-    if path.is_file():
-        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        path.write_text(f"{before}{BEGIN}\n{tables}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 def card(report: dict) -> str:

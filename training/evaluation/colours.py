@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from model.attributes import ATTRIBUTES
-from model.errors import FacetError, InputError
+from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
 from training.data.prepared import load_prepared
-from training.evaluation.markdown import table
+from training.evaluation.markdown import Place, table
 
-BEGIN, END = "<!-- colours:begin -->", "<!-- colours:end -->"
+PLACE = Place("<!-- colours:begin -->", "<!-- colours:end -->")
 # Where CelebA's alignment puts both cheeks and the hair above the forehead: rows and columns of 64 pixels.
 CHEEKS = ((slice(37, 43), slice(19, 25)), (slice(37, 43), slice(39, 45)))
 HAIR = (slice(4, 11), slice(22, 42))
@@ -118,30 +118,21 @@ def rows(real: dict[str, float], drawn: dict[str, np.ndarray]) -> list[tuple[str
     return table
 
 
-def write_card(path: Path, text: str) -> None:
-    """Write the table between its markers. Raises InputError if the card has none."""
-    card = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = card.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InputError(f"{path} has no lines {BEGIN} and {END}: the table goes between them.")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluation.colours", description=__doc__.split("\n")[0])
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"))
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder of the weights and the card")
     parser.add_argument("--faces", type=int, default=20, help="faces for each prompt, seeds 1 and up")
     options = parser.parse_args(arguments)
-    try:
+    card = options.weights / "README.md"
+    with exit_in_one_line("training.evaluation.colours"):
+        PLACE.check(card)
         real = photographs(options.prepared)
         pipe, seeds = FacePipeline.from_pretrained(options.weights), range(1, options.faces + 1)
         drawn = {prompt: pipe.generate([prompt] * len(seeds), list(seeds)) for prompt in PROMPTS}
-        heading = (f"faces, {options.faces} for each prompt", "median angle", *COLOURS.values())
-        write_card(options.weights / "README.md", text := table(heading, rows(real, drawn)))
-    except FacetError as error:
-        raise SystemExit(f"training.evaluation.colours: {error}") from error
+    heading = (f"faces, {options.faces} for each prompt", "median angle", *COLOURS.values())
+    text = table(heading, rows(real, drawn))
+    PLACE.write(card, text)
     print(text)
 
 

@@ -5,7 +5,7 @@
 training/unet/train.py keeps the snapshots. Of each, faces are drawn from the same validation captions and seeds, in 25
 steps of DPM-Solver++ without perturbed-attention guidance (it leads the faces away from the photographs, the more the
 less a network has learnt), and their Fréchet distance to the training faces is measured as `make evaluate` does it.
-Writes curve.json and curve.png here. A curve of several trainings is drawn a part at a time: moments of curve.json
+Writes docs/curve.json and docs/curve.png. A curve of several trainings is drawn a part at a time: moments of curve.json
 that are not measured again stay in it.
 """
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with their CLIP and the judge")
     parser.add_argument("--faces", type=int, default=300, help="of each; distances of equal numbers compare")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where drawn faces are kept")
-    parser.add_argument("--out", type=Path, default=Path("training"), help="folder of curve.json and curve.png")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of curve.json and curve.png")
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.evaluation.curve"):
         latest = FacePipeline.from_pretrained(options.weights)

@@ -34,7 +34,7 @@ from training.clip.quality import steadiness, understanding, validate
 from training.data.prepared import Prepared, load_prepared
 from training.data.prompts import CAPTIONS, THREES, UNDERSTANDING, read_prompts
 from training.evaluation.adherence import adherence, single_prompts
-from training.evaluation.card import card, check_card, write_card
+from training.evaluation.card import PLACE, card
 from training.evaluation.fidelity import (
     CACHE,
     Photographs,
@@ -268,7 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
             grid(pipe, free_text, every_seed(FREE_TEXT, FREE_SEEDS), columns=4 * len(FREE_SEEDS))
             grid(pipe, unseen, face_set(prompts_of(CAPTIONS, UNSEEN)[0], 1), columns=8)
             return
-        check_card(options.weights / "README.md")
+        PLACE.check(options.weights / "README.md")
         judge = Judge.from_file(options.judge or options.weights / "judge.safetensors", pipe.device)
         prepared = load_prepared(options.prepared) if options.prepared else None
         if options.inception is not None and not prepared:
@@ -280,7 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report
     path.write_text(json.dumps(report, indent=1) + "\n")
-    write_card(options.weights / "README.md", card(report))
+    PLACE.write(options.weights / "README.md", card(report))
     print(card(report))
 
 

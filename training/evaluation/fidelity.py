@@ -35,8 +35,8 @@ from training.evaluation.judge import FEATURES, Judge
 CACHE = Path("runs/evaluate")
 # faces in one file of the cache
 CHUNK = 96
-# What makes a face besides weights and settings.
-CODE = ("pipeline.py", "sampler.py", "guidance.py", "diffusion.py", "unet.py", "clip.py")
+# whose code and tables make a face, besides weights and settings
+MODEL = Path(model.__file__).parent
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
@@ -48,7 +48,8 @@ def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> 
     In bfloat16 where the hardware multiplies that faster: the same faces, some grey levels apart.
     """
     dtype = half_precision(pipe.device)
-    code = hashlib.sha256(b"".join((Path(model.__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
+    files = sorted(path for path in MODEL.rglob("*") if path.suffix in (".py", ".toml"))
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     network = pipe.student if faces[0].sampler == STUDENT else pipe.unet
     maker = [pipe.clip.hash, network.info["hash"], code, str(dtype)]
     cache.mkdir(parents=True, exist_ok=True)
@@ -114,9 +115,10 @@ class Photographs:
     training: np.ndarray
     # (N, 256)
     training_pooled: np.ndarray
-    # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the
+    # (M, 64, 64, 3) uint8, the validation faces; every second one mirrored, since both the U-Net and the judge's
+    # statistics know faces and mirror images alike
     faces: np.ndarray
-    # U-Net and the judge's statistics know faces and mirror images alike
+    # the judge's of `faces`
     activations: dict[str, np.ndarray]
     # (M, 40) bool
     attributes: np.ndarray

@@ -19,6 +19,7 @@ from model.clip import Clip
 from model.critic import Critic, can_see
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
+from model.images import from_contact_sheet
 from training.core.log import LICENCE, commit
 from training.data.prepared import Prepared, load_prepared
 
@@ -59,9 +60,7 @@ def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
 def sorted_by_eye(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(N, 64, 64, 3) uint8 faces of NAME.webp, and (N,) bool: which of them NAME.json calls broken."""
     with Image.open(folder / f"{name}.webp") as image:
-        sheet = np.asarray(image.convert("RGB"))
-    columns = sheet.shape[1] // 64
-    faces = sheet.reshape(-1, 64, columns, 64, 3).swapaxes(1, 2).reshape(-1, 64, 64, 3)
+        faces = from_contact_sheet(np.asarray(image.convert("RGB")), (64, 64))
     broken = json.loads((folder / f"{name}.json").read_text())["broken"]
     return faces, np.isin(np.arange(len(faces)), broken)
 

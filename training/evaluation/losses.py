@@ -1,12 +1,11 @@
 """What the training looked like: the figures behind "Training" in "How it works".
 
-    python -m training.evaluation.losses LOG --where "one NVIDIA H200"
+    python -m training.evaluation.losses runs/unet/log.jsonl --where "one NVIDIA H200"
 
-LOG is a training's log, a JSON object a line: {"stage": "unet", "images": ..., "loss": ...} now and then,
-{"stage": "unet", "val": [...]}, and {"stage": "unet", "done": ..., "images": ..., "seconds": ...} at the end. The loss
-by noise level is measured here, of the finished weights, on training and on validation faces under their own image
-embedding, with the same times and noise for both. This needs prepared faces (make prepare DATA=... embed). Writes
-assets/how/training.json (ui/how/learning.py shows it).
+The log of training/unet/train.py holds the losses against the images seen. The loss by noise level is measured here, of
+the finished weights, on training and on validation faces under their own image embedding, with the same times and noise
+for both. This needs prepared faces (make prepare DATA=... embed). Writes assets/how/training.json (ui/how/learning.py
+shows it).
 """
 
 import argparse
@@ -17,27 +16,33 @@ import torch
 from torch import Tensor
 
 from model.diffusion import training_pair
+from model.errors import InputError, exit_in_one_line
 from model.images import to_tensor
 from model.pipeline import FacePipeline
 from model.unet import UNet
-from training.data.prepare import load_prepared
+from training.data.checks import check_embeddings
+from training.data.prepared import load_prepared
 
 # eighths of the time
 BINS, BATCH = 8, 64
 
 
-def curve(lines: list[dict]) -> dict:
-    """The log's losses against images seen."""
-    unet = [line for line in lines if line.get("stage") == "unet"]
-    seen, validation, images = [], [], 0
-    for line in unet:
-        images = line.get("images", images)
-        if "loss" in line:
-            seen.append((images, line["loss"]))
-        if "val" in line:
-            validation.append((images, line["val"][0]))
-    done = next(line for line in unet if "done" in line)
-    return {"images": done["images"], "seconds": round(done["seconds"]), "loss": seen, "validation": validation}
+def curve(log: Path) -> dict:
+    """The losses of a log, each as pairs (images seen, loss), and how long the training took.
+
+    What a killed run had logged since its last state, the resumed one logs again: the last line counts. Raises
+    InputError for a file that is no log, or one without both losses.
+    """
+    try:
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        losses = {line["images"]: line["loss"] for line in lines if "loss" in line}
+        validation = {line["images"]: line["validation_loss"] for line in lines if line.get("validation_loss")}
+        about = {"images": lines[-1]["images"], "seconds": round(lines[-1]["seconds"])}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{log} is no log of training.unet.train ({type(error).__name__}).") from error
+    if not losses or not validation:
+        raise InputError(f"{log} holds no losses on {'validation' if losses else 'training'} faces: train for longer.")
+    return about | {"loss": sorted(losses.items()), "validation": sorted(validation.items())}
 
 
 @torch.inference_mode()
@@ -60,21 +65,28 @@ def by_noise(unet: UNet, images: Tensor, conditions: Tensor) -> list[float]:
     return [round(value, 4) for value in (losses / (len(images) // BATCH)).tolist()]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluation.losses",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("log", type=Path)
+    parser.add_argument("log", type=Path, help="log.jsonl of the training of the U-Net in --weights")
     parser.add_argument("--where", required=True, help="the device of the training")
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"))
     parser.add_argument("--weights", default="weights")
-    parser.add_argument("--faces", type=int, default=1024, help="of each kind; a multiple of 64")
+    parser.add_argument("--faces", type=int, default=1024, help=f"of each kind; a multiple of {BATCH}")
     parser.add_argument("--out", type=Path, default=Path("assets/how"))
-    options = parser.parse_args()
-    about = curve([json.loads(line) for line in options.log.read_text(encoding="utf-8").splitlines()])
-    pipe, data = FacePipeline.from_pretrained(options.weights, "cpu"), load_prepared(options.prepared)
+    options = parser.parse_args(arguments)
+    with exit_in_one_line("training.evaluation.losses"):
+        about = curve(options.log)
+        pipe, data = FacePipeline.from_pretrained(options.weights, "cpu"), load_prepared(options.prepared)
+        check_embeddings(data, pipe.clip)
+        fewest = int(min(data.validation.sum(), (~data.validation).sum()))
+        if not BATCH <= options.faces <= fewest or options.faces % BATCH:
+            raise InputError(
+                f"--faces must be a multiple of {BATCH}, up to the {fewest} prepared, not {options.faces}."
+            )
     about |= {"unet": pipe.unet.info["hash"], "where": options.where, "faces": options.faces}
     for name, held_out in (("by_noise", False), ("by_noise_validation", True)):
         chosen = (data.validation == held_out).nonzero().flatten()[: options.faces]

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from model.errors import exit_in_one_line
 from model.guidance import Guidance, Predictor, guided
 from model.images import to_pixels
 from model.pipeline import SIZE, FacePipeline
@@ -40,7 +41,7 @@ def finished(pipe: FacePipeline, sampler: str, steps: int) -> Tensor:
     return last.denoised.cpu()
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluation.samplers",
         description=__doc__,
@@ -50,8 +51,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/how"))
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     parser.add_argument("--exact", type=int, default=EXACT)
-    options = parser.parse_args(argv)
-    pipe = FacePipeline.from_pretrained(options.weights)
+    options = parser.parse_args(arguments)
+    with exit_in_one_line("training.evaluation.samplers"):
+        pipe = FacePipeline.from_pretrained(options.weights)
     exact = finished(pipe, "unipc", options.exact)
     sheet = np.zeros((SIZE * len(SAMPLERS), SIZE * (len(options.steps) + 1), 3), np.uint8)
     sheet[:SIZE, -SIZE:] = to_pixels(exact[:1])[0]

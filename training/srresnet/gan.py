@@ -60,11 +60,11 @@ class TrainConfig:
     learning_rate: float = 1e-4
     # share of the budget
     warmup: float = 0.02
-    # weight of the mean absolute error in [-1, 1] units,
+    # weight of the mean absolute error in [-1, 1] units
     pixel: float = 1.0
-    # of the distance in the judge's features (training/srresnet/perceptual.py),
+    # weight of the distance in the judge's features (training/srresnet/perceptual.py)
     perceptual: float = 1.0
-    # and of the discriminator's word; the paper has 0.001
+    # weight of the discriminator's word; the paper has 0.001
     adversarial: float = 0.002
     # images (patches)
     ema_half_life: int = 1_500

@@ -1,7 +1,6 @@
 """Recipes side by side: short U-Net trainings of equal time, each from the same start, and what each reaches.
 
     python -m training.unet.ablate --minutes 5 batch=16 batch=32 learning_rate=1e-3 batch=32,learning_rate=1e-3
-
     python -m training.unet.ablate --minutes 15 --faces 500 --start-from weights/unet.safetensors default batch=32
 
 Each word changes fields of TrainConfig in training/unet/recipes.py ("default" changes none). Prints a row for each:
@@ -21,7 +20,7 @@ from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
 from model.unet import UNet
 from training.core.run import Run
-from training.data.prepare import load_prepared
+from training.data.prepared import load_prepared
 from training.data.prompts import CAPTIONS
 from training.evaluation import markdown
 from training.evaluation.adherence import adherence

@@ -14,7 +14,7 @@ from gradio.components import Component
 
 from model.device import half_precision, pick_device
 from model.errors import WeightsError
-from model.files.checkpoint import SOURCE, plain
+from model.files.hub import SOURCE, plain
 from model.pipeline import FacePipeline
 from ui.server import budget
 from ui.server.start import PRECISIONS, choice, whole_number

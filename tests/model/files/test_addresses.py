@@ -10,7 +10,7 @@ from PIL import Image
 from model.__main__ import main, writable
 from model.device import pick_device
 from model.errors import InputError, WeightsError
-from model.files.checkpoint import plain
+from model.files.hub import plain
 from model.pipeline import FacePipeline
 
 

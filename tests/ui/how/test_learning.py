@@ -1,6 +1,7 @@
 """The tab "How it works": what it shows of the training."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,13 @@ from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.unet import UNet
 from tests.conftest import unets_of_moments
+from training.core import loop
+from training.core.run import Run
+from training.data.prepared import load_prepared
 from training.evaluation import losses
 from training.evaluation.sheet import main as make_sheet
+from training.unet.recipes import RECIPES
+from training.unet.train import train
 from ui.how import face, learning
 
 ASKED = Settings("a smiling woman", seed=7, steps=2, sampler="dpmpp")
@@ -93,16 +99,35 @@ def test_a_part_of_the_sheet_is_kept(pipe, tiny_weights, tmp_path):
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def test_losses_are_the_logs(pipe, tmp_path, prepared):
-    log = [
-        {"stage": "unet", "images": 100, "loss": 0.4},
-        {"stage": "unet", "images": 200, "loss": 0.2},
-        {"stage": "unet", "val": [0.3, 0.31]},
-        {"stage": "unet", "done": 2, "images": 250, "seconds": 3.4},
-        {"stage": "student", "images": 900, "loss": 0.1},
-    ]
+def test_losses_are_those_that_a_training_logs(pipe, tiny_weights, tmp_path, prepared_folder, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    often = replace(RECIPES["tiny"], checkpoint_seconds=1e-9)
+    train(load_prepared(prepared_folder), pipe.clip, often, Run(tmp_path, device="cpu"))
+    log = tmp_path / "log.jsonl"
     curve = losses.curve(log)
-    assert curve == {"images": 250, "seconds": 3, "loss": [(100, 0.4), (200, 0.2)], "validation": [(200, 0.3)]}
+    assert curve["images"] == 64 and [images for images, _ in curve["loss"]] == [16, 32, 48, 64]
+    assert [images for images, _ in curve["validation"]] == list(range(8, 65, 8))
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    assert curve["loss"][-1][1] == next(line["loss"] for line in said[::-1] if "loss" in line)
+    assert curve["validation"][-1][1] == said[-1]["validation_loss"]
+    # a killed run's lines are there twice
+    log.write_text('{"images": 16, "seconds": 1, "loss": 9}\n' + log.read_text())
+    assert losses.curve(log) == curve
+    for text, words in (
+        ('{"images": 1, "seconds": 1}', "no losses on training faces"),
+        ("{}", "no log"),
+        ("", "no log"),
+    ):
+        (tmp_path / "other.jsonl").write_text(text)
+        with pytest.raises(SystemExit, match=words):
+            losses.main([str(tmp_path / "other.jsonl"), "--where", "here"])
+    folders = ["--prepared", str(prepared_folder), "--weights", str(tiny_weights)]
+    with pytest.raises(SystemExit, match="a multiple of 64, up to the 4 prepared"):
+        losses.main([str(log), "--where", "here", *folders])
+
+
+def test_losses_are_drawn(pipe, tmp_path, prepared):
+    curve = {"images": 250, "seconds": 3, "loss": [(100, 0.4), (200, 0.2)], "validation": [(200, 0.3)]}
     images = prepared.images[:64]
     parts = losses.by_noise(pipe.unet, images, torch.zeros(len(images), 514))
     assert len(parts) == losses.BINS and all(0 < value < 10 for value in parts)

@@ -1,6 +1,6 @@
 """What breaks from outside: full memory and disks, a failing run beside others, a visitor who leaves, SIGKILL, the Hub.
 
-Damaged weights are in test_checkpoint.py, test_pipeline.py and test_fuzz.py; the Hub also in test_deploy.py.
+Damaged weights are in test_checkpoint.py, test_pipeline.py and test_fuzz.py; the Hub also in test_publish.py.
 """
 
 import json
