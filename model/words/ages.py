@@ -58,6 +58,11 @@ def _meaning(match: re.Match) -> tuple[str, tuple[tuple[str, bool], ...]]:
         years = int(word[0]) * 10 if word[0].isdigit() else _number(word[:-3] + "y")
     else:
         years = _number(said["years"].lower())
+    return young(years)
+
+
+def young(years: int) -> tuple[str, tuple[tuple[str, bool], ...]]:
+    """What an age says of "Young", and whether it is followed or only near."""
     return (FOLLOWED if ADULT <= years < GROWN or years >= OLD else NEAR), (("Young", years < MIDDLE),)
 
 

@@ -3,14 +3,26 @@
 import re
 import tomllib
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from model.words.ages import young
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import clean
 
 HERE = Path(__file__).parent
+# \w lacks the vowel signs of Hindi
+LETTER = r"[\w\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962-\u0963]"
+# one form of signs that are written in two ways: traditional Chinese, the nasal signs of Hindi
+TWICE = dict(
+    zip(
+        "髮頭髪鬍鬚鏡臉頰領帶項鏈鍊環墜飾釘紅濃妝劉際線後禿陽鏡墨長捲藍綠紫顏閉張開緊眼鵝蛋圓細薄齒顴紋輕麗帥漂亮喪歲嬰兒孩婦媽爺奶個圖畫請膚皙蒼戴嚴肅傷難過氣醜瘦條豐滿無沒別與及著黃褐銀閃ँ",
+        "发头髪胡须镜脸颊领带项链链环坠饰钉红浓妆刘际线后秃阳镜墨长卷蓝绿紫颜闭张开紧眼鹅蛋圆细薄齿颧纹轻丽帅漂亮丧岁婴儿孩妇妈爷奶个图画请肤皙苍戴严肃伤难过气丑瘦条丰满无没别与及着黄褐银闪ं",
+        strict=True,
+    )
+)
 STOPS, COMMAS = ".;!?。！？\n|،؛", ",、，:：()[]/+&"
 
 
@@ -36,6 +48,21 @@ class Language:
     prefixes: tuple[str, ...]
     # by their first two letters, or their only one, the longest first
     phrases: dict[str, tuple[Phrase, ...]]
+    # of case and owner, behind any word
+    endings: tuple[str, ...] = ()
+    parts: tuple["Part", ...] = ()
+    # a number with "years"
+    age: re.Pattern | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that several words describe at once: "langes blondes Haar", "pelo largo y rubio"."""
+
+    # the whole phrase, with the groups "before", "noun" and "after"
+    pattern: re.Pattern
+    # what describes it
+    described: Language
 
 
 @lru_cache(maxsize=1)
@@ -49,8 +76,24 @@ def emoji() -> Language:
 
 
 def load(path: Path) -> Language:
-    """Read one table. The same words under two attributes state both."""
+    """Read one table."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
+    roles = {"no": "no", "behind": "no behind", "or": "or", "and": "and", "stop": "verb", "silent": "word"}
+    said = {word: (role, "", ()) for section, role in roles.items() for word in table.get(section, [])}
+    prefixes, endings = (tuple(map(folded, table.get(name, []))) for name in ("prefixes", "endings"))
+    language = Language(table.get("name", ""), table.get("spaced", path.stem != "emoji"), prefixes, {}, endings)
+    parts = tuple(_part(table, part, language) for part in table.get("parts", {}).values())
+    phrases = _phrases(said | meanings(table), prefixes)
+    return replace(language, phrases=phrases, parts=parts, age=_age(table.get("years", []), language))
+
+
+def _age(years: list[str], language: Language) -> re.Pattern | None:
+    end = rf"(?!{LETTER})" if language.spaced else ""
+    return re.compile(rf"(\d{{1,3}})[\s-]*{_any(map(_tidy, years))}{end}") if years else None
+
+
+def meanings(table: dict) -> dict[str, tuple]:
+    """Words -> (role, kind, states). The same words under two attributes state both."""
     states: dict[str, dict[str, bool]] = {}
     kinds: dict[str, str] = {}
     for side, kind, sign in (
@@ -66,18 +109,55 @@ def load(path: Path) -> Language:
     meanings = {word: ("item", kinds[word], tuple(said.items())) for word, said in states.items()}
     for section, kind in (("nothing", NEAR), ("unknown", UNKNOWN)):
         meanings |= dict.fromkeys(table.get(section, {}).get("words", []), ("item", kind, ()))
-    roles = {"no": "no", "behind": "no behind", "or": "or", "and": "and", "stop": "verb", "silent": "word"}
-    for section, role in roles.items():
-        meanings = dict.fromkeys(table.get(section, []), (role, "", ())) | meanings
+    return meanings
+
+
+def _phrases(meanings: dict[str, tuple], prefixes: tuple[str, ...] = ()) -> dict[str, tuple[Phrase, ...]]:
+    """By their first letters. In a phrase of several words each may carry a prefix: "ربطة العنق"."""
     phrases: dict[str, list[Phrase]] = {}
     for word, meaning in meanings.items():
-        text = folded(clean(word)[0])
-        start, star, _ = text.partition("*")
-        pattern = re.compile(re.escape(text).replace(r"\*", r"\w*")) if star else None
-        phrases.setdefault(start[:2], []).append(Phrase(text, pattern, *meaning))
-    by_letter = {sign: tuple(sorted(group, key=lambda one: -len(one.text))) for sign, group in phrases.items()}
-    prefixes = tuple(map(folded, table.get("prefixes", [])))
-    return Language(table.get("name", ""), table.get("spaced", path.stem != "emoji"), prefixes, by_letter)
+        text = _tidy(word)
+        several = bool(prefixes) and " " in text
+        pattern = _regex(text).replace(r"\ ", rf"\s+{_any(prefixes)}?") if several else _regex(text)
+        compiled = re.compile(pattern) if several or "*" in text else None
+        phrases.setdefault(text.partition("*")[0][:2], []).append(Phrase(text, compiled, *meaning))
+    return {sign: tuple(sorted(group, key=lambda one: -len(one.text))) for sign, group in phrases.items()}
+
+
+def _part(table: dict, part: dict, language: Language) -> Part:
+    """Adjectives before the noun, behind it or both, with "and", commas and degrees between them.
+
+    Where a language puts them before (`behind_noun = false`), only a verb leads to those behind: "Haare sind lang".
+    """
+    described = meanings(part)
+    space = r"\s+" if language.spaced else r"\s*"
+    prefix, ending = (f"{_any(affixes)}?" if affixes else "" for affixes in (language.prefixes, language.endings))
+
+    def any_of(words: Iterable[str]) -> str:
+        return _any(map(_tidy, words)) + ending + (f"(?!{LETTER})" if language.spaced else "")
+
+    nouns = any_of(word for other in table["parts"].values() for word in other["words"])
+    adjective, link = prefix + any_of(described), any_of(table["and"] + table["degrees"])
+    joint = rf"(?:\s*[,、，])?{space}(?:{link}{space}){{0,2}}"
+    before = f"{adjective}(?:{joint}{adjective}){{0,3}}{space}"
+    verb = f"(?:{any_of(table['verbs'])}{space})" + ("?" if table["behind_noun"] else "")
+    behind = f"{adjective}(?!{space}{nouns})"
+    after = f"{space}{verb}(?:{link}{space}){{0,2}}{behind}(?:{joint}{behind}){{0,3}}"
+    noun = prefix + any_of(part["words"])
+    pattern = f"(?P<before>{before})?(?P<noun>{noun})(?P<after>{after})?"
+    return Part(re.compile(pattern), replace(language, phrases=_phrases(described)))
+
+
+def _any(words: Iterable[str]) -> str:
+    return f"(?:{'|'.join(map(_regex, sorted(words, key=len, reverse=True)))})"
+
+
+def _tidy(word: str) -> str:
+    return folded(clean(word)[0])
+
+
+def _regex(text: str) -> str:
+    return re.escape(text).replace(r"\*", f"{LETTER}*")
 
 
 def folded(text: str) -> str:
@@ -89,6 +169,8 @@ def folded(text: str) -> str:
 def _folded(sign: str) -> str:
     if sign.isascii():
         return sign.lower()
+    if sign in TWICE:
+        return TWICE[sign]
     base = unicodedata.normalize("NFD", sign)[0]
     return (
         base.lower() if unicodedata.name(base, "").startswith(("LATIN", "ARABIC")) and len(base.lower()) == 1 else sign
@@ -105,6 +187,13 @@ def marks(text: str, language: Language) -> list[Mark]:
             at += 1
         elif not _letter(sign) and language.name:
             at += 1
+        elif language.age and (age := language.age.match(whole, at)):
+            kind, states = young(int(age[1]))
+            said.append(Mark("item", at, age.end(), Item(at, age.end(), kind, states), word=age[0]))
+            at = age.end()
+        elif found := _noun_phrase(whole, at, language):
+            said += found
+            at = found[-1].end
         elif hit := _match(whole, at, language):
             phrase, end = hit
             item = Item(at, end, phrase.kind, phrase.states) if phrase.role == "item" else None
@@ -150,10 +239,50 @@ def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
                 end = start + len(phrase.text) if text.startswith(phrase.text, start) else start
             if end == start:
                 continue
+            ending = next((one for one in language.endings if text.startswith(one, end)), "")
+            if ending and not text[end + len(ending) : end + len(ending) + 1].isalpha():
+                end += len(ending)
             if language.spaced and end < len(text) and _letter(text[end]) and not phrase.text.endswith("'"):
                 continue
             return phrase, end
     return None
+
+
+def _noun_phrase(text: str, at: int, language: Language) -> list[Mark]:
+    """The marks of a part of the face and all that describes it, if such a phrase begins here."""
+    for part in language.parts:
+        match = part.pattern.match(text, at)
+        if match and (match["before"] or match["after"]):
+            return _of_part(text, match, part, language)
+    return []
+
+
+def _of_part(text: str, match: re.Match, part: Part, language: Language) -> list[Mark]:
+    """What says nothing beyond the noun ("long" of a beard) is one with it; else each adjective is an item."""
+    noun, end = match.span("noun")
+    hit = _match(text, noun, language)
+    own = hit[0] if hit and hit[0].role == "item" and hit[1] == end else None
+    at, said = match.start(), []
+    while at < match.end():
+        if noun <= at < end:
+            at = end
+        elif found := _match(text, at, part.described):
+            said.append((at, found[1], found[0].kind, found[0].states))
+            at = found[1]
+        else:
+            at += 1
+    first, last = match.start(), max(end, *(one[1] for one in said))
+    if own and not any(states for *_, states in said):
+        said = [(first, last, own.kind if own.kind == UNKNOWN else NEAR, own.states)]
+    elif own:
+        said = sorted([*(one for one in said if one[3]), (noun, end, own.kind, own.states)])
+    else:
+        beside = max((one for one in said if one[0] < noun), default=said[0])
+        said = [(min(one[0], noun), max(one[1], end), *one[2:]) if one is beside else one for one in said]
+    return [
+        Mark("item", start, end, Item(start, end, kind, states), group=first, noun=True, word=text[start:end])
+        for start, end, kind, states in said
+    ]
 
 
 def _word_end(text: str, at: int) -> int:
