@@ -106,10 +106,26 @@ def meanings(table: dict) -> dict[str, tuple]:
             for word in words:
                 kinds.setdefault(word, kind)
                 states.setdefault(word, {}).setdefault(attribute, sign)
+    _inherit(states)
     meanings = {word: ("item", kinds[word], tuple(said.items())) for word, said in states.items()}
     for section, kind in (("nothing", NEAR), ("unknown", UNKNOWN)):
         meanings |= dict.fromkeys(table.get(section, {}).get("words", []), ("item", kind, ()))
     return meanings
+
+
+def _inherit(states: dict[str, dict[str, bool]]) -> None:
+    """A word says also what the same word with a star does: "anziano" is a man, "anzian*" is old."""
+    single = {word: said for word, said in states.items() if " " not in word}
+    starred = [(word.removesuffix("*"), said) for word, said in single.items() if word.endswith("*")]
+    for word, said in single.items():
+        if "*" not in word:
+            for start, more in starred:
+                if word.startswith(start):
+                    said |= {name: has for name, has in more.items() if name not in said}
+
+
+def _longest(phrase: Phrase) -> tuple[int, bool]:
+    return -len(phrase.text.replace("*", "")), "*" in phrase.text
 
 
 def _phrases(meanings: dict[str, tuple], prefixes: tuple[str, ...] = ()) -> dict[str, tuple[Phrase, ...]]:
@@ -121,7 +137,7 @@ def _phrases(meanings: dict[str, tuple], prefixes: tuple[str, ...] = ()) -> dict
         pattern = _regex(text).replace(r"\ ", rf"\s+{_any(prefixes)}?") if several else _regex(text)
         compiled = re.compile(pattern) if several or "*" in text else None
         phrases.setdefault(text.partition("*")[0][:2], []).append(Phrase(text, compiled, *meaning))
-    return {sign: tuple(sorted(group, key=lambda one: -len(one.text))) for sign, group in phrases.items()}
+    return {sign: tuple(sorted(group, key=_longest)) for sign, group in phrases.items()}
 
 
 def _part(table: dict, part: dict, language: Language) -> Part:
@@ -260,7 +276,7 @@ def _noun_phrase(text: str, at: int, language: Language) -> list[Mark]:
 def _of_part(text: str, match: re.Match, part: Part, language: Language) -> list[Mark]:
     """What says nothing beyond the noun ("long" of a beard) is one with it; else each adjective is an item."""
     noun, end = match.span("noun")
-    hit = _match(text, noun, language)
+    hit = _match(text[:end], noun, language)
     own = hit[0] if hit and hit[0].role == "item" and hit[1] == end else None
     at, said = match.start(), []
     while at < match.end():
