@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from model.words.ages import ages
-from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, phrase_set
+from model.words.joining import joined
+from model.words.lexicon import Meaning, Phrases, Words, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
 
@@ -30,7 +31,7 @@ class Reader:
         while at < len(self.words):
             self.punctuation(self.words[at].gap)
             at = self.age(at) or self.noun_phrase(at) or self.phrase(at) or self.single(at)
-        return _joined(self.marks)
+        return joined(self.marks)
 
     # --- parts ---
 
@@ -233,113 +234,6 @@ class Reader:
             self.own(head[0], head[1], self.group)
 
 
-def _joined(marks: list[Mark]) -> list[Mark]:
-    """Unknown words that stand side by side become one phrase, together with a thing or bare part behind them."""
-    joined: list[Mark] = []
-    for mark in _qualified(marks):
-        if mark.role == "head" and joined and _strange(joined[-1]) and _beside(joined[-1], mark):
-            styled = mark.item is not None and joined[-1].single
-            joined[-1] = _hairstyle(joined[-1], mark) if styled else _over(joined[-1], mark)
-            continue
-        if mark.role == "head" and not mark.item and joined and _describes(joined[-1]) and _beside(joined[-1], mark):
-            # "pale eyelashes" is no pale skin
-            joined[-1] = _over(joined[-1], mark)
-            continue
-        if mark.role == "head" and (place := _place(joined)) is not None:
-            # "soot on his face"
-            thing = joined[place]
-            joined[place] = replace(_over(thing, mark), item=replace(thing.what, end=mark.end))
-            joined[place + 1 :] = [between for between in joined[place + 1 :] if between.role == "pronoun"]
-            continue
-        if (
-            mark.role == "word"
-            and mark.word in PICTURES
-            and joined
-            and _strange(joined[-1])
-            and _beside(joined[-1], mark)
-        ):
-            joined[-1] = _over(joined[-1], mark)
-            continue
-        while _strange(mark):
-            before = len(joined) - 1
-            while before >= 0 and joined[before].role in ("word", "verb") and joined[before].word in BETWEEN:
-                before -= 1
-            if before < 0 or joined[before].role != "item":
-                break
-            adjective = before == len(joined) - 1 and mark.noun and joined[before].word in adjectives()
-            if not _strange(joined[before]) and not adjective:
-                break
-            noun = mark.noun
-            mark = replace(_over(joined[before], mark), noun=noun)
-            del joined[before:]
-        joined.append(mark)
-    return joined
-
-
-def _qualified(marks: list[Mark]) -> list[Mark]:
-    """What one has or wears takes in the words right before it that tell its kind: "thin mustache", "felt hat"."""
-    qualified: list[Mark] = []
-    for mark in marks:
-        left = 2
-        while left and mark.role == "item" and mark.what.kind != UNKNOWN and mark.noun and qualified:
-            last = qualified[-1]
-            plain = _strange(last) and not last.noun or _describes(last)
-            if not (plain and _is_had(mark) and last.single and _beside(last, mark)):
-                break
-            qualified.pop()
-            left -= 1
-            kind = NEAR if mark.what.kind == FOLLOWED else mark.what.kind
-            mark = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=kind), word=last.word)
-        qualified.append(mark)
-    return qualified
-
-
-def _is_had(mark: Mark) -> bool:
-    names = {name for name, _ in mark.what.states}
-    hairdo = mark.what.kind == NEAR and ("Bangs" in mark.what.instead or names & {"Bald", "Bangs", "Wavy_Hair"})
-    return bool(names & HAD or hairdo)
-
-
-def _describes(mark: Mark) -> bool:
-    """Whether this is an adjective that says something of a person, and nothing of a person before a thing."""
-    body = (
-        mark.role == "item" and mark.what.states and {name for name, _ in mark.what.states} <= {"Chubby", "Pale_Skin"}
-    )
-    return mark.role == "item" and mark.single and (bool(body) or mark.word in adjectives())
-
-
-def _place(joined: list[Mark]) -> int | None:
-    """Of an unknown thing that lies on a part of the face, right before it: "soot on his"."""
-    at = len(joined) - 1
-    while at >= 0 and (joined[at].role in ("word", "verb") or joined[at].role == "pronoun"):
-        at -= 1
-    between = [mark.word for mark in joined[at + 1 :]]
-    unknown = at >= 0 and joined[at].role == "item" and joined[at].what.kind == UNKNOWN
-    return at if unknown and between and between[0] in PLACES and set(between) <= {*PLACES, *OWNERS} else None
-
-
-def _beside(first: Mark, second: Mark) -> bool:
-    return first.end + 1 >= second.start
-
-
-def _hairstyle(kind: Mark, hair: Mark) -> Mark:
-    item = Item(kind.start, hair.end, NEAR, (), ("Straight_Hair", "Wavy_Hair", "Bangs"))
-    return Mark("item", kind.start, hair.end, item, noun=True, word=kind.word)
-
-
-def _strange(mark: Mark) -> bool:
-    return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
-
-
-def _over(first: Mark, last: Mark) -> Mark:
-    return Mark("item", first.start, last.end, Item(first.start, last.end, UNKNOWN), noun=True, word=first.word)
-
-
-# Things that one has or wears.
-HAD = {
-    *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
-    *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Sideburns", "Bangs", "5_o_Clock_Shadow"),
-}
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING: dict[str, Phrases] = {
     "no": phrase_set(
@@ -364,42 +258,4 @@ DEGREES = phrase_set(
 )
 COPULAS = phrase_set(
     "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
-)
-PLACES = (
-    "on",
-    "in",
-    "over",
-    "across",
-    "between",
-    "around",
-    "under",
-    "behind",
-    "down",
-    "along",
-    "through",
-    "near",
-    "from",
-)
-OWNERS = ("his", "her", "their", "its", "my", "the", "a", "one")
-# what a picture is, behind the word that tells its kind
-PICTURES = ("photo", "photograph", "picture", "portrait", "image", "light", "selfie", "shot", "look", "style", "face")
-BETWEEN = (
-    *PLACES,
-    "a",
-    "an",
-    "the",
-    "of",
-    "in",
-    "on",
-    "at",
-    "with",
-    "his",
-    "her",
-    "their",
-    "by",
-    "to",
-    "from",
-    "for",
-    "like",
-    "into",
 )

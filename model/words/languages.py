@@ -15,11 +15,17 @@ from model.words.text import clean
 HERE = Path(__file__).parent
 # \w lacks the vowel signs of Hindi
 LETTER = r"[\w\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962-\u0963]"
+NUMERALS = {sign: number for number, sign in enumerate("〇一二三四五六七八九十")}
+# what one has or wears, but for beards
+WORN = (
+    *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
+    *("Mustache", "Goatee", "Sideburns", "Bangs"),
+)
 # one form of signs that are written in two ways: traditional Chinese, the nasal signs of Hindi
 TWICE = dict(
     zip(
-        "髮頭髪鬍鬚鏡臉頰領帶項鏈鍊環墜飾釘紅濃妝劉際線後禿陽鏡墨長捲藍綠紫顏閉張開緊眼鵝蛋圓細薄齒顴紋輕麗帥漂亮喪歲嬰兒孩婦媽爺奶個圖畫請膚皙蒼戴嚴肅傷難過氣醜瘦條豐滿無沒別與及著黃褐銀閃ँ",
-        "发头髪胡须镜脸颊领带项链链环坠饰钉红浓妆刘际线后秃阳镜墨长卷蓝绿紫颜闭张开紧眼鹅蛋圆细薄齿颧纹轻丽帅漂亮丧岁婴儿孩妇妈爷奶个图画请肤皙苍戴严肃伤难过气丑瘦条丰满无没别与及着黄褐银闪ं",
+        "塗辮髒絲髮頭髪鬍鬚鏡臉頰領帶項鏈鍊環墜飾釘紅濃妝劉際線後禿陽鏡墨長捲藍綠紫顏閉張開緊眼鵝蛋圓細薄齒顴紋輕麗帥漂亮喪歲嬰兒孩婦媽爺奶個圖畫請膚皙蒼戴嚴肅傷難過氣醜瘦條豐滿無沒別與及著黃褐銀閃ँ",
+        "涂辫脏丝发头髪胡须镜脸颊领带项链链环坠饰钉红浓妆刘际线后秃阳镜墨长卷蓝绿紫颜闭张开紧眼鹅蛋圆细薄齿颧纹轻丽帅漂亮丧岁婴儿孩妇妈爷奶个图画请肤皙苍戴严肃伤难过气丑瘦条丰满无没别与及着黄褐银闪ं",
         strict=True,
     )
 )
@@ -89,7 +95,17 @@ def load(path: Path) -> Language:
 
 def _age(years: list[str], language: Language) -> re.Pattern | None:
     end = rf"(?!{LETTER})" if language.spaced else ""
-    return re.compile(rf"(\d{{1,3}})[\s-]*{_any(map(_tidy, years))}{end}") if years else None
+    return (
+        re.compile(rf"(\d{{1,3}}|[{''.join(NUMERALS)}]{{1,3}})[\s-]*{_any(map(_tidy, years))}{end}") if years else None
+    )
+
+
+def _years(number: str) -> int:
+    """`"47"`, `"四十七"` -> 47."""
+    if number.isdecimal():
+        return int(number)
+    tens, ten, ones = number.rpartition("十")
+    return 10 * NUMERALS.get(tens, 1 if ten else 0) + NUMERALS.get(ones, 0)
 
 
 def meanings(table: dict) -> dict[str, tuple]:
@@ -150,18 +166,32 @@ def _part(table: dict, part: dict, language: Language) -> Part:
     prefix, ending = (f"{_any(affixes)}?" if affixes else "" for affixes in (language.prefixes, language.endings))
 
     def any_of(words: Iterable[str]) -> str:
-        return _any(map(_tidy, words)) + ending + (f"(?!{LETTER})" if language.spaced else "")
+        return (
+            _any(map(_tidy, words)).replace(r"\ ", rf"\s+{prefix}")
+            + ending
+            + (f"(?!{LETTER})" if language.spaced else "")
+        )
 
-    nouns = any_of(word for other in table["parts"].values() for word in other["words"])
+    nouns = any_of(word for other in table["parts"].values() for word in _nouns(table, other))
     adjective, link = prefix + any_of(described), any_of(table["and"] + table["degrees"])
+    particle = f"(?:{any_of(table['particles'])}{space})?" if "particles" in table else ""
     joint = rf"(?:\s*[,、，])?{space}(?:{link}{space}){{0,2}}"
-    before = f"{adjective}(?:{joint}{adjective}){{0,3}}{space}"
+    before = f"{adjective}(?:{particle and space + particle}{joint}{adjective}){{0,3}}{space}{particle}"
     verb = f"(?:{any_of(table['verbs'])}{space})" + ("?" if table["behind_noun"] else "")
     behind = f"{adjective}(?!{space}{nouns})"
     after = f"{space}{verb}(?:{link}{space}){{0,2}}{behind}(?:{joint}{behind}){{0,3}}"
-    noun = prefix + any_of(part["words"])
+    noun = prefix + any_of(_nouns(table, part))
     pattern = f"(?P<before>{before})?(?P<noun>{noun})(?P<after>{after})?"
     return Part(re.compile(pattern), replace(language, phrases=_phrases(described)))
+
+
+def _nouns(table: dict, part: dict) -> list[str]:
+    """The words of a part; of one that has none, the words for all that one has or wears."""
+    if "words" in part:
+        return part["words"]
+    beards = [table[side].get("No_Beard", []) for side in ("lacks", "near_lacks")]
+    worn = [table[side].get(name, []) for side in ("has", "near") for name in WORN]
+    return [word for words in beards + worn for word in words]
 
 
 def _any(words: Iterable[str]) -> str:
@@ -204,7 +234,7 @@ def marks(text: str, language: Language) -> list[Mark]:
         elif not _letter(sign) and language.name:
             at += 1
         elif language.age and (age := language.age.match(whole, at)):
-            kind, states = young(int(age[1]))
+            kind, states = young(_years(age[1]))
             said.append(Mark("item", at, age.end(), Item(at, age.end(), kind, states), word=age[0]))
             at = age.end()
         elif found := _noun_phrase(whole, at, language):
@@ -266,11 +296,10 @@ def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
 
 def _noun_phrase(text: str, at: int, language: Language) -> list[Mark]:
     """The marks of a part of the face and all that describes it, if such a phrase begins here."""
-    for part in language.parts:
-        match = part.pattern.match(text, at)
-        if match and (match["before"] or match["after"]):
-            return _of_part(text, match, part, language)
-    return []
+    found = [(part.pattern.match(text, at), part) for part in language.parts]
+    whole = [(match, part) for match, part in found if match and (match["before"] or match["after"])]
+    match, part = max(whole, key=lambda one: one[0].end(), default=(None, None))
+    return _of_part(text, match, part, language) if match and part else []
 
 
 def _of_part(text: str, match: re.Match, part: Part, language: Language) -> list[Mark]:

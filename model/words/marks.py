@@ -57,12 +57,6 @@ class Mark:
         assert self.item is not None
         return self.item
 
-    def alike(self, thing: "Mark") -> bool:
-        """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
-        person = any(name in ("Male", "Young") for name, _ in thing.what.states)
-        near = self.end + 1 >= thing.start and self.single
-        return thing.noun and not self.noun and bool(thing.what.states) and not person and near
-
     @property
     def single(self) -> bool:
         return self.end - self.start == len(self.word)

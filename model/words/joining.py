@@ -1,0 +1,114 @@
+"""English marks -> phrases: unknown words that belong together, and things with the words that tell their kind."""
+
+from dataclasses import replace
+
+from model.words.lexicon import adjectives
+from model.words.marks import FOLLOWED, NEAR, UNKNOWN, Item, Mark
+
+# Things that one has or wears.
+HAD = {
+    *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
+    *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Sideburns", "Bangs", "5_o_Clock_Shadow"),
+}
+PLACES = tuple("on in over across between around under behind down along through near from".split())
+OWNERS = ("his", "her", "their", "its", "my", "the", "a", "one")
+# what a picture is, behind the word that tells its kind
+PICTURES = ("photo", "photograph", "picture", "portrait", "image", "light", "selfie", "shot", "look", "style", "face")
+BETWEEN = (*PLACES, *"a an the of at with his her their by to for like into".split())
+
+
+def joined(marks: list[Mark]) -> list[Mark]:
+    """Unknown words that stand side by side become one phrase, together with a thing or bare part behind them."""
+    parts: list[Mark] = []
+    for mark in _qualified(marks):
+        last = parts[-1] if parts and _beside(parts[-1], mark) else None
+        if mark.role == "head" and last and _strange(last):
+            # "anime hair"
+            parts[-1] = _hairstyle(last, mark) if mark.item and last.single else _over(last, mark)
+        elif mark.role == "head" and last and not mark.item and _describes(last):
+            # "pale eyelashes" is no pale skin
+            parts[-1] = _over(last, mark)
+        elif mark.role == "head" and (place := _place(parts)) is not None:
+            # "soot on his face"
+            parts[place] = replace(_over(parts[place], mark), item=replace(parts[place].what, end=mark.end))
+            parts[place + 1 :] = [between for between in parts[place + 1 :] if between.role == "pronoun"]
+        elif mark.word in PICTURES and mark.role == "word" and last and _strange(last):
+            parts[-1] = _over(last, mark)
+        else:
+            parts.append(_with_strange_words(mark, parts))
+    return parts
+
+
+def _with_strange_words(mark: Mark, parts: list[Mark]) -> Mark:
+    """An unknown mark with all unknown ones right before it, which leave `parts`: "chef in a kitchen"."""
+    while _strange(mark):
+        before = len(parts) - 1
+        while before >= 0 and parts[before].role in ("word", "verb") and parts[before].word in BETWEEN:
+            before -= 1
+        if before < 0 or parts[before].role != "item":
+            break
+        adjective = before == len(parts) - 1 and mark.noun and parts[before].word in adjectives()
+        if not _strange(parts[before]) and not adjective:
+            break
+        mark = replace(_over(parts[before], mark), noun=mark.noun)
+        del parts[before:]
+    return mark
+
+
+def _qualified(marks: list[Mark]) -> list[Mark]:
+    """What one has or wears takes in the words right before it that tell its kind: "thin mustache", "felt hat"."""
+    qualified: list[Mark] = []
+    for mark in marks:
+        left = 2
+        while left and mark.role == "item" and mark.what.kind != UNKNOWN and mark.noun and qualified:
+            last = qualified[-1]
+            plain = _strange(last) and not last.noun or _describes(last)
+            if not (plain and _is_had(mark) and last.single and _beside(last, mark)):
+                break
+            qualified.pop()
+            left -= 1
+            kind = NEAR if mark.what.kind == FOLLOWED else mark.what.kind
+            mark = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=kind), word=last.word)
+        qualified.append(mark)
+    return qualified
+
+
+def _is_had(mark: Mark) -> bool:
+    names = {name for name, _ in mark.what.states}
+    hairdo = mark.what.kind == NEAR and ("Bangs" in mark.what.instead or names & {"Bald", "Bangs", "Wavy_Hair"})
+    return bool(names & HAD or hairdo)
+
+
+def _describes(mark: Mark) -> bool:
+    """Whether this is an adjective that says something of a person, and nothing of a person before a thing."""
+    body = (
+        mark.role == "item" and mark.what.states and {name for name, _ in mark.what.states} <= {"Chubby", "Pale_Skin"}
+    )
+    return mark.role == "item" and mark.single and (bool(body) or mark.word in adjectives())
+
+
+def _place(marks: list[Mark]) -> int | None:
+    """Of an unknown thing that lies on a part of the face, right before it: "soot on his"."""
+    at = len(marks) - 1
+    while at >= 0 and (marks[at].role in ("word", "verb") or marks[at].role == "pronoun"):
+        at -= 1
+    between = [mark.word for mark in marks[at + 1 :]]
+    unknown = at >= 0 and marks[at].role == "item" and marks[at].what.kind == UNKNOWN
+    return at if unknown and between and between[0] in PLACES and set(between) <= {*PLACES, *OWNERS} else None
+
+
+def _beside(first: Mark, second: Mark) -> bool:
+    return first.end + 1 >= second.start
+
+
+def _hairstyle(kind: Mark, hair: Mark) -> Mark:
+    item = Item(kind.start, hair.end, NEAR, (), ("Straight_Hair", "Wavy_Hair", "Bangs"))
+    return Mark("item", kind.start, hair.end, item, noun=True, word=kind.word)
+
+
+def _strange(mark: Mark) -> bool:
+    return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
+
+
+def _over(first: Mark, last: Mark) -> Mark:
+    return Mark("item", first.start, last.end, Item(first.start, last.end, UNKNOWN), noun=True, word=first.word)
