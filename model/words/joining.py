@@ -10,11 +10,13 @@ HAD = {
     *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
     *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Sideburns", "Bangs", "5_o_Clock_Shadow"),
 }
-PLACES = tuple("on in over across between around under behind down along through near from".split())
+# fmt: off
+PLACES = ("on", "in", "over", "across", "between", "around", "under", "behind", "down", "along", "through", "near", "from")
 OWNERS = ("his", "her", "their", "its", "my", "the", "a", "one")
 # what a picture is, behind the word that tells its kind
 PICTURES = ("photo", "photograph", "picture", "portrait", "image", "light", "selfie", "shot", "look", "style", "face")
-BETWEEN = (*PLACES, *"a an the of at with his her their by to for like into".split())
+BETWEEN = (*PLACES, "a", "an", "the", "of", "at", "with", "his", "her", "their", "by", "to", "for", "like", "into")
+# fmt: on
 
 
 def joined(marks: list[Mark]) -> list[Mark]:
