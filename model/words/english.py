@@ -40,12 +40,12 @@ class Reader:
             Mark(role, self.words[first].start, self.words[last].end, word=self.words[first].text, **more)
         )
 
-    def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1) -> None:
+    def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1, part: str = "") -> None:
         item = Item(self.words[first].start, self.words[last].end, meaning.kind, meaning.states, meaning.instead)
         if meaning.pronoun in ("object", "owner"):
             item = replace(item, kind=IMPLIED)
         role = "pronoun" if meaning.pronoun else "item"
-        self.emit(role, first, last, item=item, group=group, noun=meaning.noun)
+        self.emit(role, first, last, item=item, group=group, noun=meaning.noun, part=part)
 
     def punctuation(self, gap: str) -> None:
         if any(sign in gap for sign in ".;!?\n|"):
@@ -99,10 +99,11 @@ class Reader:
         # "no hair" says bald
         if head and self.lexicon.heads[self.run(at, length)] == "hair":
             item = Item(self.words[at].start, self.words[at + length - 1].end, FOLLOWED, (("Bald", False),))
-            self.emit("head", at, at + length - 1, item=item)
+            self.emit("head", at, at + length - 1, item=item, part="hair")
             return at + length
         if length:
-            self.emit("head" if head else "word", at, at + length - 1)
+            part = self.lexicon.heads[self.run(at, length)] if head else ""
+            self.emit("head" if head else "word", at, at + length - 1, part=part)
             return at + length
         if self.named(at):
             self.emit("word", at, at)
@@ -139,7 +140,10 @@ class Reader:
                 if known + bool(near) > head + length - at:
                     return 0
                 self.describe(described, part, (head, length))
-                return head + length
+                # "dark hair pinned up"
+                more, end = self.behind(head + length, part)
+                self.describe(more, part)
+                return end if more else head + length
         return 0
 
     def chain(self, at: int, part: str, stop: int) -> tuple[list[tuple[str, int, int]], int]:
@@ -229,7 +233,7 @@ class Reader:
             elif own is not None and takes_in:
                 merged = True
             first, start = (first, None) if start is None else (start, None)
-            self.emit_item(first, last, meaning, self.group)
+            self.emit_item(first, last, meaning, self.group, part)
         if own is not None and head and not merged:
             self.own(head[0], head[1], self.group)
 

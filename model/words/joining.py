@@ -11,11 +11,13 @@ HAD = {
     *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Sideburns", "Bangs", "5_o_Clock_Shadow"),
 }
 # fmt: off
-PLACES = ("on", "in", "over", "across", "between", "around", "under", "behind", "down", "along", "through", "near", "from")
+PLACES = ("on", "in", "over", "across", "between", "around", "under", "behind", "down", "along", "through", "from")
 OWNERS = ("his", "her", "their", "its", "my", "the", "a", "one")
 # what a picture is, behind the word that tells its kind
 PICTURES = ("photo", "photograph", "picture", "portrait", "image", "light", "selfie", "shot", "look", "style", "face")
 BETWEEN = (*PLACES, "a", "an", "the", "of", "at", "with", "his", "her", "their", "by", "to", "for", "like", "into")
+# how hair is done
+DONE = ("ed", "drawn", "worn", "swept", "cut", "done", "kept", "held", "put", "spun", "blown", "bound", "shorn")
 # fmt: on
 
 
@@ -25,13 +27,22 @@ def joined(marks: list[Mark]) -> list[Mark]:
     for mark in _qualified(marks):
         last = parts[-1] if parts and _beside(parts[-1], mark) else None
         if mark.role == "head" and last and _strange(last):
-            # "anime hair"
-            parts[-1] = _hairstyle(last, mark) if mark.item and last.single else _over(last, mark)
+            # "anime hair", "a haunted gaze"
+            near = mark.part in ("hair", "expression") and mark.word != "look" and last.single
+            parts[-1] = _styled(last, mark) if near else _over(last, mark)
+        elif mark.part == "hair" and mark.role == "item" and last and _strange(last) and last.single:
+            # "iron-grey hair"
+            parts[-1:] = [_styled(last, last), mark]
+        elif last and last.part == "hair" and _strange(mark) and mark.word.endswith(DONE):
+            # "hair drawn back"
+            parts.append(_styled(mark, mark))
+        elif last and last.part == "hair" and _strange(mark) and last.word.endswith(DONE):
+            parts[-1] = _styled(last, mark)
         elif mark.role == "head" and last and not mark.item and _describes(last):
             # "pale eyelashes" is no pale skin
             parts[-1] = _over(last, mark)
-        elif mark.role == "head" and (place := _place(parts)) is not None:
-            # "soot on his face"
+        elif (mark.role == "head" or _strange_part(mark)) and (place := _place(parts)) is not None:
+            # "soot on his face", "scar across left eye"
             parts[place] = replace(_over(parts[place], mark), item=replace(parts[place].what, end=mark.end))
             parts[place + 1 :] = [between for between in parts[place + 1 :] if between.role == "pronoun"]
         elif mark.word in PICTURES and mark.role == "word" and last and _strange(last):
@@ -64,8 +75,8 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
         left = 2
         while left and mark.role == "item" and mark.what.kind != UNKNOWN and mark.noun and qualified:
             last = qualified[-1]
-            plain = _strange(last) and not last.noun or _describes(last)
-            if not (plain and _is_had(mark) and last.single and _beside(last, mark)):
+            kind = _strange(last) or _describes(last) or last.role == "head" and not last.item
+            if not (kind and _is_had(mark) and last.single and _beside(last, mark)):
                 break
             qualified.pop()
             left -= 1
@@ -103,13 +114,19 @@ def _beside(first: Mark, second: Mark) -> bool:
     return first.end + 1 >= second.start
 
 
-def _hairstyle(kind: Mark, hair: Mark) -> Mark:
-    item = Item(kind.start, hair.end, NEAR, (), ("Straight_Hair", "Wavy_Hair", "Bangs"))
-    return Mark("item", kind.start, hair.end, item, noun=True, word=kind.word)
+def _styled(first: Mark, last: Mark) -> Mark:
+    """Unknown words for how the hair is done or what a face expresses."""
+    instead = ("Smiling",) if last.part == "expression" else ("Straight_Hair", "Wavy_Hair", "Bangs")
+    item = Item(first.start, last.end, NEAR, (), instead)
+    return Mark("item", first.start, last.end, item, noun=True, word=first.word, part="hair")
 
 
 def _strange(mark: Mark) -> bool:
     return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
+
+
+def _strange_part(mark: Mark) -> bool:
+    return mark.role == "item" and mark.what.kind == UNKNOWN and bool(mark.part)
 
 
 def _over(first: Mark, last: Mark) -> Mark:

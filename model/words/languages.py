@@ -54,6 +54,8 @@ class Language:
     prefixes: tuple[str, ...]
     # by their first two letters, or their only one, the longest first
     phrases: dict[str, tuple[Phrase, ...]]
+    # a word can begin with what tells the kind of a thing: "Hornbrille"
+    compounds: bool = False
     # of case and owner, behind any word
     endings: tuple[str, ...] = ()
     parts: tuple["Part", ...] = ()
@@ -87,7 +89,8 @@ def load(path: Path) -> Language:
     roles = {"no": "no", "behind": "no behind", "or": "or", "and": "and", "stop": "verb", "silent": "word"}
     said = {word: (role, "", ()) for section, role in roles.items() for word in table.get(section, [])}
     prefixes, endings = (tuple(map(folded, table.get(name, []))) for name in ("prefixes", "endings"))
-    language = Language(table.get("name", ""), table.get("spaced", path.stem != "emoji"), prefixes, {}, endings)
+    spaced, compounds = table.get("spaced", path.stem != "emoji"), table.get("compounds", False)
+    language = Language(table.get("name", ""), spaced, prefixes, {}, compounds, endings)
     parts = tuple(_part(table, part, language) for part in table.get("parts", {}).values())
     phrases = _phrases(said | meanings(table), prefixes)
     return replace(language, phrases=phrases, parts=parts, age=_age(table.get("years", []), language))
@@ -141,7 +144,7 @@ def _inherit(states: dict[str, dict[str, bool]]) -> None:
 
 
 def _longest(phrase: Phrase) -> tuple[int, bool]:
-    return -len(phrase.text.replace("*", "")), "*" in phrase.text
+    return -len(phrase.text.strip("*+")), phrase.text[-1:] in "*+"
 
 
 def _phrases(meanings: dict[str, tuple], prefixes: tuple[str, ...] = ()) -> dict[str, tuple[Phrase, ...]]:
@@ -151,8 +154,8 @@ def _phrases(meanings: dict[str, tuple], prefixes: tuple[str, ...] = ()) -> dict
         text = _tidy(word)
         several = bool(prefixes) and " " in text
         pattern = _regex(text).replace(r"\ ", rf"\s+{_any(prefixes)}?") if several else _regex(text)
-        compiled = re.compile(pattern) if several or "*" in text else None
-        phrases.setdefault(text.partition("*")[0][:2], []).append(Phrase(text, compiled, *meaning))
+        compiled = re.compile(pattern) if several or "*" in text or "+" in text else None
+        phrases.setdefault(re.split(r"[*+]", text)[0][:2], []).append(Phrase(text, compiled, *meaning))
     return {sign: tuple(sorted(group, key=_longest)) for sign, group in phrases.items()}
 
 
@@ -161,7 +164,8 @@ def _part(table: dict, part: dict, language: Language) -> Part:
 
     Where a language puts them before (`behind_noun = false`), only a verb leads to those behind: "Haare sind lang".
     """
-    described = meanings(part)
+    # an adjective's ending is short: "ross*" is no "rossetto"
+    described = {word.replace("*", "+"): meaning for word, meaning in meanings(part).items()}
     space = r"\s+" if language.spaced else r"\s*"
     prefix, ending = (f"{_any(affixes)}?" if affixes else "" for affixes in (language.prefixes, language.endings))
 
@@ -175,11 +179,13 @@ def _part(table: dict, part: dict, language: Language) -> Part:
     nouns = any_of(word for other in table["parts"].values() for word in _nouns(table, other))
     adjective, link = prefix + any_of(described), any_of(table["and"] + table["degrees"])
     particle = f"(?:{any_of(table['particles'])}{space})?" if "particles" in table else ""
-    joint = rf"(?:\s*[,、，])?{space}(?:{link}{space}){{0,2}}"
+    more = f"(?:{link}{space}){{0,2}}"
+    joint = rf"(?:\s*[,、，])?{space}{more}"
     before = f"{adjective}(?:{particle and space + particle}{joint}{adjective}){{0,3}}{space}{particle}"
     verb = f"(?:{any_of(table['verbs'])}{space})" + ("?" if table["behind_noun"] else "")
     behind = f"{adjective}(?!{space}{nouns})"
-    after = f"{space}{verb}(?:{link}{space}){{0,2}}{behind}(?:{joint}{behind}){{0,3}}"
+    last = rf"\s*[,、，]{space}{more}{behind}(?=\s*(?:[,.;!?、，。]|$))"
+    after = f"{space}{verb}{more}{behind}(?:{space}{more}{behind}|{last}){{0,3}}"
     noun = prefix + any_of(_nouns(table, part))
     pattern = f"(?P<before>{before})?(?P<noun>{noun})(?P<after>{after})?"
     return Part(re.compile(pattern), replace(language, phrases=_phrases(described)))
@@ -203,7 +209,7 @@ def _tidy(word: str) -> str:
 
 
 def _regex(text: str) -> str:
-    return re.escape(text).replace(r"\*", f"{LETTER}*")
+    return re.escape(text).replace(r"\*", f"{LETTER}*").replace(r"\+", f"{LETTER}{{0,3}}")
 
 
 def folded(text: str) -> str:
@@ -249,7 +255,8 @@ def marks(text: str, language: Language) -> list[Mark]:
             at += 1
         else:
             end = _unknown_end(whole, at, language)
-            said.append(Mark("item", at, end, Item(at, end, UNKNOWN)))
+            known = _end_of_compound(whole[at:end], language) if language.compounds else ()
+            said.append(Mark("item", at, end, Item(at, end, NEAR if known else UNKNOWN, known), noun=bool(known)))
             at = end
     return _joined(said, text)
 
@@ -343,6 +350,15 @@ def _unknown_end(text: str, at: int, language: Language) -> int:
     while end < len(text) and _letter(text[end]) and not _match(text, end, language):
         end += 1
     return end
+
+
+def _end_of_compound(word: str, language: Language) -> tuple[tuple[str, bool], ...]:
+    """What the end of a word says of a thing that one wears: "Hornbrille" is a "Brille"."""
+    for at in range(3, len(word) - 2):
+        hit = _match(word, at, language)
+        if hit and hit[1] == len(word) and any(name in (*WORN, "No_Beard") for name, _ in hit[0].states):
+            return hit[0].states
+    return ()
 
 
 def _letter(sign: str) -> bool:

@@ -115,7 +115,7 @@ def lexicon() -> Lexicon:
         add(split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
     for word in TABLE["things"]["words"] + KINDS["things"]["words"]:
         add(split(word), Meaning(UNKNOWN, noun=True))
-    silent = dict.fromkeys(map(split, TABLE["silent"]["words"]))
+    silent = dict.fromkeys(map(split, TABLE["silent"]["words"] + KINDS["silent"]["words"]))
     other = map(split, KINDS["other"]["words"])
     known = (phrases, heads, silent, other, *described.values())
     spelling = Spelling(word for group in known for words in group for word in words)

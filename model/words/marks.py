@@ -50,6 +50,8 @@ class Mark:
     # a thing that one has or wears: "without hat and glasses" reaches both
     noun: bool = False
     word: str = ""
+    # of the face, that this is or describes
+    part: str = ""
 
     @property
     def what(self) -> Item:
