@@ -59,6 +59,8 @@ class Language:
     # of case and owner, behind any word
     endings: tuple[str, ...] = ()
     parts: tuple["Part", ...] = ()
+    # with which its phrases begin
+    letters: frozenset[str] = frozenset()
     # a number with "years"
     age: re.Pattern | None = None
 
@@ -93,7 +95,11 @@ def load(path: Path) -> Language:
     language = Language(table.get("name", ""), spaced, prefixes, {}, compounds, endings)
     parts = tuple(_part(table, part, language) for part in table.get("parts", {}).values())
     phrases = _phrases(said | meanings(table), prefixes)
-    return replace(language, phrases=phrases, parts=parts, age=_age(table.get("years", []), language))
+    first = {start[0] for start in phrases}
+    # "OL" in Japanese makes no Latin text Japanese
+    foreign = {sign for sign in first if not sign.isascii()}
+    letters = frozenset(foreign if 2 * len(foreign) > len(first) else first)
+    return replace(language, phrases=phrases, parts=parts, letters=letters, age=_age(table.get("years", []), language))
 
 
 def _age(years: list[str], language: Language) -> re.Pattern | None:
@@ -229,9 +235,13 @@ def _folded(sign: str) -> str:
     )
 
 
-def marks(text: str, language: Language) -> list[Mark]:
-    """All that a clean text says in this language, words that it does not know as unknown items."""
+def marks(text: str, language: Language, rough: bool = False) -> list[Mark]:
+    """All that a clean text says in this language, words that it does not know as unknown items.
+
+    rough: word by word, which is fast and enough to guess the language.
+    """
     whole, said, at = folded(text), [], 0
+    parts = () if rough else language.parts
     while at < len(text):
         sign = text[at]
         if sign in STOPS or sign in COMMAS:
@@ -243,7 +253,7 @@ def marks(text: str, language: Language) -> list[Mark]:
             kind, states = young(_years(age[1]))
             said.append(Mark("item", at, age.end(), Item(at, age.end(), kind, states), word=age[0]))
             at = age.end()
-        elif found := _noun_phrase(whole, at, language):
+        elif found := _noun_phrase(whole, at, parts, language):
             said += found
             at = found[-1].end
         elif hit := _match(whole, at, language):
@@ -263,7 +273,7 @@ def marks(text: str, language: Language) -> list[Mark]:
 
 def written_in(text: str, language: Language) -> bool:
     """Whether a text has a letter with which a phrase of this language begins."""
-    return not {key[0] for key in language.phrases}.isdisjoint(folded(text))
+    return not language.letters.isdisjoint(folded(text))
 
 
 def read_share(marks: list[Mark], text: str) -> int:
@@ -272,6 +282,10 @@ def read_share(marks: list[Mark], text: str) -> int:
     if not any(mark.item for mark in known):
         return 0
     return sum(_letter(sign) for mark in known for sign in text[mark.start : mark.end])
+
+
+def known_letters(marks: list[Mark], text: str) -> int:
+    return sum(_letter(sign) for mark in marks if not _strange(mark) for sign in text[mark.start : mark.end])
 
 
 def _strange(mark: Mark) -> bool:
@@ -301,9 +315,9 @@ def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
     return None
 
 
-def _noun_phrase(text: str, at: int, language: Language) -> list[Mark]:
+def _noun_phrase(text: str, at: int, parts: tuple[Part, ...], language: Language) -> list[Mark]:
     """The marks of a part of the face and all that describes it, if such a phrase begins here."""
-    found = [(part.pattern.match(text, at), part) for part in language.parts]
+    found = [(part.pattern.match(text, at), part) for part in parts]
     whole = [(match, part) for match, part in found if match and (match["before"] or match["after"])]
     match, part = max(whole, key=lambda one: one[0].end(), default=(None, None))
     return _of_part(text, match, part, language) if match and part else []
@@ -361,6 +375,7 @@ def _end_of_compound(word: str, language: Language) -> tuple[tuple[str, bool], .
     return ()
 
 
+@lru_cache(maxsize=4096)
 def _letter(sign: str) -> bool:
     return sign.isalnum() or unicodedata.category(sign)[0] == "M"
 

@@ -13,6 +13,8 @@ from model.words.text import clean
 NETWORKS = re.compile(r"<[^<>\s][^<>]{0,100}>|(?<!\S)--(?!no\b)[a-z]+(?:[ ][\d:.]+)?|(?<!\w)BREAK(?!\w)")
 WEIGHTS = re.compile(r":[ ]*-?\d+(?:\.\d+)?(?=\s*[)\]])|::-?\d+(?:\.\d+)?|\(\(+|\)\)+|\[+|\]+")
 UNWEIGHTED = "Weights in brackets or behind colons are not used: every word counts once."
+# languages that are read in full, of those that have the text's letters
+LIKELY = 2
 PART = re.compile(r"[^,.;!?\n،؛。！？、，]+[,.;!?\n،؛。！？、，]*")
 
 
@@ -68,14 +70,14 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     said = english.marks(text)
     if not any(mark.item and mark.what.kind == UNKNOWN for mark in said):
         return None, said
-    written = [one for one in languages.languages() if languages.written_in(text, one)]
-    shares = [(read_share(languages.marks(text, one), text), one) for one in written]
-    most, language = max(shares, key=lambda pair: pair[0], default=(0, None))
-    if language is None or most <= read_share(said, text):
+    in_english = read_share(said, text)
+    readings = [(languages.marks(text, one), one) for one in likely(text, in_english)]
+    whole, language = max(readings, key=lambda pair: read_share(pair[0], text), default=([], None))
+    if language is None or read_share(whole, text) <= in_english:
         return None, said
     # no English at all
-    if not read_share(said, text):
-        return language, languages.marks(text, language)
+    if not in_english:
+        return language, whole
     mixed: list[Mark] = []
     for part in PART.finditer(text):
         here = languages.marks(part[0], language)
@@ -85,6 +87,14 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
         if not mixed or mixed[-1].role not in ("comma", "stop"):
             mixed.append(Mark("stop" if part[0][-1:] in ".;!?。" else "comma", part.end(), part.end()))
     return language, mixed
+
+
+def likely(text: str, in_english: int) -> list[Language]:
+    """The languages that know most of a text's words one by one; none that knows half of what English explains."""
+    written = [one for one in languages.languages() if languages.written_in(text, one)]
+    known = [(languages.known_letters(languages.marks(text, one, rough=True), text), one) for one in written]
+    known.sort(key=lambda pair: -pair[0])
+    return [one for letters, one in known[:LIKELY] if 2 * letters > in_english]
 
 
 def unread(text: str, things: list[Item]) -> str:
