@@ -81,7 +81,7 @@ class Reader:
         if not length:
             return 0
         meaning = self.lexicon.phrases[self.run(at, length)]
-        self.emit_item(at, at + length - 1, meaning)
+        self.emit_item(at, at + length - 1, meaning, part=self.lexicon.heads.get(self.run(at, length), ""))
         return at + length
 
     def single(self, at: int) -> int:
@@ -105,7 +105,9 @@ class Reader:
             part = self.lexicon.heads[self.run(at, length)] if head else ""
             self.emit("head" if head else "word", at, at + length - 1, part=part)
             return at + length
-        if self.named(at):
+        adverb = word.endswith("ly") and len(word) > 5 and word not in self.lexicon.spelling.words
+        if adverb or self.named(at):
+            # "smiling warmly" says no more than "smiling"
             self.emit("word", at, at)
         else:
             self.emit_item(at, at, Meaning(UNKNOWN))

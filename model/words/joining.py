@@ -10,6 +10,10 @@ HAD = {
     *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
     *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Sideburns", "Bangs", "5_o_Clock_Shadow"),
 }
+# parts that no adjective of a whole person describes
+FEATURES = ("eyes", "eyebrows", "nose", "ears", "neck", "teeth", "chin", "jaw", "forehead", "lashes")
+# what adjectives say of a person that could be said of a thing
+MANNERS = {"Chubby", "Pale_Skin", "Smiling", "Attractive", "Blurry", "Bags_Under_Eyes"}
 # fmt: off
 PLACES = ("on", "in", "over", "across", "between", "around", "under", "behind", "down", "along", "through", "from")
 OWNERS = ("his", "her", "their", "its", "my", "the", "a", "one")
@@ -38,8 +42,8 @@ def joined(marks: list[Mark]) -> list[Mark]:
             parts.append(_styled(mark, mark))
         elif last and last.part == "hair" and _strange(mark) and last.word.endswith(DONE):
             parts[-1] = _styled(last, mark)
-        elif mark.role == "head" and last and not mark.item and _describes(last):
-            # "pale eyelashes" is no pale skin
+        elif last and mark.part in FEATURES and _describes(last) and (mark.role == "head" or _strange_part(mark)):
+            # "pale eyelashes" is no pale skin, "striking green eyes" no beauty
             parts[-1] = _over(last, mark)
         elif (mark.role == "head" or _strange_part(mark)) and (place := _place(parts)) is not None:
             # "soot on his face", "scar across left eye"
@@ -60,7 +64,7 @@ def _with_strange_words(mark: Mark, parts: list[Mark]) -> Mark:
             before -= 1
         if before < 0 or parts[before].role != "item":
             break
-        adjective = before == len(parts) - 1 and mark.noun and parts[before].word in adjectives()
+        adjective = before == len(parts) - 1 and mark.noun and _describes(parts[before])
         if not _strange(parts[before]) and not adjective:
             break
         mark = replace(_over(parts[before], mark), noun=mark.noun)
@@ -75,12 +79,13 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
         left = 2
         while left and mark.role == "item" and mark.what.kind != UNKNOWN and mark.noun and qualified:
             last = qualified[-1]
-            kind = _strange(last) or _describes(last) or last.role == "head" and not last.item
-            if not (kind and _is_had(mark) and last.single and _beside(last, mark)):
+            plain = _strange(last) or _describes(last) or last.role == "head" and not last.item
+            if not (plain and (_is_had(mark) or mark.part == "smile") and last.single and _beside(last, mark)):
                 break
             qualified.pop()
             left -= 1
-            kind = NEAR if mark.what.kind == FOLLOWED else mark.what.kind
+            # a shy smile is a smile
+            kind = NEAR if mark.what.kind == FOLLOWED and mark.part != "smile" else mark.what.kind
             mark = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=kind), word=last.word)
         qualified.append(mark)
     return qualified
@@ -93,11 +98,11 @@ def _is_had(mark: Mark) -> bool:
 
 
 def _describes(mark: Mark) -> bool:
-    """Whether this is an adjective that says something of a person, and nothing of a person before a thing."""
-    body = (
-        mark.role == "item" and mark.what.states and {name for name, _ in mark.what.states} <= {"Chubby", "Pale_Skin"}
-    )
-    return mark.role == "item" and mark.single and (bool(body) or mark.word in adjectives())
+    """Whether this is an adjective: before a thing ("a happy dog", "a neutral wall") it says nothing of a face."""
+    if mark.role != "item" or not mark.single or mark.part:
+        return False
+    names = {name for name, _ in mark.what.states}
+    return mark.word in adjectives() or bool(names) and names <= MANNERS
 
 
 def _place(marks: list[Mark]) -> int | None:
