@@ -16,7 +16,8 @@ PATTERNS = [
         r"(?<![\w-])(?:aged\s+)?\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
         rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
-        r"\b(?:about|around|approx\.?|approximately|circa)\s+(?P<years>\d\d)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
+        rf"\b(?:about|around|approx\.?|approximately|circa)\s+"
+        rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
         rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
         r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
         r"(?<=[,(] )(?P<years>[1-9]\d)(?=\s*(?:[,.;)]|$))",

@@ -134,6 +134,8 @@ class Reader:
         for head in range(at + 1, min(at + REACH, len(self.words))):
             if length := self.longest(head, self.lexicon.heads):
                 part = self.lexicon.heads[self.run(head, length)]
+                if self.apart(at, part):
+                    return 0
                 described, end = self.chain(at, part, head)
                 if not described or end != head or described[0][1] != at or described[0][0] != "item":
                     return 0
@@ -147,6 +149,12 @@ class Reader:
                 self.describe(more, part)
                 return end if more else head + length
         return 0
+
+    def apart(self, at: int, part: str) -> bool:
+        """Whether a comma parts a word from the noun that says something without it: `"blonde, full beard"`."""
+        length = self.longest(at, self.lexicon.described[part])
+        behind = self.words[at + length].gap if at + length < len(self.words) else ""
+        return bool(length) and "," in behind and self.run(at, length) in self.lexicon.phrases
 
     def chain(self, at: int, part: str, stop: int) -> tuple[list[tuple[str, int, int]], int]:
         """Words that describe a part, with what holds them together: [(role, first, length)], and where they end."""
@@ -229,7 +237,7 @@ class Reader:
                 self.emit(role, first, first + length - 1)
                 continue
             meaning, last = self.lexicon.described[part][self.run(first, length)], first + length - 1
-            takes_in = own is None or set(own.states) <= set(meaning.states)
+            takes_in = own is None or own.states and set(own.states) <= set(meaning.states)
             if head and index == len(described) - 1 and takes_in:
                 last, merged = sum(head) - 1, own is not None
             elif own is not None and takes_in:

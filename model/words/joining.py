@@ -22,6 +22,8 @@ PICTURES = ("photo", "photograph", "picture", "portrait", "image", "light", "sel
 BETWEEN = (*PLACES, "a", "an", "the", "of", "at", "with", "his", "her", "their", "by", "to", "for", "like", "into")
 # how hair is done
 DONE = ("ed", "drawn", "worn", "swept", "cut", "done", "kept", "held", "put", "spun", "blown", "bound", "shorn")
+# how a thing is worn
+WORN_SO = ("loosened", "pushed", "lifted", "tilted", "perched", "pulled", "raised", "lowered", "undone", "askew")
 # fmt: on
 
 
@@ -40,6 +42,9 @@ def joined(marks: list[Mark]) -> list[Mark]:
         elif last and last.part == "hair" and _strange(mark) and mark.word.endswith(DONE):
             # "hair drawn back"
             parts.append(_styled(mark, mark))
+        elif last and mark.word in WORN_SO and last.role == "item" and _is_had(last):
+            # "tie loosened"
+            parts[-1] = replace(last, end=mark.end, item=replace(last.what, end=mark.end, kind=NEAR))
         elif last and last.part == "hair" and _strange(mark) and last.word.endswith(DONE):
             parts[-1] = _styled(last, mark)
         elif last and mark.part in FEATURES and _describes(last) and (mark.role == "head" or _strange_part(mark)):

@@ -83,7 +83,7 @@ def items(marks: list[Mark]) -> list[Item]:
                 denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
             )
             denial, reached, linked = None if twice else mark, None, False
-        elif mark.role == "no behind" and asked:
+        elif mark.role == "no behind" and asked and not _bare_head_before(marks, index):
             asked[-1] = replace(denied(asked[-1]), end=max(asked[-1].end, mark.end))
         elif mark.role == "or":
             linked = True
@@ -126,6 +126,11 @@ def _thing_next(marks: list[Mark], index: int) -> bool:
     """Whether a thing follows, and no verb before it."""
     following = next((mark for mark in marks[index + 1 :] if mark.role != "word"), None)
     return following is not None and following.role == "item" and following.noun
+
+
+def _bare_head_before(marks: list[Mark], index: int) -> bool:
+    """Whether a part of the face stands right before: "hair off the forehead"."""
+    return index > 0 and marks[index - 1].role == "head"
 
 
 def _or_ahead(marks: list[Mark], index: int) -> bool:

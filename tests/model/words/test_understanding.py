@@ -129,6 +129,7 @@ def test_what_a_no_reaches(prompt, expected):
         ("late 60s", "followed", False),
         ("mid-thirties", "near", True),
         ("thirty-something", "near", True),
+        ("about forty-five", "near", False),
     ],
 )
 def test_ages(words, kind, young):
@@ -217,7 +218,9 @@ def test_a_language_that_is_not_read_is_said_in_one_line():
         ("a green mohawk", ["green mohawk"], []),
         # how hair is worn
         ("her dark hair pinned up", ["dark hair", "pinned up"], []),
-        ("hair drawn back", ["drawn back"], []),
+        ("hair lacquered", ["lacquered"], []),
+        ("tie loosened, a jet black bob", ["tie loosened", "bob"], []),
+        ("blonde, full beard", ["full beard"], []),
         ("anime hair", ["anime hair"], []),
         ("iron-grey hair", ["iron"], []),
         # moods
