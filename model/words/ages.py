@@ -20,7 +20,7 @@ PATTERNS = [
         rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
         rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
         r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
-        r"(?<=[,(] )(?P<years>[1-9]\d)(?=\s*(?:[,.;)]|$))",
+        rf"(?<=[,(] )(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)(?=\s*(?:[,.;)]|$))",
         r"(?<=[,(] )(?P<decade>[1-9]0s)(?=\s*(?:[,.;)]|$))",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
         rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"

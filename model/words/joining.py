@@ -22,8 +22,9 @@ PICTURES = ("photo", "photograph", "picture", "portrait", "image", "light", "sel
 BETWEEN = (*PLACES, "a", "an", "the", "of", "at", "with", "his", "her", "their", "by", "to", "for", "like", "into")
 # how hair is done
 DONE = ("ed", "drawn", "worn", "swept", "cut", "done", "kept", "held", "put", "spun", "blown", "bound", "shorn")
+FALLING = ("sticking", "hanging", "falling", "flowing", "blowing", "cascading", "framing", "spilling")
 # how a thing is worn
-WORN_SO = ("loosened", "pushed", "lifted", "tilted", "perched", "pulled", "raised", "lowered", "undone", "askew")
+WORN_SO = ("loosened", "pushed", "lifted", "tilted", "perched", "pulled", "raised", "lowered", "tied", "askew")
 # fmt: on
 
 
@@ -34,18 +35,18 @@ def joined(marks: list[Mark]) -> list[Mark]:
         last = parts[-1] if parts and _beside(parts[-1], mark) else None
         if mark.role == "head" and last and _strange(last):
             # "anime hair", "a haunted gaze"
-            near = mark.part in ("hair", "expression") and mark.word != "look" and last.single
+            near = mark.part in ("hair", "expression", "lashes") and mark.word != "look" and last.single
             parts[-1] = _styled(last, mark) if near else _over(last, mark)
         elif mark.part == "hair" and mark.role == "item" and last and _strange(last) and last.single:
             # "iron-grey hair"
             parts[-1:] = [_styled(last, last), mark]
-        elif last and last.part == "hair" and _strange(mark) and mark.word.endswith(DONE):
+        elif last and last.part == "hair" and _strange(mark) and mark.word.endswith((*DONE, *FALLING)):
             # "hair drawn back"
             parts.append(_styled(mark, mark))
         elif last and mark.word in WORN_SO and last.role == "item" and _is_had(last):
             # "tie loosened"
             parts[-1] = replace(last, end=mark.end, item=replace(last.what, end=mark.end, kind=NEAR))
-        elif last and last.part == "hair" and _strange(mark) and last.word.endswith(DONE):
+        elif last and last.part == "hair" and _strange(mark) and last.word.endswith((*DONE, *FALLING)):
             parts[-1] = _styled(last, mark)
         elif last and mark.part in FEATURES and _describes(last) and (mark.role == "head" or _strange_part(mark)):
             # "pale eyelashes" is no pale skin, "striking green eyes" no beauty
