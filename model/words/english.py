@@ -78,9 +78,14 @@ class Reader:
 
     def phrase(self, at: int) -> int:
         length = self.longest(at, self.lexicon.phrases)
-        if not length:
+        one = self.words[at].text.removesuffix("s")
+        if not length and (one,) in self.lexicon.phrases and not self.longest(at, self.lexicon.silent):
+            # "crowns"
+            meaning, length = self.lexicon.phrases[(one,)], 1
+        elif length:
+            meaning = self.lexicon.phrases[self.run(at, length)]
+        else:
             return 0
-        meaning = self.lexicon.phrases[self.run(at, length)]
         self.emit_item(at, at + length - 1, meaning, part=self.lexicon.heads.get(self.run(at, length), ""))
         return at + length
 

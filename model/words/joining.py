@@ -23,6 +23,7 @@ BETWEEN = (*PLACES, "a", "an", "the", "of", "at", "with", "his", "her", "their",
 # how hair is done
 DONE = ("ed", "drawn", "worn", "swept", "cut", "done", "kept", "held", "put", "spun", "blown", "bound", "shorn")
 FALLING = ("sticking", "hanging", "falling", "flowing", "blowing", "cascading", "framing", "spilling")
+PARTICLES = ("up", "back", "down", "out", "off", "over")
 # how a thing is worn
 WORN_SO = ("loosened", "pushed", "lifted", "tilted", "perched", "pulled", "raised", "lowered", "tied", "askew")
 # fmt: on
@@ -84,6 +85,12 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
     for mark in marks:
         left = 2
         while left and mark.role == "item" and mark.what.kind != UNKNOWN and mark.noun and qualified:
+            if qualified[-1].role == "word" and qualified[-1].word in PARTICLES and _beside(qualified[-1], mark):
+                # "lined-up beard"
+                before = qualified[-2] if len(qualified) > 1 else None
+                if before is None or not (_strange(before) and _beside(before, qualified[-1])):
+                    break
+                mark = replace(mark, start=qualified.pop().start)
             last = qualified[-1]
             plain = _strange(last) or _describes(last) or last.role == "head" and not last.item
             if not (plain and (_is_had(mark) or mark.part == "smile") and last.single and _beside(last, mark)):

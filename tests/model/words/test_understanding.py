@@ -215,7 +215,7 @@ def test_a_language_that_is_not_read_is_said_in_one_line():
         # a kind of a thing that an attribute names, whatever stands before it
         ("a thin mustache, felt hat", ["thin mustache", "felt hat"], []),
         ("half-moon spectacles and a shark tooth necklace", ["half-moon spectacles", "shark tooth necklace"], []),
-        ("a green mohawk", ["green mohawk"], []),
+        ("a green mohawk", ["green", "mohawk"], []),
         # how hair is worn
         ("her dark hair pinned up", ["dark hair", "pinned up"], []),
         ("hair lacquered", ["lacquered"], []),
