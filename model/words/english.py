@@ -217,13 +217,12 @@ class Reader:
             self.longest(at, group) for group in (STEERING["and"], COPULAS, STEERING["stop"], STEERING["verb"])
         )
 
-    def own(self, at: int, length: int, group: int = -1) -> tuple[tuple[str, bool], ...]:
-        """The item of a part that says something by itself ("curls", "beard"), if it does; what it states."""
+    def own(self, at: int, length: int, group: int = -1) -> bool:
+        """The item of a part that says something by itself ("curls", "braids"); whether it does."""
         meaning = self.lexicon.phrases.get(self.run(at, length))
-        if meaning is None:
-            return ()
-        self.emit_item(at, at + length - 1, meaning, group)
-        return meaning.states
+        if meaning is not None:
+            self.emit_item(at, at + length - 1, meaning, group)
+        return meaning is not None
 
     def describe(
         self,

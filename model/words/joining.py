@@ -23,6 +23,8 @@ BETWEEN = (*PLACES, "a", "an", "the", "of", "at", "with", "his", "her", "their",
 # how hair is done
 DONE = ("ed", "drawn", "worn", "swept", "cut", "done", "kept", "held", "put", "spun", "blown", "bound", "shorn")
 FALLING = ("sticking", "hanging", "falling", "flowing", "blowing", "cascading", "framing", "spilling")
+# adjectives that say nothing alone
+SHAPES = ("round", "full", "light", "strong", "little")
 PARTICLES = ("up", "back", "down", "out", "off", "over")
 # how a thing is worn
 WORN_SO = ("loosened", "pushed", "lifted", "tilted", "perched", "pulled", "raised", "lowered", "tied", "askew")
@@ -92,7 +94,10 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
                     break
                 mark = replace(mark, start=qualified.pop().start)
             last = qualified[-1]
-            plain = _strange(last) or _describes(last) or last.role == "head" and not last.item
+            plain = (
+                _strange(last) or _describes(last) or last.role == "head" and not last.item or _hairdo_of(last, mark)
+            )
+            plain = plain or last.role == "word" and last.word in SHAPES
             if not (plain and (_is_had(mark) or mark.part == "smile") and last.single and _beside(last, mark)):
                 break
             qualified.pop()
@@ -102,6 +107,11 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
             mark = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=kind), word=last.word)
         qualified.append(mark)
     return qualified
+
+
+def _hairdo_of(last: Mark, mark: Mark) -> bool:
+    """Whether a word for hair stands before another thing: "spiky choker"."""
+    return last.role == "item" and "Bangs" in last.what.instead and not last.part and not mark.part
 
 
 def _is_had(mark: Mark) -> bool:
