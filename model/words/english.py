@@ -151,8 +151,10 @@ class Reader:
                 self.describe(described, part, (head, length))
                 # "dark hair pinned up"
                 more, end = self.behind(head + length, part)
+                if not more or more[0][0] != "item" or "," in self.words[head + length].gap:
+                    return head + length
                 self.describe(more, part)
-                return end if more else head + length
+                return end
         return 0
 
     def apart(self, at: int, part: str) -> bool:
@@ -209,7 +211,7 @@ class Reader:
 
     def ends(self, at: int, linked: bool) -> bool:
         """Whether a description can end before this word."""
-        if at >= len(self.words) or self.words[at].gap.strip():
+        if at >= len(self.words) or self.words[at].gap.strip(" -"):
             return True
         if self.longest(at, self.lexicon.heads):
             return False

@@ -10,6 +10,8 @@ HAD = {
     *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
     *("Heavy_Makeup", "No_Beard", "Mustache", "Goatee", "Sideburns", "Bangs", "5_o_Clock_Shadow"),
 }
+# of these, what is near them is a hairdo
+HAIR = {"Bald", "Bangs", "Wavy_Hair"}
 # parts that no adjective of a whole person describes
 FEATURES = ("eyes", "eyebrows", "nose", "ears", "neck", "teeth", "chin", "jaw", "forehead", "lashes")
 # what adjectives say of a person that could be said of a thing
@@ -94,11 +96,7 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
                     break
                 mark = replace(mark, start=qualified.pop().start)
             last = qualified[-1]
-            plain = (
-                _strange(last) or _describes(last) or last.role == "head" and not last.item or _hairdo_of(last, mark)
-            )
-            plain = plain or last.role == "word" and last.word in SHAPES
-            if not (plain and (_is_had(mark) or mark.part == "smile") and last.single and _beside(last, mark)):
+            if not (_tells_kind(last, mark) and last.single and _beside(last, mark)):
                 break
             qualified.pop()
             left -= 1
@@ -109,15 +107,24 @@ def _qualified(marks: list[Mark]) -> list[Mark]:
     return qualified
 
 
-def _hairdo_of(last: Mark, mark: Mark) -> bool:
-    """Whether a word for hair stands before another thing: "spiky choker"."""
-    return last.role == "item" and "Bangs" in last.what.instead and not last.part and not mark.part
+def _tells_kind(last: Mark, mark: Mark) -> bool:
+    """Whether a word before a thing that one has, a hairdo or a smile is about that and nothing else."""
+    had = _is_had(mark)
+    if not had and not _is_hairdo(mark) and mark.part != "smile":
+        return False
+    # "spiky choker"
+    of_hair = had and last.role == "item" and "Bangs" in last.what.instead and not last.part and not mark.part
+    silent = last.role == "head" and not last.item or last.role == "word" and last.word in SHAPES
+    return _strange(last) or silent or of_hair or had and _describes(last)
 
 
 def _is_had(mark: Mark) -> bool:
-    names = {name for name, _ in mark.what.states}
-    hairdo = mark.what.kind == NEAR and ("Bangs" in mark.what.instead or names & {"Bald", "Bangs", "Wavy_Hair"})
-    return bool(names & HAD or hairdo)
+    """Whether this is a thing that one has or wears."""
+    return not HAD.isdisjoint(name for name, _ in mark.what.states) or "Bangs" in mark.what.instead
+
+
+def _is_hairdo(mark: Mark) -> bool:
+    return mark.what.kind == NEAR and not HAIR.isdisjoint(name for name, _ in mark.what.states)
 
 
 def _describes(mark: Mark) -> bool:

@@ -11,6 +11,8 @@ WHOLE = {
     *(
         "Heavy_Makeup",
         "No_Beard",
+        "5_o_Clock_Shadow",
+        "Sideburns",
         "Mustache",
         "Goatee",
         "Wavy_Hair",

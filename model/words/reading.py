@@ -4,9 +4,10 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 
-from model.words import english, languages
-from model.words.languages import Language, emoji, read_share
+from model.words import english, languages, tables
+from model.words.languages import read_share
 from model.words.marks import FOLLOWED, UNKNOWN, Item, Mark, items
+from model.words.tables import Language
 from model.words.text import clean
 
 # How other programs name networks and options, and how they write weights: never words.
@@ -48,7 +49,7 @@ def read(prompt: str) -> Reading:
 
 def pictograms(text: str) -> tuple[list[Item], str]:
     """The items of a text's emoji, unknown ones among them, and the text without them."""
-    things = items(languages.marks(text, emoji()))
+    things = items(languages.marks(text, tables.emoji()))
     taken = {at for item in things for at in range(item.start, item.end)}
     things += [
         Item(at, at + 1, UNKNOWN)
@@ -91,7 +92,7 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
 
 def likely(text: str, in_english: int) -> list[Language]:
     """The languages that know most of a text's words one by one; none that knows half of what English explains."""
-    written = [one for one in languages.languages() if languages.written_in(text, one)]
+    written = [one for one in tables.languages() if languages.written_in(text, one)]
     known = [(languages.known_letters(languages.marks(text, one, rough=True), text), one) for one in written]
     known.sort(key=lambda pair: -pair[0])
     return [one for letters, one in known[:LIKELY] if 2 * letters > in_english]
@@ -105,7 +106,7 @@ def unread(text: str, things: list[Item]) -> str:
     foreign = sum(not sign.isascii() for sign in letters)
     if foreign * 4 < len(letters):
         return ""
-    names = ", ".join(one.name for one in languages.languages())
+    names = ", ".join(one.name for one in tables.languages())
     return f"Nothing of this is read. The languages are English, {names}."
 
 

@@ -7,9 +7,9 @@ import pytest
 from model.clip import LONGEST, Clip, is_cut
 from model.settings import Settings
 from model.words.ages import ages
-from model.words.languages import languages
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
+from model.words.tables import languages
 from model.words.text import READABLE, clean, for_clip
 from model.words.understanding import understand
 from tests.conftest import ROOT
