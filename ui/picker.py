@@ -103,7 +103,7 @@ def _tables() -> dict[str, set[str]]:
     """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
     words_of: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
     for kind in ("followed", "near", "unknown"):
-        for entry in lexicon.TABLE[kind] + lexicon.KINDS[kind]:
+        for entry in lexicon.TABLE[kind] + [one for one in lexicon.KINDS[kind] if "states" in one]:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:
