@@ -90,13 +90,18 @@ def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
                 end = start + len(phrase.text) if text.startswith(phrase.text, start) else start
             if end == start:
                 continue
-            ending = next((one for one in language.endings if text.startswith(one, end)), "")
-            if ending and not text[end + len(ending) : end + len(ending) + 1].isalpha():
-                end += len(ending)
-            if language.spaced and end < len(text) and _letter(text[end]) and not phrase.text.endswith("'"):
+            # two letters with an ending are another word: "عم", uncle, and "عمان", Oman
+            ends = language.endings if len(phrase.text) > 2 else ()
+            longer = [end + len(one) for one in ends if text.startswith(one, end)]
+            end = next((one for one in longer if _ends(text, one)), end)
+            if language.spaced and not _ends(text, end) and not phrase.text.endswith("'"):
                 continue
             return phrase, end
     return None
+
+
+def _ends(text: str, at: int) -> bool:
+    return at >= len(text) or not _letter(text[at])
 
 
 def _noun_phrase(text: str, at: int, parts: tuple[Part, ...], language: Language) -> list[Mark]:
