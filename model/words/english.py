@@ -151,7 +151,7 @@ class Reader:
                 self.describe(described, part, (head, length))
                 # "dark hair pinned up"
                 more, end = self.behind(head + length, part)
-                if not more or more[0][0] != "item" or "," in self.words[head + length].gap:
+                if not more or more[0][0] in ("and", "or") or "," in self.words[head + length].gap:
                     return head + length
                 self.describe(more, part)
                 return end
