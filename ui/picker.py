@@ -14,7 +14,7 @@ import gradio as gr
 from model import attributes
 from model.attributes import ATTRIBUTES, CONFLICTS, WORDING
 from model.errors import InputError
-from model.words import languages, lexicon
+from model.words import lexicon, tables
 from ui.component import ASSETS, asset, component
 
 # Chips above the boxes: name -> attributes wanted, attributes not wanted. Each shows a face of its prompt and
@@ -103,16 +103,18 @@ def _tables() -> dict[str, set[str]]:
     """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
     words_of: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
     for kind in ("followed", "near", "unknown"):
-        for entry in lexicon.TABLE[kind]:
+        for entry in lexicon.TABLE[kind] + [one for one in lexicon.KINDS[kind] if "states" in one]:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:
                 words_of[name] |= words
-    for language in languages.languages():
-        for phrases in language.phrases.values():
-            for phrase in phrases:
+    for language in tables.languages():
+        # "schwarz" of "Haar"
+        described = [(part.described, f" {part.noun}") for part in language.parts]
+        for table, noun in [(language, ""), *described]:
+            for phrase in (phrase for phrases in table.phrases.values() for phrase in phrases):
                 for name, _ in phrase.states:
-                    words_of[name].add(phrase.text.replace("*", ""))
+                    words_of[name].add(phrase.text.strip("*+") + noun)
     return words_of
 
 

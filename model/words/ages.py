@@ -16,10 +16,11 @@ PATTERNS = [
         r"(?<![\w-])(?:aged\s+)?\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
         rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
-        r"\b(?:about|around|approx\.?|approximately|circa)\s+(?P<years>\d\d)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
+        rf"\b(?:about|around|approx\.?|approximately|circa)\s+"
+        rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
         rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
         r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
-        r"(?<=[,(] )(?P<years>[1-9]\d)(?=\s*(?:[,.;)]|$))",
+        rf"(?<=[,(] )(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)(?=\s*(?:[,.;)]|$))",
         r"(?<=[,(] )(?P<decade>[1-9]0s)(?=\s*(?:[,.;)]|$))",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
         rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"
@@ -58,6 +59,11 @@ def _meaning(match: re.Match) -> tuple[str, tuple[tuple[str, bool], ...]]:
         years = int(word[0]) * 10 if word[0].isdigit() else _number(word[:-3] + "y")
     else:
         years = _number(said["years"].lower())
+    return young(years)
+
+
+def young(years: int) -> tuple[str, tuple[tuple[str, bool], ...]]:
+    """What an age says of "Young", and whether it is followed or only near."""
     return (FOLLOWED if ADULT <= years < GROWN or years >= OLD else NEAR), (("Young", years < MIDDLE),)
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from model.words.ages import ages
-from model.words.lexicon import Meaning, Phrases, Words, adjectives, lexicon, phrase_set
+from model.words.joining import joined
+from model.words.lexicon import Meaning, Phrases, Words, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
 
@@ -30,7 +31,7 @@ class Reader:
         while at < len(self.words):
             self.punctuation(self.words[at].gap)
             at = self.age(at) or self.noun_phrase(at) or self.phrase(at) or self.single(at)
-        return _joined(self.marks)
+        return joined(self.marks)
 
     # --- parts ---
 
@@ -39,12 +40,12 @@ class Reader:
             Mark(role, self.words[first].start, self.words[last].end, word=self.words[first].text, **more)
         )
 
-    def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1) -> None:
+    def emit_item(self, first: int, last: int, meaning: Meaning, group: int = -1, part: str = "") -> None:
         item = Item(self.words[first].start, self.words[last].end, meaning.kind, meaning.states, meaning.instead)
         if meaning.pronoun in ("object", "owner"):
             item = replace(item, kind=IMPLIED)
         role = "pronoun" if meaning.pronoun else "item"
-        self.emit(role, first, last, item=item, group=group, noun=meaning.noun)
+        self.emit(role, first, last, item=item, group=group, noun=meaning.noun, part=part)
 
     def punctuation(self, gap: str) -> None:
         if any(sign in gap for sign in ".;!?\n|"):
@@ -77,10 +78,15 @@ class Reader:
 
     def phrase(self, at: int) -> int:
         length = self.longest(at, self.lexicon.phrases)
-        if not length:
+        one = self.words[at].text.removesuffix("s")
+        if not length and (one,) in self.lexicon.phrases and not self.longest(at, self.lexicon.silent):
+            # "crowns"
+            meaning, length = self.lexicon.phrases[(one,)], 1
+        elif length:
+            meaning = self.lexicon.phrases[self.run(at, length)]
+        else:
             return 0
-        meaning = self.lexicon.phrases[self.run(at, length)]
-        self.emit_item(at, at + length - 1, meaning)
+        self.emit_item(at, at + length - 1, meaning, part=self.lexicon.heads.get(self.run(at, length), ""))
         return at + length
 
     def single(self, at: int) -> int:
@@ -98,12 +104,15 @@ class Reader:
         # "no hair" says bald
         if head and self.lexicon.heads[self.run(at, length)] == "hair":
             item = Item(self.words[at].start, self.words[at + length - 1].end, FOLLOWED, (("Bald", False),))
-            self.emit("head", at, at + length - 1, item=item)
+            self.emit("head", at, at + length - 1, item=item, part="hair")
             return at + length
         if length:
-            self.emit("head" if head else "word", at, at + length - 1)
+            part = self.lexicon.heads[self.run(at, length)] if head else ""
+            self.emit("head" if head else "word", at, at + length - 1, part=part)
             return at + length
-        if self.named(at):
+        adverb = word.endswith("ly") and len(word) > 5 and word not in self.lexicon.spelling.words
+        if adverb or self.named(at):
+            # "smiling warmly" says no more than "smiling"
             self.emit("word", at, at)
         else:
             self.emit_item(at, at, Meaning(UNKNOWN))
@@ -130,15 +139,29 @@ class Reader:
         for head in range(at + 1, min(at + REACH, len(self.words))):
             if length := self.longest(head, self.lexicon.heads):
                 part = self.lexicon.heads[self.run(head, length)]
+                if self.apart(at, part):
+                    return 0
                 described, end = self.chain(at, part, head)
                 if not described or end != head or described[0][1] != at or described[0][0] != "item":
                     return 0
                 known = self.longest(at, self.lexicon.phrases)
-                if known > head + length - at:
+                near = known and self.lexicon.phrases[self.run(at, known)].kind == NEAR
+                if known + bool(near) > head + length - at:
                     return 0
                 self.describe(described, part, (head, length))
-                return head + length
+                # "dark hair pinned up"
+                more, end = self.behind(head + length, part)
+                if not more or more[0][0] in ("and", "or") or "," in self.words[head + length].gap:
+                    return head + length
+                self.describe(more, part)
+                return end
         return 0
+
+    def apart(self, at: int, part: str) -> bool:
+        """Whether a comma parts a word from the noun that says something without it: `"blonde, full beard"`."""
+        length = self.longest(at, self.lexicon.described[part])
+        behind = self.words[at + length].gap if at + length < len(self.words) else ""
+        return bool(length) and "," in behind and self.run(at, length) in self.lexicon.phrases
 
     def chain(self, at: int, part: str, stop: int) -> tuple[list[tuple[str, int, int]], int]:
         """Words that describe a part, with what holds them together: [(role, first, length)], and where they end."""
@@ -188,7 +211,7 @@ class Reader:
 
     def ends(self, at: int, linked: bool) -> bool:
         """Whether a description can end before this word."""
-        if at >= len(self.words) or self.words[at].gap.strip():
+        if at >= len(self.words) or self.words[at].gap.strip(" -"):
             return True
         if self.longest(at, self.lexicon.heads):
             return False
@@ -196,13 +219,12 @@ class Reader:
             self.longest(at, group) for group in (STEERING["and"], COPULAS, STEERING["stop"], STEERING["verb"])
         )
 
-    def own(self, at: int, length: int, group: int = -1) -> tuple[tuple[str, bool], ...]:
-        """The item of a part that says something by itself ("curls", "beard"), if it does; what it states."""
+    def own(self, at: int, length: int, group: int = -1) -> bool:
+        """The item of a part that says something by itself ("curls", "braids"); whether it does."""
         meaning = self.lexicon.phrases.get(self.run(at, length))
-        if meaning is None:
-            return ()
-        self.emit_item(at, at + length - 1, meaning, group)
-        return meaning.states
+        if meaning is not None:
+            self.emit_item(at, at + length - 1, meaning, group)
+        return meaning is not None
 
     def describe(
         self,
@@ -221,50 +243,15 @@ class Reader:
                 self.emit(role, first, first + length - 1)
                 continue
             meaning, last = self.lexicon.described[part][self.run(first, length)], first + length - 1
-            takes_in = own is None or set(own.states) <= set(meaning.states)
+            takes_in = own is None or own.states and set(own.states) <= set(meaning.states)
             if head and index == len(described) - 1 and takes_in:
                 last, merged = sum(head) - 1, own is not None
             elif own is not None and takes_in:
                 merged = True
             first, start = (first, None) if start is None else (start, None)
-            self.emit_item(first, last, meaning, self.group)
+            self.emit_item(first, last, meaning, self.group, part)
         if own is not None and head and not merged:
             self.own(head[0], head[1], self.group)
-
-
-def _joined(marks: list[Mark]) -> list[Mark]:
-    """Unknown words that stand side by side become one phrase, together with a thing or bare part behind them."""
-    joined: list[Mark] = []
-    for mark in marks:
-        if mark.role == "head" and joined and _strange(joined[-1]):
-            joined[-1] = _over(joined[-1], mark)
-            continue
-        while _strange(mark):
-            before = len(joined) - 1
-            while before >= 0 and joined[before].role in ("word", "verb") and joined[before].word in BETWEEN:
-                before -= 1
-            if before < 0 or joined[before].role != "item":
-                break
-            adjective = before == len(joined) - 1 and mark.noun and joined[before].word in adjectives()
-            if not _strange(joined[before]) and not adjective:
-                break
-            noun = mark.noun
-            mark = replace(_over(joined[before], mark), noun=noun)
-            del joined[before:]
-        if joined and mark.role == "item" and _strange(joined[-1]) and joined[-1].alike(mark):
-            last = joined.pop()
-            kind = NEAR if mark.what.kind == FOLLOWED else mark.what.kind
-            mark = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=kind))
-        joined.append(mark)
-    return joined
-
-
-def _strange(mark: Mark) -> bool:
-    return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
-
-
-def _over(first: Mark, last: Mark) -> Mark:
-    return Mark("item", first.start, last.end, Item(first.start, last.end, UNKNOWN), noun=True, word=first.word)
 
 
 # Words that steer what a "no" reaches, and such as hold a description together.
@@ -291,23 +278,4 @@ DEGREES = phrase_set(
 )
 COPULAS = phrase_set(
     "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
-)
-BETWEEN = (
-    "a",
-    "an",
-    "the",
-    "of",
-    "in",
-    "on",
-    "at",
-    "with",
-    "his",
-    "her",
-    "their",
-    "by",
-    "to",
-    "from",
-    "for",
-    "like",
-    "into",
 )

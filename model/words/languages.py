@@ -1,103 +1,23 @@
-"""Languages other than English, and emoji: one table each (languages/*.toml, emoji.toml), matched as it stands."""
+"""Languages other than English, and emoji: a text -> marks, matched with a table (model/words/tables.py)."""
 
 import re
-import tomllib
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-from model.words.marks import FOLLOWED, NEAR, UNKNOWN, Item, Mark
-from model.words.text import clean
+from model.words.ages import young
+from model.words.marks import NEAR, UNKNOWN, Item, Mark
+from model.words.tables import NUMERALS, WORN, Language, Part, Phrase, folded
 
-HERE = Path(__file__).parent
 STOPS, COMMAS = ".;!?。！？\n|،؛", ",、，:：()[]/+&"
 
 
-@dataclass(frozen=True)
-class Phrase:
-    """One entry of a table."""
+def marks(text: str, language: Language, rough: bool = False) -> list[Mark]:
+    """All that a clean text says in this language, words that it does not know as unknown items.
 
-    # folded
-    text: str
-    # where a star stands in it
-    pattern: re.Pattern | None
-    # as of Mark
-    role: str
-    kind: str = ""
-    states: tuple[tuple[str, bool], ...] = ()
-
-
-@dataclass(frozen=True)
-class Language:
-    name: str
-    # words are parted by spaces
-    spaced: bool
-    prefixes: tuple[str, ...]
-    # by their first two letters, or their only one, the longest first
-    phrases: dict[str, tuple[Phrase, ...]]
-
-
-@lru_cache(maxsize=1)
-def languages() -> tuple[Language, ...]:
-    return tuple(map(load, sorted((HERE / "languages").glob("*.toml"))))
-
-
-@lru_cache(maxsize=1)
-def emoji() -> Language:
-    return load(HERE / "emoji.toml")
-
-
-def load(path: Path) -> Language:
-    """Read one table. The same words under two attributes state both."""
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    states: dict[str, dict[str, bool]] = {}
-    kinds: dict[str, str] = {}
-    for side, kind, sign in (
-        ("near", NEAR, True),
-        ("near_lacks", NEAR, False),
-        ("has", FOLLOWED, True),
-        ("lacks", FOLLOWED, False),
-    ):
-        for attribute, words in table.get(side, {}).items():
-            for word in words:
-                kinds.setdefault(word, kind)
-                states.setdefault(word, {}).setdefault(attribute, sign)
-    meanings = {word: ("item", kinds[word], tuple(said.items())) for word, said in states.items()}
-    for section, kind in (("nothing", NEAR), ("unknown", UNKNOWN)):
-        meanings |= dict.fromkeys(table.get(section, {}).get("words", []), ("item", kind, ()))
-    roles = {"no": "no", "behind": "no behind", "or": "or", "and": "and", "stop": "verb", "silent": "word"}
-    for section, role in roles.items():
-        meanings = dict.fromkeys(table.get(section, []), (role, "", ())) | meanings
-    phrases: dict[str, list[Phrase]] = {}
-    for word, meaning in meanings.items():
-        text = folded(clean(word)[0])
-        start, star, _ = text.partition("*")
-        pattern = re.compile(re.escape(text).replace(r"\*", r"\w*")) if star else None
-        phrases.setdefault(start[:2], []).append(Phrase(text, pattern, *meaning))
-    by_letter = {sign: tuple(sorted(group, key=lambda one: -len(one.text))) for sign, group in phrases.items()}
-    prefixes = tuple(map(folded, table.get("prefixes", [])))
-    return Language(table.get("name", ""), table.get("spaced", path.stem != "emoji"), prefixes, by_letter)
-
-
-def folded(text: str) -> str:
-    """Lower case, letters without accents, one form of the Arabic alif; as long as before."""
-    return "".join(_folded(sign) for sign in text)
-
-
-@lru_cache(maxsize=4096)
-def _folded(sign: str) -> str:
-    if sign.isascii():
-        return sign.lower()
-    base = unicodedata.normalize("NFD", sign)[0]
-    return (
-        base.lower() if unicodedata.name(base, "").startswith(("LATIN", "ARABIC")) and len(base.lower()) == 1 else sign
-    )
-
-
-def marks(text: str, language: Language) -> list[Mark]:
-    """All that a clean text says in this language, words that it does not know as unknown items."""
+    rough: word by word, which is fast and enough to guess the language.
+    """
     whole, said, at = folded(text), [], 0
+    parts = () if rough else language.parts
     while at < len(text):
         sign = text[at]
         if sign in STOPS or sign in COMMAS:
@@ -105,6 +25,13 @@ def marks(text: str, language: Language) -> list[Mark]:
             at += 1
         elif not _letter(sign) and language.name:
             at += 1
+        elif language.age and (age := language.age.match(whole, at)):
+            kind, states = young(_years(age[1]))
+            said.append(Mark("item", at, age.end(), Item(at, age.end(), kind, states), word=age[0]))
+            at = age.end()
+        elif (found := _noun_phrase(whole, at, parts, language)) and not _longer(whole, at, found, language):
+            said += found
+            at = found[-1].end
         elif hit := _match(whole, at, language):
             phrase, end = hit
             item = Item(at, end, phrase.kind, phrase.states) if phrase.role == "item" else None
@@ -114,14 +41,23 @@ def marks(text: str, language: Language) -> list[Mark]:
             at += 1
         else:
             end = _unknown_end(whole, at, language)
-            said.append(Mark("item", at, end, Item(at, end, UNKNOWN)))
+            known = _end_of_compound(whole[at:end], language) if language.compounds else ()
+            said.append(Mark("item", at, end, Item(at, end, NEAR if known else UNKNOWN, known), noun=bool(known)))
             at = end
     return _joined(said, text)
 
 
+def _years(number: str) -> int:
+    """`"47"`, `"四十七"` -> 47."""
+    if number.isdecimal():
+        return int(number)
+    tens, ten, ones = number.rpartition("十")
+    return 10 * NUMERALS.get(tens, 1 if ten else 0) + NUMERALS.get(ones, 0)
+
+
 def written_in(text: str, language: Language) -> bool:
     """Whether a text has a letter with which a phrase of this language begins."""
-    return not {key[0] for key in language.phrases}.isdisjoint(folded(text))
+    return not language.letters.isdisjoint(folded(text))
 
 
 def read_share(marks: list[Mark], text: str) -> int:
@@ -130,6 +66,10 @@ def read_share(marks: list[Mark], text: str) -> int:
     if not any(mark.item for mark in known):
         return 0
     return sum(_letter(sign) for mark in known for sign in text[mark.start : mark.end])
+
+
+def known_letters(marks: list[Mark], text: str) -> int:
+    return sum(_letter(sign) for mark in marks if not _strange(mark) for sign in text[mark.start : mark.end])
 
 
 def _strange(mark: Mark) -> bool:
@@ -150,10 +90,60 @@ def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
                 end = start + len(phrase.text) if text.startswith(phrase.text, start) else start
             if end == start:
                 continue
-            if language.spaced and end < len(text) and _letter(text[end]) and not phrase.text.endswith("'"):
+            # two letters with an ending are another word: "عم", uncle, and "عمان", Oman
+            ends = language.endings if len(phrase.text) > 2 else ()
+            longer = [end + len(one) for one in ends if text.startswith(one, end)]
+            end = next((one for one in longer if _ends(text, one)), end)
+            if language.spaced and not _ends(text, end) and not phrase.text.endswith("'"):
                 continue
             return phrase, end
     return None
+
+
+def _ends(text: str, at: int) -> bool:
+    return at >= len(text) or not _letter(text[at])
+
+
+def _noun_phrase(text: str, at: int, parts: tuple[Part, ...], language: Language) -> list[Mark]:
+    """The marks of a part of the face and all that describes it, if such a phrase begins here."""
+    found = [(part.pattern.match(text, at), part) for part in parts]
+    whole = [(match, part) for match, part in found if match and (match["before"] or match["after"])]
+    match, part = max(whole, key=lambda one: one[0].end(), default=(None, None))
+    return _of_part(text, match, part, language) if match and part else []
+
+
+def _longer(text: str, at: int, found: list[Mark], language: Language) -> bool:
+    """Whether the table knows as much by heart: "barba de tres días"."""
+    hit = _match(text, at, language)
+    return hit is not None and hit[0].role == "item" and hit[1] >= found[-1].end
+
+
+def _of_part(text: str, match: re.Match, part: Part, language: Language) -> list[Mark]:
+    """What says nothing beyond the noun ("long" of a beard) is one with it; else each adjective is an item."""
+    noun, end = match.span("noun")
+    hit = _match(text[:end], noun, language)
+    own = hit[0] if hit and hit[0].role == "item" and hit[1] == end else None
+    at, said = match.start(), []
+    while at < match.end():
+        if noun <= at < end:
+            at = end
+        elif found := _match(text, at, part.described):
+            said.append((at, found[1], found[0].kind, found[0].states))
+            at = found[1]
+        else:
+            at += 1
+    first, last = match.start(), max(end, *(one[1] for one in said))
+    if own and not any(states for *_, states in said):
+        said = [(first, last, own.kind if own.kind == UNKNOWN else NEAR, own.states)]
+    elif own:
+        said = sorted([*(one for one in said if one[3]), (noun, end, own.kind, own.states)])
+    else:
+        beside = max((one for one in said if one[0] < noun), default=said[0])
+        said = [(min(one[0], noun), max(one[1], end), *one[2:]) if one is beside else one for one in said]
+    return [
+        Mark("item", start, end, Item(start, end, kind, states), group=first, noun=True, word=text[start:end])
+        for start, end, kind, states in said
+    ]
 
 
 def _word_end(text: str, at: int) -> int:
@@ -171,6 +161,16 @@ def _unknown_end(text: str, at: int, language: Language) -> int:
     return end
 
 
+def _end_of_compound(word: str, language: Language) -> tuple[tuple[str, bool], ...]:
+    """What the end of a word says of a thing that one wears: "Hornbrille" is a "Brille"."""
+    for at in range(3, len(word) - 2):
+        hit = _match(word, at, language)
+        if hit and hit[1] == len(word) and any(name in (*WORN, "No_Beard") for name, _ in hit[0].states):
+            return hit[0].states
+    return ()
+
+
+@lru_cache(maxsize=4096)
 def _letter(sign: str) -> bool:
     return sign.isalnum() or unicodedata.category(sign)[0] == "M"
 

@@ -1,4 +1,4 @@
-"""English phrases and parts of the face, by their words (model/wording.toml, english.toml)."""
+"""English phrases and parts of the face, by their words (model/wording.toml, english.toml, kinds.toml)."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.spelling import Spelling
 from model.words.text import tokens
 
-TABLE = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
+TABLE, KINDS = (
+    tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8")) for name in ("english", "kinds")
+)
 Words = tuple[str, ...]
 TIED = ("in", "in a", "up in a", "tied in a", "pulled into a", "pulled back into a", "worn in")
 
@@ -82,7 +84,7 @@ def lexicon() -> Lexicon:
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
 
     for kind in (NEAR, FOLLOWED, UNKNOWN):
-        for entry in TABLE[kind]:
+        for entry in TABLE[kind] + KINDS[kind]:
             meaning = Meaning(kind, _states(entry.get("states", [])), tuple(entry.get("instead", [])), noun=True)
             for word in entry["words"]:
                 add(split(word), meaning, entry.get("head", ""))
@@ -90,6 +92,8 @@ def lexicon() -> Lexicon:
                     # "hair in a bun"
                     for tied in TIED:
                         add(split(f"hair {tied} {word}"), meaning)
+    for word in KINDS["people"]["words"]:
+        add(split(word), Meaning(UNKNOWN))
     for entry in COMBINED:
         for word in entry["words"]:
             add(_bare(split(word)), Meaning(FOLLOWED, _states(entry["states"])))
@@ -109,11 +113,12 @@ def lexicon() -> Lexicon:
                         meaning = Meaning(FOLLOWED, ((name, True),), noun=True)
                     add(_bare(split(word)), meaning, "hair" if kind == "hair" else "")
         add(split(name.replace("_", " ").removeprefix("Wearing ")), Meaning(FOLLOWED, ((name, True),)))
-    for word in TABLE["things"]["words"]:
+    for word in TABLE["things"]["words"] + KINDS["things"]["words"]:
         add(split(word), Meaning(UNKNOWN, noun=True))
-    silent = dict.fromkeys(map(split, TABLE["silent"]["words"]))
-    single = {word for group in (phrases, heads, *described.values()) for words in group for word in words}
-    spelling = Spelling(single | {word for words in silent for word in words})
+    silent = dict.fromkeys(map(split, TABLE["silent"]["words"] + KINDS["silent"]["words"]))
+    other = map(split, KINDS["other"]["words"])
+    known = (phrases, heads, silent, other, *described.values())
+    spelling = Spelling(word for group in known for words in group for word in words)
     parts = {part: Phrases(words) for part, words in described.items()}
     return Lexicon(Phrases(phrases), Phrases(heads), parts, Phrases(silent), spelling)
 

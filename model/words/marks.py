@@ -11,6 +11,8 @@ WHOLE = {
     *(
         "Heavy_Makeup",
         "No_Beard",
+        "5_o_Clock_Shadow",
+        "Sideburns",
         "Mustache",
         "Goatee",
         "Wavy_Hair",
@@ -50,18 +52,14 @@ class Mark:
     # a thing that one has or wears: "without hat and glasses" reaches both
     noun: bool = False
     word: str = ""
+    # of the face, that this is or describes
+    part: str = ""
 
     @property
     def what(self) -> Item:
         """The item, of a mark that has one."""
         assert self.item is not None
         return self.item
-
-    def alike(self, thing: "Mark") -> bool:
-        """Whether this describes the thing behind it: "red" does "glasses", "a skateboard," does not."""
-        person = any(name in ("Male", "Young") for name, _ in thing.what.states)
-        near = self.end + 1 >= thing.start and self.single
-        return thing.noun and not self.noun and bool(thing.what.states) and not person and near
 
     @property
     def single(self) -> bool:
@@ -87,7 +85,7 @@ def items(marks: list[Mark]) -> list[Item]:
                 denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
             )
             denial, reached, linked = None if twice else mark, None, False
-        elif mark.role == "no behind" and asked:
+        elif mark.role == "no behind" and asked and not _bare_head_before(marks, index):
             asked[-1] = replace(denied(asked[-1]), end=max(asked[-1].end, mark.end))
         elif mark.role == "or":
             linked = True
@@ -130,6 +128,11 @@ def _thing_next(marks: list[Mark], index: int) -> bool:
     """Whether a thing follows, and no verb before it."""
     following = next((mark for mark in marks[index + 1 :] if mark.role != "word"), None)
     return following is not None and following.role == "item" and following.noun
+
+
+def _bare_head_before(marks: list[Mark], index: int) -> bool:
+    """Whether a part of the face stands right before: "hair off the forehead"."""
+    return index > 0 and marks[index - 1].role == "head"
 
 
 def _or_ahead(marks: list[Mark], index: int) -> bool:

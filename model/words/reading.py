@@ -4,15 +4,18 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 
-from model.words import english, languages
-from model.words.languages import Language, emoji, read_share
+from model.words import english, languages, tables
+from model.words.languages import read_share
 from model.words.marks import FOLLOWED, UNKNOWN, Item, Mark, items
+from model.words.tables import Language
 from model.words.text import clean
 
 # How other programs name networks and options, and how they write weights: never words.
 NETWORKS = re.compile(r"<[^<>\s][^<>]{0,100}>|(?<!\S)--(?!no\b)[a-z]+(?:[ ][\d:.]+)?|(?<!\w)BREAK(?!\w)")
 WEIGHTS = re.compile(r":[ ]*-?\d+(?:\.\d+)?(?=\s*[)\]])|::-?\d+(?:\.\d+)?|\(\(+|\)\)+|\[+|\]+")
 UNWEIGHTED = "Weights in brackets or behind colons are not used: every word counts once."
+# languages that are read in full, of those that have the text's letters
+LIKELY = 2
 PART = re.compile(r"[^,.;!?\n،؛。！？、，]+[,.;!?\n،؛。！？、，]*")
 
 
@@ -46,7 +49,7 @@ def read(prompt: str) -> Reading:
 
 def pictograms(text: str) -> tuple[list[Item], str]:
     """The items of a text's emoji, unknown ones among them, and the text without them."""
-    things = items(languages.marks(text, emoji()))
+    things = items(languages.marks(text, tables.emoji()))
     taken = {at for item in things for at in range(item.start, item.end)}
     things += [
         Item(at, at + 1, UNKNOWN)
@@ -68,14 +71,14 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     said = english.marks(text)
     if not any(mark.item and mark.what.kind == UNKNOWN for mark in said):
         return None, said
-    written = [one for one in languages.languages() if languages.written_in(text, one)]
-    shares = [(read_share(languages.marks(text, one), text), one) for one in written]
-    most, language = max(shares, key=lambda pair: pair[0], default=(0, None))
-    if language is None or most <= read_share(said, text):
+    in_english = read_share(said, text)
+    readings = [(languages.marks(text, one), one) for one in likely(text, in_english)]
+    whole, language = max(readings, key=lambda pair: read_share(pair[0], text), default=([], None))
+    if language is None or read_share(whole, text) <= in_english:
         return None, said
     # no English at all
-    if not read_share(said, text):
-        return language, languages.marks(text, language)
+    if not in_english:
+        return language, whole
     mixed: list[Mark] = []
     for part in PART.finditer(text):
         here = languages.marks(part[0], language)
@@ -87,6 +90,14 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     return language, mixed
 
 
+def likely(text: str, in_english: int) -> list[Language]:
+    """The languages that know most of a text's words one by one; none that knows half of what English explains."""
+    written = [one for one in tables.languages() if languages.written_in(text, one)]
+    known = [(languages.known_letters(languages.marks(text, one, rough=True), text), one) for one in written]
+    known.sort(key=lambda pair: -pair[0])
+    return [one for letters, one in known[:LIKELY] if 2 * letters > in_english]
+
+
 def unread(text: str, things: list[Item]) -> str:
     """One line for a prompt in a language or script of which nothing is read."""
     letters = [sign for sign in text if sign.isalpha()]
@@ -95,7 +106,7 @@ def unread(text: str, things: list[Item]) -> str:
     foreign = sum(not sign.isascii() for sign in letters)
     if foreign * 4 < len(letters):
         return ""
-    names = ", ".join(one.name for one in languages.languages())
+    names = ", ".join(one.name for one in tables.languages())
     return f"Nothing of this is read. The languages are English, {names}."
 
 

@@ -31,11 +31,12 @@ class Spelling:
         word = token.text
         if word in self.words or not self.LEAST - 1 <= len(word) <= self.MOST or not word.isalpha() or _is_word(word):
             return token
+        if swapped := next((other for other in _swapped(word) if other in self.words), ""):
+            return replace(token, text=swapped)
         for short in (word, *_missing(word)):
             if short in self.words and len(short) >= self.LEAST or short in self.shortened:
                 return replace(token, text=short if short in self.words else self.shortened[short])
-        swapped = next((other for other in _swapped(word) if other in self.words), word)
-        return replace(token, text=swapped)
+        return token
 
 
 def _swapped(word: str) -> list[str]:

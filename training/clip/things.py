@@ -1,6 +1,6 @@
 """How well prompts are read thing by thing: what is followed, drawn as something near, or not known.
 
-    python -m training.clip.things          on the three sets of prompts that were written without sight of the tables
+    python -m training.clip.things          on the sets of prompts that were written without sight of the tables
 
 Each line of a set is JSON: {"prompt", "followed", "near", "unknown"}, the last three lists of words of the prompt.
 """
@@ -12,7 +12,8 @@ from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
 
 DATA = Path(__file__).parents[1] / "data"
-SETS = tuple(DATA / f"asked{which}.jsonl" for which in ("", "_second", "_third"))
+ORDER = ("", "_second", "_third", "_fourth", "_fifth", "_sixth", "_seventh", "_eighth", "_ninth")
+SETS = tuple(DATA / f"asked{which}.jsonl" for which in ORDER)
 Spans = list[tuple[int, int]]
 
 

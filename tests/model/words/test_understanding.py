@@ -1,11 +1,12 @@
 """What is understood of people's words; the figures over whole files of prompts are training.evaluation.evaluate's."""
 
+from itertools import pairwise
+
 import pytest
 
 from model.clip import LONGEST, Clip, is_cut
 from model.settings import Settings
 from model.words.ages import ages
-from model.words.languages import languages
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
 from model.words.text import READABLE, clean, for_clip
@@ -82,7 +83,7 @@ def test_what_cannot_be_drawn_is_named_by_phrase(clip):
 
 
 @pytest.mark.parametrize(
-    "words", ["red hair", "short hair", "black lipstick", "a wink", "curly hair", "in her forties"]
+    "words", ["red hair", "short hair", "black lipstick", "a smirk", "curly hair", "in her forties"]
 )
 def test_what_is_drawn_as_something_near(words):
     by_kind = kinds(words)
@@ -129,6 +130,7 @@ def test_what_a_no_reaches(prompt, expected):
         ("late 60s", "followed", False),
         ("mid-thirties", "near", True),
         ("thirty-something", "near", True),
+        ("about forty-five", "near", False),
     ],
 )
 def test_ages(words, kind, young):
@@ -168,43 +170,34 @@ def test_a_typing_error_that_is_seen_through_is_not_reported(clip):
 
 
 @pytest.mark.parametrize(
-    "prompt, expected",
+    "prompt, near, unknown",
     [
-        ("junger Mann mit Brille, kein Bart", {"Young": True, "Male": True, "Eyeglasses": True, "No_Beard": True}),
-        ("hombre calvo sin bigote", {"Male": True, "Bald": True, "Mustache": False}),
-        ("une femme souriante avec des lunettes", {"Male": False, "Smiling": True, "Eyeglasses": True}),
-        (
-            "mulher jovem de chapéu, sem óculos",
-            {"Male": False, "Young": True, "Wearing_Hat": True, "Eyeglasses": False},
-        ),
-        ("ragazza con capelli biondi e orecchini", {"Male": False, "Blond_Hair": True, "Wearing_Earrings": True}),
-        ("一个戴眼镜的老男人", {"Eyeglasses": True, "Young": False, "Male": True}),
-        (
-            "眼鏡をかけた笑顔の女性、帽子なし",
-            {"Eyeglasses": True, "Smiling": True, "Male": False, "Wearing_Hat": False},
-        ),
-        ("चश्मा पहने हुए लड़की", {"Eyeglasses": True, "Male": False}),
-        ("امرأة مبتسمة بدون نظارة", {"Male": False, "Smiling": True, "Eyeglasses": False}),
-        ("eine Frau mit Brille, wearing hat.", {"Male": False, "Eyeglasses": True, "Wearing_Hat": True}),
+        # a kind of a thing that an attribute names, whatever stands before it
+        ("a thin mustache, felt hat", ["thin mustache", "felt hat"], []),
+        ("half-moon spectacles and a shark tooth necklace", ["half-moon spectacles", "shark tooth necklace"], []),
+        ("a green mohawk", ["green", "mohawk"], []),
+        # how hair is worn
+        ("her dark hair pinned up", ["dark hair", "pinned up"], []),
+        ("hair lacquered", ["lacquered"], []),
+        ("tie loosened, a jet black bob", ["tie loosened", "bob"], []),
+        ("blonde, full beard", ["full beard"], []),
+        ("anime hair", ["anime hair"], []),
+        ("iron-grey hair", ["iron"], []),
+        # moods
+        ("a haunted gaze, smug, bewildered", ["haunted gaze", "smug", "bewildered"], []),
+        # a thing lies on the face, and is none of it
+        ("soot on his face", [], ["soot on his face"]),
+        ("pale eyelashes", [], ["pale eyelashes"]),
+        ("scar across left eye", [], ["scar across left eye"]),
+        ("an old pirate with a pointy hat", ["pointy hat"], ["pirate"]),
+        ("fangs", [], ["fangs"]),
+        ("passport photo in warm light", [], ["passport photo in warm light"]),
+        ("Kindly remember my late husband", [], []),
     ],
 )
-def test_other_languages(prompt, expected):
-    assert states(prompt) == expected and not read(prompt).note
-
-
-def test_every_language_knows_all_forty_attributes():
-    from model.attributes import ATTRIBUTES
-
-    assert len(languages()) == 9
-    for language in languages():
-        stated = {s for group in language.phrases.values() for phrase in group for s in phrase.states}
-        assert {name for name, has in stated if has} == set(ATTRIBUTES), language.name
-
-
-def test_a_language_that_is_not_read_is_said_in_one_line():
-    reading = read("улыбающаяся женщина")
-    assert reading.note.startswith("Nothing of this is read") and "\n" not in reading.note
-    assert [item.kind for item in reading.items] == ["unknown"]
+def test_how_things_are_bounded(prompt, near, unknown):
+    by_kind = kinds(prompt)
+    assert (by_kind["near"], by_kind["unknown"]) == (near, unknown)
 
 
 def test_empty_long_and_strange_prompts(clip):
@@ -244,11 +237,17 @@ def test_clean_text_keeps_the_places_of_its_characters():
 
 
 def test_prompts_written_blind_are_read():
-    """Precision and recall of all three kinds over the three sets; the figures are in docs/experiments.md."""
+    """Precision and recall of all three kinds over all sets; the figures are in docs/experiments.md."""
     asked = [one for path in SETS for one in read_set(path)]
-    assert len(asked) == 398
+    assert len(asked) == 787
     for kind, figures in things(asked).items():
         assert min(figures.values()) > 0.9, (kind, figures)
+
+
+def test_no_word_is_part_of_two_things():
+    for prompt in [one["prompt"] for path in SETS for one in read_set(path)]:
+        items = [item for item in read(prompt).items if item.kind != "implied"]
+        assert all(first.end <= second.start for first, second in pairwise(items)), prompt
 
 
 def test_a_thing_counts_only_where_half_of_it_is_covered():
@@ -268,7 +267,7 @@ def test_a_thing_counts_only_where_half_of_it_is_covered():
         ("hair in a bun", "hair in a bun", {}),
         ("a middle-aged man", "middle-aged", {"Young": False}),
         ("mujer de mediana edad", "de mediana edad", {"Young": False}),
-        ("黑色长发", "黑色长发", {"Black_Hair": True}),
+        ("中年男人", "中年", {"Young": False}),
         ("a boy of ten", "of ten", {"Young": True}),
         ("blond hiar, stud in her nose", "stud in her nose", {"Wearing_Earrings": True}),
     ],
