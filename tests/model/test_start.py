@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from benchmarks.paint import jump_across, parts, step_across
 from model.diffusion import alpha_bar
@@ -14,7 +13,7 @@ from model.images import middle_square
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import Settings
-from model.start import REACH, Start
+from model.start import REACH, SHAPED, Start
 from tests.conftest import ROOT
 from tests.model.test_pipeline import close
 
@@ -91,48 +90,40 @@ def test_what_is_wrong_beside_the_part_is_made_up_for_within_it():
     assert not wrong[..., 32:].any()
 
 
-def likeness(sampler: str, steps: int) -> float:
-    """Of faces of 8 x 8 coloured squares, nearly alike in a mirror, under a network that knows it, one half is drawn
-    anew: its regression on the half that is known, 0.95 at best."""
-    variance, alike, generator = 0.09, 0.95, torch.Generator().manual_seed(0)
-
-    def fresh(side=64):
-        return torch.randn(16, 3, side, side, generator=generator)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_noise_is_added_while_the_face_takes_shape(sampler):
+    """So what does not fit is drawn again, and in no more network calls."""
+    start, times, calls = Start.read(FACE, 1.0, part(0, 64), 64), time_grid(12, sampler), []
 
     def denoise(x, t):
-        share, squares = alpha_bar(t).view(-1, 1, 1, 1).float(), F.avg_pool2d(x, 8)
-        halves = (squares + squares.flip(-1)) / 2, (squares - squares.flip(-1)) / 2
-        variances = variance * (1 + alike) / 2, variance * (1 - alike) / 2
-        # the closed form for Gaussian data, each square a mean over 64 pixels
-        found = [share.sqrt() * v * half / (share * v + (1 - share) / 128) for half, v in zip(halves, variances)]
-        return F.interpolate(sum(found), scale_factor=8)
+        calls.append(t[0].item())
+        return torch.zeros_like(x)
 
-    picture = F.interpolate(variance**0.5 * fresh(8)[:1], scale_factor=8)
-    start = Start(picture, 1.0, torch.tensor(part(0, 64))[None, None])
-    *_, last = start.around(SAMPLERS[sampler])(denoise, fresh(), time_grid(steps, sampler), fresh)
-    # but for the squares beside the edge
-    drawn, opposite = (image[..., : 32 - REACH] for image in (last.denoised, picture.flip(-1)))
-    return ((drawn * opposite).mean() / opposite.square().mean()).item()
+    def fresh():
+        calls.append("noise")
+        return torch.randn(1, 3, 64, 64)
 
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_half_that_is_drawn_anew_fits_the_other(sampler):
-    assert likeness(sampler, 12) > 0.8
+    steps = list(start.around(SAMPLERS[sampler])(denoise, torch.randn(1, 3, 64, 64), times, fresh))
+    assert [time for time in calls if time != "noise"] == times[:-1].tolist()
+    assert [(step.index, step.total) for step in steps] == [(index, 12) for index in range(1, 13)]
+    noised = [time for time, after in zip(calls, calls[1:]) if after == "noise"]
+    # DDPM's own steps all add some, but for the last
+    first, last = (1, 0.1) if sampler == "ddpm" else SHAPED
+    assert noised == [time for time in times[:-1].tolist() if last < time <= first] and len(noised) >= 4
 
 
-def test_no_seam_shows_around_what_is_drawn_anew():
+@pytest.mark.parametrize("name", ["hair", "background"])
+def test_no_seam_shows_around_what_is_drawn_anew(name):
     """Of the bundled weights: what lies on either side of the edge differs about as much as before."""
-    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
-    asked = [Settings("a smiling woman with blond hair", seed=1, steps=6), Settings("an old man", seed=4, steps=6)]
-    for mask in (parts()["left half"], parts()["background"]):
-        faces = []
-        for settings in asked:
-            [known] = pipe.generate_faces([settings])
-            *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
-            faces.append((known, last.denoised))
-        for across in (step_across, jump_across):
-            before, after = np.mean([[across(face, mask) for face in pair] for pair in faces], axis=0)
-            assert after < 1.3 * before
+    pipe, mask, faces = FacePipeline.from_pretrained(ROOT / "weights", device="cpu"), parts()[name], []
+    for settings in (Settings("a smiling woman with blond hair", seed=1), Settings("an old man", seed=4)):
+        settings = replace(settings, steps=6)
+        [known] = pipe.generate_faces([settings])
+        *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
+        faces.append((known, last.denoised))
+    for across in (step_across, jump_across):
+        before, after = np.mean([[across(face, mask) for face in pair] for pair in faces], axis=0)
+        assert after < 1.3 * before
 
 
 def test_a_seam_is_measured():
