@@ -176,11 +176,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             info="A low value keeps the picture, 1 forgets it.",
                         )
                     with gr.Tab("Explore"), gr.Column(elem_id="explore"):
-                        gr.HTML(
-                            "<p>Everything here starts from the face on screen and keeps its noise: only one thing "
-                            "changes.</p>"
-                        )
                         ideas_button = gr.Button("Sixteen ideas: other seeds for my words", elem_id="ideas-button")
+                        gr.HTML("<p>From the face on screen, with one thing changed and all else kept:</p>")
                         with gr.Row():
                             attribute = gr.Dropdown(
                                 [(attributes.label(name), name) for name in ATTRIBUTES],

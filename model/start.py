@@ -1,6 +1,7 @@
 """Starting from a picture: all of it changes (SDEdit, Meng et al. 2022), or a part (RePaint, Lugmayr et al. 2022).
 
-Of RePaint this is algorithm 1 without its resampling: `_known` makes a part meet the rest better, at half the cost.
+Of RePaint this is algorithm 1 without its resampling, which takes as many network calls again. Two things stand in for
+it: `_known` makes a part meet the rest without a seam, `_fitting` makes both one face.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ from torch import Tensor
 from model.diffusion import add_noise
 from model.errors import InputError
 from model.images import middle_square, to_tensor
-from model.sampler import Denoise, FreshNoise, Sampler, Step
+from model.sampler import Denoise, FreshNoise, Sampler, Step, ddpm
 from model.settings import as_array, number, pictures
 
 # pixels into a part, over which what is wrong beside it fades away
 REACH = 8
+# steps from times between these give a face its shape: pose, features, light
+SHAPED = (0.97, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Start:
             # nothing of the part is left, so it does not matter what was there
             if self.time == 1:
                 x = torch.where(mask, noise, x)
-            return sampler(_known(denoise, picture, mask), x, times, fresh_noise)
+            return _fitting(sampler, _known(denoise, picture, mask), x, times, fresh_noise)
 
         return sample
 
@@ -111,3 +114,17 @@ def _inwards(mask: Tensor) -> Callable[[Tensor], Tensor]:
         return carried
 
     return spread
+
+
+def _fitting(sampler: Sampler, denoise: Denoise, x: Tensor, times: Tensor, fresh_noise: FreshNoise) -> Iterator[Step]:
+    """The sampler's steps, but DDPM's while a face takes shape, in as many network calls.
+
+    What a deterministic sampler draws, its first noise decides, before the network makes out what is known. DDPM adds
+    noise at each step, and so what does not fit is drawn again.
+    """
+    first, last = (int((times > time).sum()) for time in SHAPED)
+    stretches, index = [(sampler, times[: first + 1]), (ddpm, times[first : last + 1]), (sampler, times[last:])], 0
+    for way, stretch in stretches:
+        for step in way(denoise, x, stretch, fresh_noise):
+            index, x = index + 1, step.noisy
+            yield step._replace(index=index, total=len(times) - 1)

@@ -13,7 +13,7 @@ from model.images import middle_square
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
 from model.settings import Settings
-from model.start import REACH, Start
+from model.start import REACH, SHAPED, Start
 from tests.conftest import ROOT
 from tests.model.test_pipeline import close
 
@@ -90,19 +90,40 @@ def test_what_is_wrong_beside_the_part_is_made_up_for_within_it():
     assert not wrong[..., 32:].any()
 
 
-def test_no_seam_shows_around_what_is_drawn_anew():
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_noise_is_added_while_the_face_takes_shape(sampler):
+    """So what does not fit is drawn again, and in no more network calls."""
+    start, times, calls = Start.read(FACE, 1.0, part(0, 64), 64), time_grid(12, sampler), []
+
+    def denoise(x, t):
+        calls.append(t[0].item())
+        return torch.zeros_like(x)
+
+    def fresh():
+        calls.append("noise")
+        return torch.randn(1, 3, 64, 64)
+
+    steps = list(start.around(SAMPLERS[sampler])(denoise, torch.randn(1, 3, 64, 64), times, fresh))
+    assert [time for time in calls if time != "noise"] == times[:-1].tolist()
+    assert [(step.index, step.total) for step in steps] == [(index, 12) for index in range(1, 13)]
+    noised = [time for time, after in zip(calls, calls[1:]) if after == "noise"]
+    # DDPM's own steps all add some, but for the last
+    first, last = (1, 0.1) if sampler == "ddpm" else SHAPED
+    assert noised == [time for time in times[:-1].tolist() if last < time <= first] and len(noised) >= 4
+
+
+@pytest.mark.parametrize("name", ["hair", "background"])
+def test_no_seam_shows_around_what_is_drawn_anew(name):
     """Of the bundled weights: what lies on either side of the edge differs about as much as before."""
-    pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
-    asked = [Settings("a smiling woman with blond hair", seed=1, steps=6), Settings("an old man", seed=4, steps=6)]
-    for mask in (parts()["left half"], parts()["background"]):
-        faces = []
-        for settings in asked:
-            [known] = pipe.generate_faces([settings])
-            *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
-            faces.append((known, last.denoised))
-        for across in (step_across, jump_across):
-            before, after = np.mean([[across(face, mask) for face in pair] for pair in faces], axis=0)
-            assert after < 1.3 * before
+    pipe, mask, faces = FacePipeline.from_pretrained(ROOT / "weights", device="cpu"), parts()[name], []
+    for settings in (Settings("a smiling woman with blond hair", seed=1), Settings("an old man", seed=4)):
+        settings = replace(settings, steps=6)
+        [known] = pipe.generate_faces([settings])
+        *_, [last] = pipe.stream_faces([replace(settings, seed=settings.seed + 100)], known, 1.0, mask)
+        faces.append((known, last.denoised))
+    for across in (step_across, jump_across):
+        before, after = np.mean([[across(face, mask) for face in pair] for pair in faces], axis=0)
+        assert after < 1.3 * before
 
 
 def test_a_seam_is_measured():
