@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from model.attributes import ATTRIBUTES
-from tests.browser.actions import DESKTOP, box, face, generate, opened, reads, status, tool, words
+from tests.browser.actions import DESKTOP, box, face, generate, manage, opened, reads, status, tool, words
 from ui.words import denial
 
 
@@ -92,7 +92,7 @@ def test_forgetting_can_be_taken_back(page: Page):
     generate(page)
     entries = page.locator("#gallery .open")
     expect(entries).to_have_count(1)
-    page.get_by_role("button", name="Forget them").click()
+    manage(page, "Delete all")
     expect(page.locator("#gallery .gallery")).to_be_hidden()
     offered(page, "Bring it back").click()
     expect(entries).to_have_count(1)
