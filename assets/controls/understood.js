@@ -28,5 +28,6 @@ element.addEventListener("click", event => {
 });
 
 facet.understand = () => trigger("ask");
+// Until the first words are read nothing is said of them.
 watch("value", () => show(props.value || {}));
-show(props.value || {});
+if (props.value) show(props.value);

@@ -110,9 +110,8 @@ def test_back_leads_to_the_face_and_forward_to_the_tab(browser: Browser, address
         expect(page.locator("#prompt textarea")).to_have_value("an old man with a hat")
         page.go_forward()
         expect(page.locator("#how h2")).to_be_visible()
-        page.reload()
-        expect(page.locator("#how h2")).to_be_visible()
         page.get_by_role("tab", name="Make a face").click()
+        assert "tab=how" not in page.url
         expect(page.locator("#prompt textarea")).to_have_value("an old man with a hat")
 
 

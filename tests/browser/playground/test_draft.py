@@ -60,6 +60,16 @@ def test_a_draft_comes_back_after_a_reload(page: Page, browser: Browser, address
         expect(words(other)).not_to_have_value("a bald man with a hat")
 
 
+def test_a_draft_belongs_to_both_tabs_of_the_page(page: Page):
+    page.evaluate("history.replaceState(null, '', '?tab=how')")
+    words(page).fill("a bald man with a hat")
+    reads(page, "a bald man with a hat")
+    page.evaluate("history.replaceState(null, '', '/')")
+    page.reload()
+    page.wait_for_function("() => window.facet?.face")
+    expect(words(page)).to_have_value("a bald man with a hat")
+
+
 def test_a_broken_connection_is_told_and_costs_no_words(page: Page):
     words(page).fill("a bald man with a hat")
     reads(page, "a bald man with a hat")

@@ -132,6 +132,24 @@ def test_focus_is_seen_on_every_control(page: Page):
     assert unseen == []
 
 
+def test_the_bar_never_covers_what_has_the_focus(page: Page):
+    # 1280 x 800 at 200 % zoom
+    page.set_viewport_size({"width": 640, "height": 400})
+    words(page).focus()
+    covered = []
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        name, bottom, bar = page.evaluate("""async () => {
+            for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+            const at = document.activeElement, bar = document.querySelector("#actions");
+            const bottom = at === document.body || bar.contains(at) ? 0 : at.getBoundingClientRect().bottom;
+            return [at.outerHTML.slice(0, 100), bottom, bar.getBoundingClientRect().top];
+        }""")
+        if bottom > bar:
+            covered.append(name)
+    assert covered == []
+
+
 @pytest.mark.parametrize("size, least", [("page", 24), ("phone", 44)])
 def test_switches_are_large_enough_to_hit(size, least, request):
     page: Page = request.getfixturevalue(size)
