@@ -5,7 +5,7 @@ window.facet.inset = (player, turn) => {
   button.addEventListener("click", () => turn(button.dataset.kind));
   return (run, frame, view) => {
     const kind = OTHER[view];
-    button.hidden = !kind || run.total < 2 || run.count > 1 || !frame[kind];
+    button.hidden = !kind || run.count > 1 || !frame[kind] || frame.noise_level < 0.005;  // without noise both are the same
     if (button.hidden) return;
     button.dataset.kind = kind;
     button.querySelector("img").src = frame[kind];
