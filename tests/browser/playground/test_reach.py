@@ -43,7 +43,7 @@ def test_a_phone_says_what_the_page_is_and_offers_ideas_at_once(phone: Page):
     assert below(place(phone, "#player .about"), place(phone, "#keep"))
     assert below(place(phone, "#keep"), place(phone, "#how-many"))
     # the longest text that a run ends with
-    phone.evaluate("window.facet.say('Done in 12.5 seconds, seed 4294967295, the best of 4.')")
+    phone.evaluate("window.facet.say('Done in 12.5 s, seed 4294967295 (best of 4).')")
     expect(status(phone)).to_contain_text("4294967295")
     assert place(phone, "#actions") == bar
 
