@@ -60,7 +60,7 @@ SECTIONS = {
     "scale": "Scale",
     "bias": "Bias",
 }
-WAITING = '<p class="waiting">Computed when it comes into view.</p>'
+WAITING = '<p class="waiting">This figure is being drawn.</p>'
 
 
 def build(current: gr.Component) -> None:
