@@ -26,7 +26,7 @@ from ui.component import ASSETS, asset, component, scripts
 from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
-from ui.picker import picker
+from ui.picker import ideas, picker
 from ui.runs import BEST_OF, COUNTS, animate, enlarge, offer_choice, redraw, schedule
 from ui.sees import describe
 from ui.server import queue as waiting
@@ -117,6 +117,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                         generate_button = gr.Button("Generate", variant="primary", elem_id="generate")
                         stop_button = gr.Button("Stop", elem_id="stop", interactive=False)
                     line = component("face/status", status())
+                people = ideas()
                 with gr.Row(elem_id="how-many"):
                     count = gr.Radio(list(COUNTS), value=1, label="Faces", elem_id="count", min_width=0)
                     seed = gr.Number(0, label="Seed", elem_id="seed", min_width=0)
@@ -176,8 +177,11 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             info="A low value keeps the picture, 1 forgets it.",
                         )
                     with gr.Tab("Explore"), gr.Column(elem_id="explore"):
-                        ideas_button = gr.Button("Sixteen ideas: other seeds for my words", elem_id="ideas-button")
-                        gr.HTML("<p>From the face on screen, with one thing changed and all else kept:</p>")
+                        ideas_button = gr.Button("Sixteen faces for my words", elem_id="ideas-button")
+                        gr.HTML(
+                            "<p>Or take the face on screen and change one thing. Its noise stays the same, so the rest "
+                            "of the face stays too.</p>"
+                        )
                         with gr.Row():
                             attribute = gr.Dropdown(
                                 [(attributes.label(name), name) for name in ATTRIBUTES],
@@ -204,9 +208,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
                             more_button = gr.Button("More like this face", elem_id="more-button", min_width=0)
                             less_button = gr.Button("Less like this face", elem_id="less-button", min_width=0)
                         gr.HTML(
-                            "<p>More: what CLIP sees in this face takes the place of the words, and the noise is new. "
-                            "Less: the words stay, but lead away from what CLIP sees in it, and the noise lies on the "
-                            "other side of its own.</p>"
+                            "<p>“More” starts from new noise and follows what CLIP sees in this face, in place of your "
+                            "words. “Less” follows your words and leads away from what CLIP sees in it.</p>"
                         )
                         strip = component("face/strip")
                     with gr.Tab("CLIP"):
@@ -300,6 +303,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         *(control.input for control in (seed, steps, guidance, sampler, strength)),
     ):
         event(None, None, None, js="() => { window.facet.changed(); return []; }")
+    people.choose(None, None, [words, edits], js="() => ['', {}]").success(
+        None, None, None, js="() => { window.facet.drawIdea(); return []; }"
+    )
     understood.ask(read, [words, picks], understood, trigger_mode="always_last", **LIGHT, **hidden)
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring

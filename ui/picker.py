@@ -17,7 +17,7 @@ from model.errors import InputError
 from model.words import lexicon, tables
 from ui.component import ASSETS, asset, component
 
-# Chips above the boxes: name -> attributes wanted, attributes not wanted. Each shows a face of its prompt and
+# Ideas beside the prompt: name -> attributes wanted, attributes not wanted. Each shows a face of its prompt and
 # seed; assets/controls/presets.webp holds them from left to right, see deploy/pictures.py.
 _PRESETS = json.loads(asset("controls/presets.json"))
 PRESETS: dict[str, tuple[list[str], list[str]]] = {
@@ -60,12 +60,19 @@ def picker() -> gr.HTML:
     )
 
 
-def _html() -> str:
+def ideas() -> gr.HTML:
+    """The presets as a row of chips. Its event `choose` comes once the picker holds the one that was pressed."""
     faces = base64.b64encode((ASSETS / "controls" / "presets.webp").read_bytes()).decode()
     chips = "".join(
         f'<button type="button" data-preset="{name}"><i class="face" style="--at: {at}"></i>{name}</button>'
         for at, name in enumerate(PRESETS)
     )
+    row = f"""<div class="presets" role="group" aria-label="Ideas" style="--faces: url(data:image/webp;base64,{faces})">
+    <button type="button" data-preset="surprise"><i class="face"></i>Surprise me</button>{chips}</div>"""
+    return component("controls/ideas", html=row)
+
+
+def _html() -> str:
     fieldsets = "".join(
         f'<fieldset><legend>{html.escape(heading)}</legend><div class="attributes">'
         f"{''.join(map(_attribute, names))}</div></fieldset>"
@@ -75,8 +82,6 @@ def _html() -> str:
   <div class="tools">
     <input type="search" placeholder="Find an attribute" aria-label="Find an attribute" autocomplete="off">
     <button type="button" class="clear" disabled>Clear</button></div>
-  <div class="presets" role="group" aria-label="Ideas" style="--faces: url(data:image/webp;base64,{faces})">
-    <button type="button" data-preset="surprise"><i class="face"></i>Surprise me</button>{chips}</div>
   <p class="why" role="status"></p><p class="nothing" hidden></p>{fieldsets}</div>"""
 
 

@@ -85,7 +85,7 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     if controls.new_seed and controls.best and can_choose(pipe, controls):
         yield same, status(f"Choosing among {BEST_OF} seeds"), same, same
         settings = replace(settings, seed=pipe.best_seed(settings, seeds(settings.seed, BEST_OF)))
-        chosen_of = f", the best of {BEST_OF}"
+        chosen_of = f" (best of {BEST_OF})"
     about = about_run(pipe, settings, controls)
     with closing(messages(stream(pipe, settings, controls), about, influence=True)) as run:
         for message, frames in run:
@@ -100,7 +100,7 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
             yield message, progress, message["seed"] if first else same, kept(settings, controls) if first else same
     yield same, status("Enlarging to 512 pixels" if controls.count == 1 else "Finishing"), same, same
     result = finished(pipe, about["run"], history, wanted(pipe, controls.words, controls.picks))
-    done = f"Done in {time.monotonic() - start:.1f} seconds, seed {settings.seed}{chosen_of}."
+    done = f"Done in {time.monotonic() - start:.1f} s, seed {settings.seed}{chosen_of}."
     yield result, status(f"{done} {about['note']} {full_note(start)}".strip()), same, same
     # the crisp one once the other is on screen
     if controls.count == 1 and (more := crisp(pipe, history[-1][0].denoised)):

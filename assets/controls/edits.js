@@ -13,7 +13,7 @@ const row = (key, label, [min, max, step, value], text) => `<div class="slider" 
 function options() {
   const option = name => `<option value="${name}">${facet.escape(labels.get(name))}</option>`, used = new Set(pairs(now).map(([name]) => name));
   const some = names => names.filter(name => !used.has(name)).map(option).join("");
-  part("select").innerHTML = `<option value="">Push or pull an attribute</option>${recent.length ? `<optgroup label="Recent">${some(recent)}</optgroup>` : ""}
+  part("select").innerHTML = `<option value="">Change one thing, keep the rest</option>${recent.length ? `<optgroup label="Recent">${some(recent)}</optgroup>` : ""}
     <optgroup label="All attributes">${some([...labels.keys()])}</optgroup>`;
   part("select").disabled = used.size >= EDITS;
 }

@@ -58,18 +58,16 @@ picker.addEventListener("click", event => {
   if (name) {
     set(name, button.ariaPressed === "true" ? "" : "absent");
     changed();
-  } else if (button?.dataset.preset) {
-    const preset = button.dataset.preset === "surprise" ? surprise() : props.presets[button.dataset.preset];
-    fill(preset);
-    changed(`${button.textContent}: ${[...values().present.map(label), ...values().absent.map(other => unwanted(other).dataset.says)].join(", ")}.`);
   } else if (button?.classList.contains("clear")) {
     fill();
     changed();
   }
 });
 
-const unknown = picker.querySelector("[data-preset=surprise] .face");
-unknown.style.background = `url(${facet.noise(32)}) center / cover`;
+facet.hear("idea", name => {
+  fill(name === "surprise" ? surprise() : props.presets[name]);
+  changed();
+});
 
 // A person nobody asked for: a few attributes, at random, that go together.
 function surprise() {

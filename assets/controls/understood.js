@@ -13,7 +13,7 @@ function show({prompt = "", parts = [], chips = [], unknown = [], near = [], ins
   const buttons = instead.map(({name, label}) => `<button type="button" data-name="${name}">${facet.escape(label)}</button>`).join("");
   part(".unknown").innerHTML = unknown.length ? `Cannot be drawn: ${unknown.map(word => `<b>${facet.escape(word)}</b>`).join(", ")}.`
     + (buttons ? ` Nearest: ${buttons}` : "") : "";
-  part(".near").textContent = near.length ? `Drawn as something near, or only in part: ${near.join(", ")}.` : "";
+  part(".near").textContent = near.length ? `Drawn only roughly: ${near.join(", ")}.` : "";
   part(".warning").textContent = [warning, cut].filter(Boolean).join(" ");
   part(".reads").innerHTML = prompt ? "Prompt: " + parts.map(({text, kind}) =>
     kind ? `<span class="${kind}" title="${TOLD[kind]}">${facet.escape(text)}</span>` : facet.escape(text)).join("")
@@ -28,5 +28,6 @@ element.addEventListener("click", event => {
 });
 
 facet.understand = () => trigger("ask");
+// Until the first words are read nothing is said of them.
 watch("value", () => show(props.value || {}));
-show(props.value || {});
+if (props.value) show(props.value);

@@ -8,6 +8,7 @@ const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The no
 const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
 const [stage, picture, at] = [part(".stage"), part(".picture"), part(".at")];
 const compare = facet.comparison(player, () => { touched = true; }, explain);
+const inset = facet.inset(player, name => { touched = true; setView(name); });
 
 let run = null;        // what is on screen: {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large, decided}
 let all = null;        // the batch that `run` was opened from
@@ -25,6 +26,7 @@ function show(number) {
   const kind = view === "large" ? "denoised" : view;
   picture.src = frame[kind] || frame.denoised;
   picture.hidden = view === "large";
+  inset(run, frame, view);
   picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${described()}`;
   at.value = number;
   at.setAttribute("aria-valuetext", `Step ${frame.step} of ${run.total}, noise level ${frame.noise_level.toFixed(2)}`);
@@ -53,10 +55,9 @@ function announceFace() {
   });
 }
 
-// --- the schedule's curve: x is the time from 1 to 0, y the noise level -------------------------------------------------
+// --- the schedule's curve, of noise levels at evenly spaced times: x is the time from 1 to 0, y the noise level ----------
 
-const schedule = props.schedule || [];  // noise levels at evenly spaced times, from 1 down to 0
-const place = index => [64 * index / (schedule.length - 1), 24 - 24 * schedule[index]];
+const schedule = props.schedule || [], place = index => [64 * index / (schedule.length - 1), 24 - 24 * schedule[index]];
 part(".line").setAttribute("points", schedule.map((_, index) => place(index).join(",")).join(" "));
 part(".dot").setAttribute("cy", 0);
 function onCurve(level) {
@@ -162,9 +163,9 @@ function ready() {
 function decided() {
   const list = part(".decided"), found = run.decided || [];
   list.hidden = !found.length;
-  list.innerHTML = found.length ? "<span>Decided:</span>" + found.map(({label, step}) => step
+  list.innerHTML = found.length ? '<span title="The step from which on CLIP sees it in the face">First seen:</span>' + found.map(({label, step}) => step
     ? `<button type="button" data-step="${step}">${facet.escape(label)} <b>step ${step}</b></button>`
-    : `<span class="missed">${facet.escape(label)} <b>not reached</b></span>`).join("") : "";
+    : `<span class="missed">${facet.escape(label)} <b>never</b></span>`).join("") : "";
   part(".marks").innerHTML = found.filter(({step}) => step).map(({step}) =>
     `<i style="left: ${100 * (step - 1) / Math.max(1, run.total - 1)}%"></i>`).join("");
 }
@@ -319,10 +320,8 @@ stage.addEventListener("pointerdown", event => {
   stage.setPointerCapture(event.pointerId);
 });
 stage.addEventListener("pointermove", event => {
-  if (!drag) return;
-  const distance = event.clientX - drag.x;
-  drag.moved ||= Math.abs(distance) > 6;
-  if (!drag.moved) return;
+  const distance = event.clientX - drag?.x;  // not a number where nothing is dragged
+  if (!drag || !(drag.moved ||= Math.abs(distance) > 6)) return;
   if (view === "large") compare.drag(across(event));
   else seek(Math.round(drag.from + distance / stage.clientWidth * run.frames.length));
 });

@@ -8,7 +8,7 @@ let faces = facet.gallery = [];
 async function show() {
   faces = facet.gallery = await facet.store.faces();
   box.hidden = !faces.length;
-  part(".count").textContent = faces.length === 1 ? "One face of yours" : `${faces.length} faces of yours`;
+  part(".count").textContent = faces.length === 1 ? "Your first face" : `Your ${faces.length} faces`;
   part(".faces").innerHTML = faces.map(({id, image, record}, index) => {
     const told = facet.escape(record ? facet.summary(record) : "no settings");
     return `<button type="button" class="open" data-id="${id}" aria-label="Face ${index + 1}: ${told}" title="${told}"><img src="${image}" alt="" loading="lazy"></button>`;
@@ -128,7 +128,7 @@ part(".faces").addEventListener("keydown", event => {
 });
 for (const name of Object.keys(HINTS)) part(`.${name}`).addEventListener("click", () => setMode(name));
 part(".forget").addEventListener("click", () =>
-  remove(faces, faces.length === 1 ? "The face is forgotten." : `${faces.length} faces are forgotten.`).catch(problem));
+  remove(faces, faces.length === 1 ? "The face is deleted." : `${faces.length} faces are deleted.`).catch(problem));
 part(".export").addEventListener("click", () => save().catch(problem));
 part(".import input").addEventListener("change", event => {
   if (event.target.files[0]) load(event.target.files[0]).catch(problem);

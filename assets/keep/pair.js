@@ -2,7 +2,7 @@
 const facet = window.facet, dialog = element.querySelector("dialog"), part = selector => dialog.querySelector(selector);
 const range = part("input"), go = part(".go"), MS = 160;
 const NAMES = {prompt: "Prompt", negative_prompt: "Negative prompt", seed: "Seed", steps: "Steps", guidance: "Guidance", sampler: "Sampler",
-  edits: "Push and pull", to_prompt: "Walk to", to_seed: "Walk to seed", place: "Place on the walk"};
+  edits: "Changes", to_prompt: "Walk to", to_seed: "Walk to seed", place: "Place on the walk"};
 let pair = [], timer = 0;
 
 function place(at) {

@@ -110,6 +110,14 @@ def reads(page: Page, prompt: str) -> None:
     )
 
 
+def manage(page: Page, name: str) -> None:
+    """Press a button of the gallery that lies under "Manage"."""
+    button = page.locator("#gallery").get_by_role("button", name=name)
+    if not button.is_visible():
+        page.locator("#gallery summary").click()
+    button.click()
+
+
 def saved(page: Page, what: str) -> tuple[str, bytes]:
     with page.expect_download() as download:
         page.locator(f"#keep [data-what={what}]:not(.each)").click()

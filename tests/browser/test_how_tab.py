@@ -98,6 +98,23 @@ def test_link_opens_its_section_and_computes_nothing_else(browser: Browser, addr
     page.close()
 
 
+def test_back_leads_to_the_face_and_forward_to_the_tab(browser: Browser, address: str):
+    for page in opened(browser, address, "light", viewport={"width": 390, "height": 844}):
+        expect(page.locator("#generate")).to_be_visible()
+        page.wait_for_function("() => window.facet?.face?.finished")
+        page.locator("#prompt textarea").fill("an old man with a hat")
+        page.get_by_role("tab", name="How it works").click()
+        expect(page.locator("#how h2")).to_be_visible()
+        page.go_back()
+        expect(page.locator(".stage")).to_be_visible()
+        expect(page.locator("#prompt textarea")).to_have_value("an old man with a hat")
+        page.go_forward()
+        expect(page.locator("#how h2")).to_be_visible()
+        page.get_by_role("tab", name="Make a face").click()
+        assert "tab=how" not in page.url
+        expect(page.locator("#prompt textarea")).to_have_value("an old man with a hat")
+
+
 def test_glance_plays_the_visitors_run(browser: Browser, address: str):
     for page in opened(browser, address, "light", viewport={"width": 1280, "height": 900}):
         page.get_by_role("tab", name="How it works").click()

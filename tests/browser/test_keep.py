@@ -20,6 +20,7 @@ from tests.browser.actions import (
     drop,
     face,
     generate,
+    manage,
     opened,
     saved,
     set_steps,
@@ -147,5 +148,5 @@ def test_the_gallery_stays_in_the_browser(size, request):
     expect(words(page)).to_have_value("first")
     page.wait_for_function("() => window.facet.face.kind === 'gallery' && window.facet.face.finished")
     assert face(page) == first and face(page, "record") == made
-    page.get_by_role("button", name="Forget them").click()
+    manage(page, "Delete all")
     expect(page.locator("#gallery .gallery")).to_be_hidden()

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from model import attributes
 from model.attributes import ATTRIBUTES
-from tests.browser.actions import box, deny, reads
+from tests.browser.actions import box, deny, face, reads, set_steps, words
 
 
 def test_forty_attributes_in_named_groups(page: Page):
@@ -32,6 +32,30 @@ def test_contradictions_are_prevented_with_a_word(page: Page):
     expect(box(page, "Wavy hair")).not_to_be_checked()
     assert page.locator('[data-name="Bangs"]').get_attribute("title") == "Bangs and Bald exclude each other"
     reads(page, "Photo of person bald.")
+
+
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_an_idea_takes_the_place_of_the_words_and_is_drawn(size, request):
+    page: Page = request.getfixturevalue(size)
+    words(page).fill("a young woman with blond hair")
+    page.get_by_label("Change one thing, keep the rest").first.select_option("Smiling")
+    reads(page, "a young woman with blond hair")
+    page.get_by_role("button", name="Grandfather").click()
+    page.wait_for_function("() => !window.facet.running && window.facet.face.record?.prompt.includes('gray hair')")
+    expect(words(page)).to_have_value("")
+    assert "blond" not in face(page, "record.prompt") and not face(page, "record.edits")
+    expect(page.locator("#understood .warning")).to_be_empty()
+    page.locator("#status").get_by_role("button", name="Back to my words").click()
+    expect(words(page)).to_have_value("a young woman with blond hair")
+    expect(box(page, "Gray hair")).not_to_be_checked()
+
+
+def test_an_idea_pressed_while_one_is_drawn_comes_next(page: Page):
+    set_steps(page, 200)
+    page.click("#generate")
+    page.wait_for_function("() => window.shown.length > 1")
+    page.get_by_role("button", name="Grandfather").click()
+    page.wait_for_function("() => !window.facet.running && window.facet.face.record?.prompt.includes('gray hair')")
 
 
 def test_presets_and_surprises(page: Page):

@@ -30,6 +30,28 @@ def test_every_step_is_shown(page: Page):
     assert list(dict.fromkeys(steps)) == list(range(1, 61)) and len({entry["face"] for entry in shown}) >= 40
 
 
+def test_a_corner_shows_the_noise_that_belongs_to_the_step(page: Page):
+    generate(page)
+    corner = page.locator(".stage .inset")
+    # the finished face stands alone
+    expect(corner).to_be_hidden()
+    view(page, "Clean")
+    # both are the same at the last step
+    expect(corner).to_be_hidden()
+    seen = set()
+    for _ in range(3):
+        page.locator(".before").click()
+        frame = face(page, f"steps.frames[{step(page) - 1}]")
+        assert corner.locator("img").get_attribute("src") == frame["noisy"] != frame["denoised"]
+        seen.add(frame["noisy"])
+    assert len(seen) == 3
+    expect(corner).to_have_text("Noisy")
+    corner.click()
+    assert page.locator(".player").get_attribute("data-view") == "noisy"
+    assert corner.locator("img").get_attribute("src") == frame["denoised"]
+    expect(corner).to_have_text("Clean")
+
+
 def test_the_timeline_needs_no_server(page: Page):
     generate(page)
     page.asked.clear()

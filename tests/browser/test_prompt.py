@@ -50,6 +50,19 @@ def test_words_and_boxes_never_fight(page: Page):
     reads(page, "an old man 👴")
 
 
+def test_nothing_is_said_of_words_that_are_not_read_yet(browser: Browser, address: str):
+    page = browser.new_page()
+    page.add_init_script("""window.told = new Set(); new MutationObserver(() => {
+        const words = document.querySelector("#prompt textarea")?.value;
+        const said = document.querySelector("#understood .reads")?.textContent;
+        if (said) window.told.add([Boolean(words), said.startsWith("No words")].join());
+    }).observe(document, {childList: true, subtree: true, characterData: true});""")
+    page.goto(address)
+    expect(page.locator("#understood .reads")).to_contain_text("Prompt:")
+    assert page.evaluate("[...window.told]") == ["true,false"]
+    page.close()
+
+
 MARKUP = '<img src=x onerror="window.struck = 1"><b id=struck>a man</b>'
 
 

@@ -36,7 +36,7 @@ def test_a_new_seed_is_the_best_of_several(choosing, monkeypatch):
     best_seed = choosing.best_seed
     monkeypatch.setattr(choosing, "best_seed", lambda *given: asked.append(given[1]) or best_seed(*given))
     said, seed = run(choosing, monkeypatch, new_seed=True, best=True)
-    assert said[0] == "Choosing among 4 seeds" and said[-1].endswith(f"seed {seed}, the best of 4.")
+    assert said[0] == "Choosing among 4 seeds" and said[-1].endswith(f"seed {seed} (best of 4).")
     assert len(asked[0]) == 4 and seed == best_seed(Settings(steps=2), asked[0])
 
 

@@ -111,6 +111,11 @@ def opening() -> str:
     return asset("how/words/start.html")
 
 
+def closing() -> str:
+    """The words below the last section: what to remember."""
+    return asset("how/words/end.html")
+
+
 def heading(words: Section) -> str:
     """A section's heading, which is a link to itself, and what it says in a sentence."""
     return f"""<h3 id="how-{words.name}-heading"><a href="?tab=how#{words.name}">{words.title}</a></h3>

@@ -37,7 +37,7 @@ from ui.how import (
     unet,
 )
 from ui.how.face import face, frames, start
-from ui.how.html import HOW, colour, depths, heading, opening, section, source_of, stretched
+from ui.how.html import HOW, closing, colour, depths, heading, opening, section, source_of, stretched
 
 # the face until the visitor has made one
 from ui.opening import FIRST
@@ -60,7 +60,7 @@ SECTIONS = {
     "scale": "Scale",
     "bias": "Bias",
 }
-WAITING = '<p class="waiting">Computed when it comes into view.</p>'
+WAITING = '<p class="waiting">This figure is being drawn.</p>'
 
 
 def build(current: gr.Component) -> None:
@@ -123,6 +123,7 @@ def build(current: gr.Component) -> None:
             figure("scale", scale.scale, current)
         with part("bias"):
             figure("bias", bias.bias, current)
+        gr.HTML(closing())
     # in the browser alone: the figures in sight look again
     for control in (step, length, layer, own):
         control.change(None, None, None, js="() => { document.dispatchEvent(new Event('how-look')); return []; }")

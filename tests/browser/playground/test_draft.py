@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from model.attributes import ATTRIBUTES
-from tests.browser.actions import DESKTOP, box, face, generate, opened, reads, status, tool, words
+from tests.browser.actions import DESKTOP, box, face, generate, manage, opened, reads, status, tool, words
 from ui.words import denial
 
 
@@ -60,6 +60,16 @@ def test_a_draft_comes_back_after_a_reload(page: Page, browser: Browser, address
         expect(words(other)).not_to_have_value("a bald man with a hat")
 
 
+def test_a_draft_belongs_to_both_tabs_of_the_page(page: Page):
+    page.evaluate("history.replaceState(null, '', '?tab=how')")
+    words(page).fill("a bald man with a hat")
+    reads(page, "a bald man with a hat")
+    page.evaluate("history.replaceState(null, '', '/')")
+    page.reload()
+    page.wait_for_function("() => window.facet?.face")
+    expect(words(page)).to_have_value("a bald man with a hat")
+
+
 def test_a_broken_connection_is_told_and_costs_no_words(page: Page):
     words(page).fill("a bald man with a hat")
     reads(page, "a bald man with a hat")
@@ -92,7 +102,7 @@ def test_forgetting_can_be_taken_back(page: Page):
     generate(page)
     entries = page.locator("#gallery .open")
     expect(entries).to_have_count(1)
-    page.get_by_role("button", name="Forget them").click()
+    manage(page, "Delete all")
     expect(page.locator("#gallery .gallery")).to_be_hidden()
     offered(page, "Bring it back").click()
     expect(entries).to_have_count(1)

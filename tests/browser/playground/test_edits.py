@@ -27,7 +27,7 @@ def test_a_slider_moves_the_face_and_can_be_undone(page: Page, browser: Browser,
     words(page).fill("a woman")
     generate(page)
     seed, plain = face(page, "record.seed"), face(page)
-    page.get_by_label("Push or pull an attribute").first.select_option("Smiling")
+    page.get_by_label("Change one thing, keep the rest").first.select_option("Smiling")
     redrawn(page, "Smiling:1")
     # the same noise
     assert face(page, "record.seed") == seed and face(page, "kind") == "live"
@@ -113,7 +113,7 @@ def test_two_faces_are_crossed_on_a_slider(page: Page):
 def test_one_of_sixteen_ideas_is_drawn_in_full(page: Page):
     set_steps(page, 5)
     tool(page, "Explore")
-    page.get_by_role("button", name="Sixteen ideas").click()
+    page.get_by_role("button", name="Sixteen faces").click()
     ideas = page.locator("#strip .faces button")
     expect(ideas).to_have_count(16)
     ideas.nth(6).click()

@@ -6,7 +6,7 @@ import zipfile
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import face, generate, set_steps, status, words
+from tests.browser.actions import face, generate, manage, set_steps, status, words
 
 
 def entries(page: Page):
@@ -15,7 +15,7 @@ def entries(page: Page):
 
 def archive(page: Page) -> bytes:
     with page.expect_download() as download:
-        page.get_by_role("button", name="Export (ZIP)").click()
+        manage(page, "Export (ZIP)")
     return download.value.path().read_bytes()
 
 
@@ -53,16 +53,16 @@ def test_one_is_deleted_and_brought_back_and_a_zip_keeps_them_all(page: Page):
     assert files.testzip() is None and len(files.namelist()) == 3
     kept = json.loads(files.read("gallery.json"))["faces"]
     assert [one["record"]["prompt"] for one in kept] == ["second", "first"] and len(kept[0]["steps"]["frames"]) == 4
-    page.get_by_role("button", name="Delete…").click()
+    manage(page, "Delete…")
     entries(page).first.click()
     expect(entries(page)).to_have_count(1)
     page.locator("#status").get_by_role("button", name="Bring it back").click()
     expect(entries(page)).to_have_count(2)
-    page.get_by_role("button", name="Forget them").click()
+    manage(page, "Delete all")
     expect(page.locator("#gallery .gallery")).to_be_hidden()
     page.locator("#status").get_by_role("button", name="Bring them back").click()
     expect(entries(page)).to_have_count(2)
-    page.get_by_role("button", name="Forget them").click()
+    manage(page, "Delete all")
     expect(page.locator("#gallery .gallery")).to_be_hidden()
     packed = io.BytesIO()
     # as a person would pack it anew

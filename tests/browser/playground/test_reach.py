@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import generate, tool, words
+from tests.browser.actions import generate, status, tool, words
 
 # in one screen of a phone
 ABOVE = ".stage", "#prompt textarea", "#understood .chips", "#generate"
@@ -29,6 +29,23 @@ def test_face_words_chips_and_generate_share_a_phones_screen(phone: Page):
     generate(phone)
     for later in (".decided", "#keep", "#tools"):
         assert below(place(phone, "#understood .chips"), place(phone, later)), later
+
+
+def test_a_phone_says_what_the_page_is_and_offers_ideas_at_once(phone: Page):
+    expect(phone.locator("#title p")).to_be_in_viewport()
+    # neither keys nor a projector
+    expect(phone.locator("#title .tools")).to_be_hidden()
+    bar = place(phone, "#actions")
+    idea = place(phone, "#ideas button")
+    assert below(place(phone, "#prompt textarea"), idea) and below(idea, bar)
+    generate(phone)
+    # what one does with a face comes before what changes the next one
+    assert below(place(phone, "#player .about"), place(phone, "#keep"))
+    assert below(place(phone, "#keep"), place(phone, "#how-many"))
+    # the longest text that a run ends with
+    phone.evaluate("window.facet.say('Done in 12.5 s, seed 4294967295 (best of 4).')")
+    expect(status(phone)).to_contain_text("4294967295")
+    assert place(phone, "#actions") == bar
 
 
 def test_no_label_prints_over_the_bar(phone: Page):
@@ -125,6 +142,24 @@ def test_focus_is_seen_on_every_control(page: Page):
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert unseen == []
+
+
+def test_the_bar_never_covers_what_has_the_focus(page: Page):
+    # 1280 x 800 at 200 % zoom
+    page.set_viewport_size({"width": 640, "height": 400})
+    words(page).focus()
+    covered = []
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        name, bottom, bar = page.evaluate("""async () => {
+            for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+            const at = document.activeElement, bar = document.querySelector("#actions");
+            const bottom = at === document.body || bar.contains(at) ? 0 : at.getBoundingClientRect().bottom;
+            return [at.outerHTML.slice(0, 100), bottom, bar.getBoundingClientRect().top];
+        }""")
+        if bottom > bar:
+            covered.append(name)
+    assert covered == []
 
 
 @pytest.mark.parametrize("size, least", [("page", 24), ("phone", 44)])

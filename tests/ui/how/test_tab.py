@@ -59,7 +59,7 @@ def test_code_shown_is_the_apps_own():
 
 
 def test_every_section_has_its_words():
-    assert {path.stem for path in (ROOT / "assets" / "how" / "words").glob("*.html")} == {"start", *how.SECTIONS}
+    assert {path.stem for path in (ROOT / "assets" / "how" / "words").glob("*.html")} == {"start", "end", *how.SECTIONS}
     assert how.bar().count("?tab=how#") == len(how.SECTIONS)
 
 
