@@ -20,7 +20,7 @@ from benchmarks.harness.browser import chromium
 from benchmarks.harness.server import Server, running
 
 EXPLORE = (
-    "Sixteen ideas: other seeds for my words",
+    "Sixteen faces for my words",
     "Less and more of it",
     "Walk",
     "Less and more guidance",
