@@ -9,6 +9,7 @@ import gradio as gr
 from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline
 from model.settings import Settings
+from model.words import tables
 from ui.badge import badge
 from ui.metadata import settings_in
 from ui.onsets import wanted
@@ -37,9 +38,10 @@ def _run_of(pipe: FacePipeline) -> dict[str, Any]:
 
 
 def warm_up() -> None:
-    """Load the pipeline and draw the first face, so that no visitor waits for either."""
+    """Load the pipeline, draw the first face and make ready for every language, so that no visitor waits for that."""
     try:
         opening()
+        tables.compile_parts()
     except (FacetError, OSError) as error:
         # the system's, for instance, where it gives out no more descriptors
         print(error, flush=True)

@@ -5,7 +5,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
@@ -37,11 +37,16 @@ class Phrase:
     # folded
     text: str
     # where a star stands in it
-    pattern: re.Pattern | None
+    regex: str | None
     # as of Mark
     role: str
     kind: str = ""
     states: tuple[tuple[str, bool], ...] = ()
+
+    # compiled when it is first asked for: all together take a second
+    @cached_property
+    def pattern(self) -> re.Pattern | None:
+        return re.compile(self.regex) if self.regex else None
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,27 @@ class Part:
     """Something that several words describe at once: "langes blondes Haar", "pelo largo y rubio"."""
 
     # the whole phrase, with the groups "before", "noun" and "after"
-    pattern: re.Pattern
+    regex: str
     # one of its nouns
     noun: str
     # what describes it
     described: Language
 
+    @cached_property
+    def pattern(self) -> re.Pattern:
+        return re.compile(self.regex)
+
 
 @lru_cache(maxsize=1)
 def languages() -> tuple[Language, ...]:
     return tuple(map(load, sorted((HERE / "languages").glob("*.toml"))))
+
+
+def compile_parts() -> None:
+    """Else who first writes in a language waits half a second for its patterns."""
+    for language in languages():
+        for part in language.parts:
+            _ = part.pattern
 
 
 @lru_cache(maxsize=1)
@@ -152,8 +168,8 @@ def _phrases(meanings: dict[str, tuple], prefixes: tuple[str, ...] = ()) -> dict
         text = _tidy(word)
         several = bool(prefixes) and " " in text
         pattern = _regex(text).replace(r"\ ", rf"\s+{_any(prefixes)}?") if several else _regex(text)
-        compiled = re.compile(pattern) if several or "*" in text or "+" in text else None
-        phrases.setdefault(re.split(r"[*+]", text)[0][:2], []).append(Phrase(text, compiled, *meaning))
+        regex = pattern if several or "*" in text or "+" in text else None
+        phrases.setdefault(re.split(r"[*+]", text)[0][:2], []).append(Phrase(text, regex, *meaning))
     return {sign: tuple(sorted(group, key=_longest)) for sign, group in phrases.items()}
 
 
@@ -191,9 +207,7 @@ def _part(table: dict, part: dict, language: Language) -> Part:
     after = f"{space}{verb}{more}{behind}(?:{space}{more}{behind}|{last}){{0,3}}"
     noun = prefix + any_of(_nouns(table, part))
     pattern = f"(?P<before>{before})?(?P<noun>{noun})(?P<after>{after})?"
-    return Part(
-        re.compile(pattern), _tidy(_nouns(table, part)[0]).strip("*"), replace(language, phrases=_phrases(described))
-    )
+    return Part(pattern, _tidy(_nouns(table, part)[0]).strip("*"), replace(language, phrases=_phrases(described)))
 
 
 def _nouns(table: dict, part: dict) -> list[str]:
