@@ -37,7 +37,7 @@ SEEDS = (23, 45, 23, 44)
 SIDE = 160
 # three more faces for the card, beside those of the presets
 CARD = {
-    "a smiling woman with brown hair": 7,
+    "a smiling woman with brown hair": 14,
     "a smiling woman with blond hair": 23,
     "Photo of person 5 o clock shadow, black hair, male, wavy hair, young, not smiling.": 13,
 }

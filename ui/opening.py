@@ -16,10 +16,11 @@ from ui.onsets import wanted
 from ui.picker import parted
 from ui.runs import Controls, about_run, crisp, finished, in_one, stream
 from ui.server import engine
+from ui.server.start import give_back_memory
 from ui.status import status
 
 # on screen when the page opens
-FIRST = Settings("a smiling woman with brown hair", seed=7)
+FIRST = Settings("a smiling woman with brown hair", seed=14)
 _drawing = threading.Lock()
 
 
@@ -42,6 +43,7 @@ def warm_up() -> None:
     try:
         opening()
         tables.compile_parts()
+        give_back_memory()
     except (FacetError, OSError) as error:
         # the system's, for instance, where it gives out no more descriptors
         print(error, flush=True)

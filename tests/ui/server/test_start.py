@@ -114,6 +114,32 @@ def test_threads_share_what_glibc_keeps_of_freed_memory(monkeypatch):
     assert not start.share_free_memory({})
 
 
+RETURNED = """
+import ctypes, pathlib
+from ui.server import start
+
+def resident() -> int:
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+# each too small for a mapping of its own; the last one holds what is below it
+blocks = [libc.malloc(100_000) for _ in range(1000)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+for block in blocks[:-1]:
+    libc.free(block)
+before = resident()
+print(start.give_back_memory(), before - resident() > 50_000_000)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_was_freed_goes_back_to_the_system():
+    told = subprocess.run([sys.executable, "-c", RETURNED], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "True"]
+
+
 def test_number_formats():
     with pytest.raises(SystemExit, match="^facet: FACET_PRECISION must be float32 or bfloat16, not 'half'.$"):
         start.prepare({"FACET_PRECISION": "half"})
