@@ -97,6 +97,20 @@ def test_a_thumb_that_scrolls_over_the_face_leaves_it_whole(phone: Page):
     assert int(phone.locator(".split").input_value()) < 90
 
 
+def test_no_control_is_cut_off_at_a_phones_edge(phone: Page):
+    """What lies over the edge cannot be pressed, but in a row that is swiped."""
+    cut = phone.evaluate("""() => {
+        const all = document.querySelectorAll("#columns :is(button, select, input, textarea)");
+        const swiped = one => ["auto", "scroll"].includes(getComputedStyle(one).overflowX)
+            && one.scrollWidth > one.clientWidth || one.parentElement && swiped(one.parentElement);
+        return [...all].filter(one => {
+            const box = one.getBoundingClientRect();
+            return box.width && (box.right > innerWidth + 1 || box.left < -1) && !swiped(one);
+        }).map(one => one.outerHTML.slice(0, 80));
+    }""")
+    assert cut == []
+
+
 @pytest.mark.parametrize("width", [320, 390, 640, 768, 820, 1024, 1440])
 def test_every_tool_is_in_sight_at_every_width(page: Page, width: int):
     page.set_viewport_size({"width": width, "height": 800})
