@@ -20,6 +20,7 @@ from gradio.utils import run_coro_in_background
 from ui.server import budget
 from ui.server.doors import SESSION
 from ui.server.quiet import fault, say
+from ui.server.start import give_back_memory
 
 MB = 2**20
 # runs that may wait in a lane
@@ -40,6 +41,8 @@ ARRIVING = 3.0
 PATIENCE = 30.0
 # seconds after which answers that nobody fetches are dropped
 FORGOTTEN = 60.0
+# seconds between two looks for freed memory that the system can have back
+SPARING = 60.0
 # characters of any text that is not a picture
 LONGEST_TEXT = 20_000
 # texts, numbers, lists in one request
@@ -162,6 +165,8 @@ class Line(queueing.Queue):
         self.left: dict[str, float] = {}
         # client -> when its last run began
         self.served: dict[str, float] = {}
+        # when freed memory went back to the system
+        self.spared = 0.0
         self.closed = False
 
     # --- who comes in -------------------------------------------------------------------------------------------------
@@ -339,9 +344,17 @@ class Line(queueing.Queue):
         while not self.closed:
             await asyncio.sleep(1)
             try:
-                self.tidy(time.monotonic())
+                self.tidy(now := time.monotonic())
+                if self.at_rest(now):
+                    self.spared = now
+                    await asyncio.to_thread(give_back_memory)
             except Exception as error:
                 say(f"queue: {fault(error)}")
+
+    def at_rest(self, now: float) -> bool:
+        """Whether nobody waits, runs or reads, but somebody has since memory was given back, SPARING ago or more."""
+        ran = max(self.served.values(), default=0.0) > self.spared
+        return ran and now - self.spared > SPARING and not self.busy()
 
     def tidy(self, now: float) -> None:
         for lane_queue in self.event_queue_per_concurrency_id.values():
