@@ -70,7 +70,7 @@ def share_free_memory(environment: Environment) -> bool:
 
 
 def give_back_memory() -> bool:
-    """Give the system what loading the weights, or runs, have freed: glibc keeps 0.2 to 0.5 GB. Whether any was given."""
+    """Give the system what was freed, of which glibc keeps 0.2 to 0.5 GB. Whether any was given."""
     if platform.libc_ver()[0] != "glibc":
         return False
     return bool(ctypes.CDLL(None).malloc_trim(0))
