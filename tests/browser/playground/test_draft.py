@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.harness.browser import setting
 from model.attributes import ATTRIBUTES
 from tests.browser.actions import DESKTOP, box, face, generate, manage, opened, reads, status, tool, words
 from ui.words import denial
@@ -128,7 +129,7 @@ def test_what_was_asked_for_does_not_wear_the_colour_of_unwanted(page: Page):
 
 def test_an_emptied_number_is_called_empty(page: Page):
     tool(page, "Settings")
-    page.locator("#steps input").fill("")
+    setting(page, "steps", "")
     page.click("#generate")
     expect(status(page)).to_have_text("The number of steps must be a whole number from 1 to 1000, not empty.")
 
