@@ -121,7 +121,7 @@ def test_stop_while_queued(page: Page, browser: Browser, address: str):
     others = [browser.new_context().new_page() for _ in range(2)]
     for other in others:
         other.goto(address)
-        other.wait_for_function("() => window.facet?.face")
+        other.wait_for_function("() => window.facet?.face?.finished")
         set_steps(other, 1000)
         other.locator("#count").get_by_role("radio", name="16", exact=True).check(force=True)
         other.click("#generate")
