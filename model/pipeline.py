@@ -264,11 +264,11 @@ class FacePipeline:
             return to_pixels(next(step for step in here._sample(batch) if step.index >= step.total - 1).denoised)
 
         drawn = self.compute(preview)
-        whole = self.compute(self.critic.scores, self.clip, drawn)
+        wholeness = self.compute(self.critic.scores, self.clip, drawn)
         # what the U-Net is given
         said = self.understood(settings.prompt).text
         fit = self.compute(fit_of, self.clip, said, self.attribute_scores(drawn))
-        return seeds[int((whole + 2 * fit).argmax())]
+        return seeds[int((wholeness + 2 * fit).argmax())]
 
     def upscale(self, faces: np.ndarray, crisp: bool = False) -> np.ndarray:
         """SRResNet: (N, 64, 64, 3) uint8 -> (N, 512, 512, 3) uint8 (any size up to 2**20 pixels: eight times as large).
