@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Browser, Page
 
 from benchmarks.harness.browser import chromium
-from benchmarks.harness.server import Server, running
+from benchmarks.harness.server import running
 
 EXPLORE = (
     "Sixteen faces for my words",
@@ -97,12 +97,6 @@ def tour(pages: list[Page]) -> None:
         together(pages, act)
 
 
-def peak(server: Server) -> int:
-    """The most memory that the app has had, in MB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tour", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=60)
@@ -119,7 +113,7 @@ def main() -> None:
             tour(pages)
             rounds.append(server.figures()["memory_mb"])
             print(f"{(time.monotonic() - start) / 60:.0f} minutes: {rounds[-1]} MB", flush=True)
-        figures = {"visitors": options.visitors, "rounds": len(rounds), **server.figures(), "peak_mb": peak(server)}
+        figures = {"visitors": options.visitors, "rounds": len(rounds), **server.figures()}
         print(json.dumps(figures, indent=1))
 
 

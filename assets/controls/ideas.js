@@ -13,8 +13,10 @@ element.addEventListener("click", event => {
 
 // The words are empty and the boxes ticked now. A run that is under way ends first; one that was stopped begins no other.
 facet.drawIdea = () => {
-  const draw = () => document.querySelector("#generate").click();
-  facet.addEventListener("begun", () => facet.offerDraft(before), {once: true});
+  const draw = () => {
+    facet.addEventListener("begun", () => facet.offerDraft(before), {once: true});
+    document.querySelector("#generate").click();
+  };
   if (!facet.running) return draw();
   facet.addEventListener("over", () => { if (!facet.stopping) setTimeout(draw); }, {once: true});
 };

@@ -34,11 +34,12 @@ class Server:
         return (self.folder / "log").read_text(errors="replace")
 
     def figures(self) -> dict[str, int]:
-        """Resident memory in MB, threads, open file descriptors, and files in gradio's cache. Linux only."""
+        """Resident memory in MB, its peak, threads, open files, and files in gradio's cache. Linux only."""
         process = Path("/proc") / str(self.process.pid)
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         return {
             "memory_mb": int(status["VmRSS"].split()[0]) // 1024,
+            "peak_mb": int(status["VmHWM"].split()[0]) // 1024,
             "threads": int(status["Threads"]),
             "descriptors": len(list((process / "fd").iterdir())),
             "files": sum(path.is_file() for path in (self.folder / "temp").rglob("*")),
