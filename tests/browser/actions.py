@@ -51,6 +51,20 @@ def opened(browser: Browser, address: str, **options):
     assert [request.url for request in asked if not request.url.startswith((origin, "data:", "blob:"))] == []
 
 
+# gradio's own: a page that goes away closes its streams, and its client then reports them
+OF_LEAVING = ("AbortError", "errored out", "Unexpected client exception")
+
+
+def load_again(page: Page, address: str = "") -> None:
+    """Reload the page, or go to another address from it, until its face stands there.
+
+    What gradio's client says as the page goes away does not count against it.
+    """
+    page.goto(address) if address else page.reload()
+    page.wait_for_function("() => window.facet?.face")
+    page.said[:] = [line for line in page.said if not any(known in line for known in OF_LEAVING)]
+
+
 def status(page: Page):
     return page.locator("#status [role=status]")
 

@@ -20,6 +20,7 @@ from tests.browser.actions import (
     drop,
     face,
     generate,
+    load_again,
     manage,
     opened,
     saved,
@@ -140,8 +141,7 @@ def test_the_gallery_stays_in_the_browser(size, request):
     generate(page)
     entries = page.locator("#gallery .open")
     expect(entries).to_have_count(2)
-    page.reload()
-    page.wait_for_function("() => window.facet?.face")
+    load_again(page)
     expect(entries).to_have_count(2)
     # the newest comes first
     entries.nth(1).click()

@@ -3,7 +3,20 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.actions import DESKTOP, LAST, face, generate, opened, set_steps, status, step, tool, view, words
+from tests.browser.actions import (
+    DESKTOP,
+    LAST,
+    face,
+    generate,
+    load_again,
+    opened,
+    set_steps,
+    status,
+    step,
+    tool,
+    view,
+    words,
+)
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])
@@ -34,14 +47,7 @@ def test_two_tabs_and_a_reload_never_mix(page: Page, browser: Browser, address: 
         for one in (page, other):
             one.wait_for_function("() => window.shown.length > 3")
         # in mid-run
-        page.reload()
-        page.wait_for_function("() => window.facet?.face")
-        # Gradio's own: a page that goes away hides first, and then its client takes messages out of their order.
-        page.said[:] = [
-            line
-            for line in page.said
-            if not any(known in line for known in ("AbortError", "errored out", "Unexpected client exception"))
-        ]
+        load_again(page)
         expect(status(other)).to_contain_text("Done in", timeout=40_000)
         other.wait_for_function("() => window.facet.face.record.prompt === 'the second tab' && window.facet.face.last")
         assert len(face(other, "frames")) == LAST

@@ -5,7 +5,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness.browser import setting
 from model.attributes import ATTRIBUTES
-from tests.browser.actions import DESKTOP, box, face, generate, manage, opened, reads, status, tool, words
+from tests.browser.actions import DESKTOP, box, face, generate, load_again, manage, opened, reads, status, tool, words
 from ui.words import denial
 
 
@@ -50,8 +50,7 @@ def test_a_draft_comes_back_after_a_reload(page: Page, browser: Browser, address
     box(page, "Smiling").check()
     page.locator("#seed input").fill("11")
     reads(page, "a bald man with a hat, smiling.")
-    page.reload()
-    page.wait_for_function("() => window.facet?.face")
+    load_again(page)
     expect(words(page)).to_have_value("a bald man with a hat")
     expect(box(page, "Smiling")).to_be_checked()
     expect(page.locator("#seed input")).to_have_value("11")
@@ -66,8 +65,7 @@ def test_a_draft_belongs_to_both_tabs_of_the_page(page: Page):
     words(page).fill("a bald man with a hat")
     reads(page, "a bald man with a hat")
     page.evaluate("history.replaceState(null, '', '/')")
-    page.reload()
-    page.wait_for_function("() => window.facet?.face")
+    load_again(page)
     expect(words(page)).to_have_value("a bald man with a hat")
 
 

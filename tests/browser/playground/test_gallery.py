@@ -6,7 +6,7 @@ import zipfile
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import face, generate, manage, set_steps, status, words
+from tests.browser.actions import face, generate, load_again, manage, set_steps, status, words
 
 
 def entries(page: Page):
@@ -29,8 +29,7 @@ def test_a_face_of_the_gallery_comes_with_its_steps(page: Page):
     words(page).fill("first")
     generate(page)
     image, record, frames = face(page), face(page, "record"), face(page, "steps.frames")
-    page.reload()
-    page.wait_for_function("() => window.facet?.face")
+    load_again(page)
     expect(entries(page)).to_have_count(1)
     entries(page).first.click()
     page.wait_for_function("() => window.facet.face.kind === 'gallery' && window.facet.face.finished")
@@ -91,8 +90,7 @@ def test_a_full_gallery_and_a_full_store_are_told(page: Page):
             ({...face, id: i + 1, image: face.image.replace("image/png", `image/png;n=${i}`)}));
         await window.facet.store.add(faces.map(one => ({...one, steps: {total: 1, frames: [], decided: []}})));
     }""")
-    page.reload()
-    page.wait_for_function("() => window.facet?.face")
+    load_again(page)
     expect(entries(page)).to_have_count(500)
     generate_told = "The gallery holds up to 500 faces: delete some, or export them first."
     page.click("#generate")
@@ -113,7 +111,6 @@ def test_a_gallery_of_the_former_kind_is_taken_over(page: Page):
     page.evaluate(
         "localStorage.setItem('facet.gallery', JSON.stringify([{image: window.facet.face.image, record: {seed: 1}}]))"
     )
-    page.reload()
-    page.wait_for_function("() => window.facet?.face")
+    load_again(page)
     expect(entries(page)).to_have_count(1)
     assert page.evaluate("localStorage.getItem('facet.gallery')") is None

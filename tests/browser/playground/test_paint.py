@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import box, drop, face, generate, png_of, saved, set_steps, status, tool, words
+from tests.browser.actions import box, drop, face, generate, load_again, png_of, saved, set_steps, status, tool, words
 from ui.frames import file_of, read_picture
 
 
@@ -105,7 +105,7 @@ def pixels(page: Page) -> np.ndarray:
 
 def reopened(page: Page) -> None:
     """The page anew, and on it the newest face of the gallery."""
-    page.goto(page.url.partition("?")[0])
+    load_again(page, page.url.partition("?")[0])
     page.wait_for_function("() => window.facet?.face?.finished")
     page.locator("#gallery .open").first.click()
     page.wait_for_function("() => facet.face.kind === 'gallery' && facet.face.finished")
@@ -143,7 +143,7 @@ def test_a_painted_face_is_kept_with_its_painting(page: Page):
     assert refuses_a_link(page)
 
     # the saved picture's
-    page.goto(page.url)
+    load_again(page, page.url)
     page.wait_for_function("() => window.facet?.face?.finished")
     drop(page, "body", data, name)
     page.wait_for_function("() => facet.face.kind === 'painted' && facet.face.finished")

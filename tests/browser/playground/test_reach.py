@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import generate, status, tool, words
+from tests.browser.actions import generate, load_again, status, tool, words
 
 # in one screen of a phone
 ABOVE = ".stage", "#prompt textarea", "#understood .chips", "#generate"
@@ -127,8 +127,8 @@ def test_every_tool_is_in_sight_at_every_width(page: Page, width: int):
 
 def test_the_first_tab_leads_past_the_face_to_the_words(page: Page):
     # nobody has been in the page yet
-    page.reload()
-    page.wait_for_function("() => window.facet?.face?.finished")
+    load_again(page)
+    page.wait_for_function("() => window.facet.face.finished")
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the prompt")
     expect(skip).to_be_focused()
