@@ -24,7 +24,8 @@ const row = (
   [min, max, step, value],
   text,
 ) => `<div class="slider" data-key="${key}"><span>${facet.escape(label)}</span>
-  <input type="range" min="${min}" max="${max}" step="${step}" value="${value}" aria-label="${facet.escape(label)}"><output>${text}</output>
+  <input type="range" min="${min}" max="${max}" step="${step}" value="${value}"
+      aria-label="${facet.escape(label)}"><output>${text}</output>
   <button type="button" aria-label="Remove ${facet.escape(label)}">×</button></div>`;
 
 function options() {
@@ -35,15 +36,16 @@ function options() {
       .filter(name => !used.has(name))
       .map(option)
       .join("");
-  part("select").innerHTML =
-    `<option value="">Change one thing, keep the rest</option>${recent.length ? `<optgroup label="Recent">${some(recent)}</optgroup>` : ""}
+  part("select").innerHTML = `<option value="">Change one thing, keep the rest</option>
+    ${recent.length ? `<optgroup label="Recent">${some(recent)}</optgroup>` : ""}
     <optgroup label="All attributes">${some([...labels.keys()])}</optgroup>`;
   part("select").disabled = used.size >= EDITS;
 }
 
 function show() {
   const edits = pairs(now),
-    walk = now.to_prompt !== undefined || now.to_seed !== undefined;
+    walk = now.to_prompt !== undefined || now.to_seed !== undefined,
+    ends = [now.to_prompt && `"${now.to_prompt}"`, now.to_seed !== undefined && `seed ${now.to_seed}`];
   part(".sliders").innerHTML =
     edits
       .map(([name, strength]) => row(name, labels.get(name) || name, [-MOST, MOST, 0.1, strength], told(strength)))
@@ -51,7 +53,7 @@ function show() {
     (walk
       ? row(
           "place",
-          `To ${[now.to_prompt && `"${now.to_prompt}"`, now.to_seed !== undefined && `seed ${now.to_seed}`].filter(Boolean).join(", ")}`,
+          `To ${ends.filter(Boolean).join(", ")}`,
           [0, 1, 0.01, now.place || 0],
           `${Math.round(100 * (now.place || 0))} %`,
         )

@@ -96,7 +96,8 @@ function show() {
     ? "Paint over what should change, or choose a part."
     : share === 1
       ? "All of it is painted over: leave a part."
-      : `${Math.max(1, Math.round(100 * share))} % is painted over. Say in the prompt what the whole face should look like.`;
+      : `${Math.max(1, Math.round(100 * share))} % is painted over. ` +
+        "Say in the prompt what the whole face should look like.";
   for (const [name, found] of Object.entries(cells))
     part(`[data-part=${name}]`).setAttribute(
       "aria-pressed",

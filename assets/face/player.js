@@ -24,13 +24,13 @@ const compare = facet.comparison(
   },
   explain,
 );
+const dot = facet.curve(player, props.schedule || []);
 const inset = facet.inset(player, name => {
   touched = true;
   setView(name);
 });
 
-// what is on screen: {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large,
-// decided}
+// what is on screen, see scripts/run.js
 let run = null;
 // the batch that `run` was opened from
 let all = null;
@@ -54,14 +54,12 @@ function show(number) {
   picture.src = frame[kind] || frame.denoised;
   picture.hidden = view === "large";
   inset(run, frame, view);
-  picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${described()}`;
+  picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${facet.described(run)}`;
   at.value = number;
   at.setAttribute("aria-valuetext", `Step ${frame.step} of ${run.total}, noise level ${frame.noise_level.toFixed(2)}`);
   part(".step").textContent = `Step ${frame.step} of ${run.total}`;
   part(".noise").textContent = `Noise level ${frame.noise_level.toFixed(2)}`;
-  const [x, y] = onCurve(frame.noise_level);
-  part(".dot").setAttribute("cx", x);
-  part(".dot").setAttribute("cy", y);
+  dot(frame.noise_level);
   part(".take").hidden =
     view === "large" || facet.running || run.count > 1 || (Boolean(run.large) && number === run.frames.length);
   player.dataset.step = number;
@@ -69,53 +67,14 @@ function show(number) {
   announceFace();
 }
 
-function described() {
-  return !run.record
-    ? "Drawn from another face."
-    : run.record.prompt
-      ? `Prompt: ${run.record.prompt}`
-      : "No prompt: any face.";
-}
-
 // What the other components take for "the face": the finished one, or the frame that was scrubbed to.
 function announceFace() {
   facet.later("face", 80, () => {
     // a finished face counts while its run still brings the crisp one
     if (!run?.frames.length || (facet.running && !run.image)) return;
-    const last = view === "large" || step === run.frames.length;
-    facet.face = {
-      id: run.id,
-      image: (last && run.image) || run.frames[step - 1].denoised,
-      record: run.record,
-      step,
-      last,
-      count: run.count,
-      seeds: run.seeds,
-      finished: Boolean(run.large),
-      kind: run.kind,
-      of: run.of,
-      painting: run.painting,
-      frames: run.frames.map(frame => frame[view] || frame.denoised),
-      steps: {total: run.total, frames: run.frames, decided: run.decided},
-    };
+    facet.face = facet.faceOf(run, step, view);
     facet.tell("face", facet.face);
   });
-}
-
-// --- the schedule's curve, of noise levels at evenly spaced times: x is the time from 1 to 0, y the noise level ------
-
-const schedule = props.schedule || [],
-  place = index => [(64 * index) / (schedule.length - 1), 24 - 24 * schedule[index]];
-part(".line").setAttribute("points", schedule.map((_, index) => place(index).join(",")).join(" "));
-part(".dot").setAttribute("cy", 0);
-function onCurve(level) {
-  const after = Math.max(
-    1,
-    schedule.findIndex(value => value <= level),
-  );
-  const [high, low] = [schedule[after - 1], schedule[after]],
-    share = high > low ? (high - level) / (high - low) : 1;
-  return [(64 * (after - 1 + Math.min(1, Math.max(0, share)))) / (schedule.length - 1), 24 - 24 * level];
 }
 
 // --- views -----------------------------------------------------------------------------------------------------------
@@ -193,20 +152,7 @@ function begin(message) {
   pause();
   compare.still();
   [waiting, pacing, all, touched] = [[], 0, null, false];
-  run = {
-    id: message.run,
-    total: message.total,
-    count: message.count || 1,
-    record: message.record,
-    seeds: message.seeds || [],
-    kind: message.kind || "",
-    of: message.of || message.kind || "",
-    painting: message.painting || (message.kind === "painted" ? facet.drawing : null),
-    frames: [],
-    image: null,
-    large: null,
-    decided: [],
-  };
+  run = facet.runOf(message);
   ready();
   if (message.kind !== "opening" && message.kind !== "live") stage.scrollIntoView({block: "nearest"});
 }
@@ -222,29 +168,11 @@ function ready() {
   const seed = part(".seed");
   seed.hidden = !run.record;
   seed.textContent = run.record ? `Reuse seed ${run.record.seed}` : "";
-  decided();
+  part(".decided").hidden = !run.decided?.length;
+  part(".decided").innerHTML = facet.firstSeen(run);
+  part(".marks").innerHTML = facet.marks(run);
   if (view === "large" && !run.large) setView("denoised");
   else setView(view);
-}
-
-function decided() {
-  const list = part(".decided"),
-    found = run.decided || [];
-  list.hidden = !found.length;
-  list.innerHTML = found.length
-    ? '<span title="The step from which on CLIP sees it in the face">First seen:</span>' +
-      found
-        .map(({label, step}) =>
-          step
-            ? `<button type="button" data-step="${step}">${facet.escape(label)} <b>step ${step}</b></button>`
-            : `<span class="missed">${facet.escape(label)} <b>never</b></span>`,
-        )
-        .join("")
-    : "";
-  part(".marks").innerHTML = found
-    .filter(({step}) => step)
-    .map(({step}) => `<i style="left: ${(100 * (step - 1)) / Math.max(1, run.total - 1)}%"></i>`)
-    .join("");
 }
 
 function pace() {
@@ -297,7 +225,7 @@ async function finish(message) {
       facet.later("enlarge", 600, () => run === mine && enlarge(run.image));
     return announceFace();
   }
-  part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${described()}`;
+  part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${facet.described(run)}`;
   await part(".srresnet")
     .decode()
     .catch(() => {});
@@ -323,42 +251,17 @@ function cells() {
   if (box.hidden || box.dataset.run === run.id) return;
   box.dataset.run = run.id;
   box.style.setProperty("--columns", Math.round(Math.sqrt(run.count)));
-  box.innerHTML = run.seeds
-    .map(
-      (seed, index) =>
-        `<button type="button" data-index="${index}" aria-label="Open face ${index + 1}, seed ${seed}"></button>`,
-    )
-    .join("");
+  box.innerHTML = facet.openers(run);
 }
 
 async function open(index) {
   const sheet = run,
-    cut = address => facet.crop(address, index, sheet.count);
-  const frames = await Promise.all(
-    sheet.frames.map(async frame => ({
-      step: frame.step,
-      noise_level: frame.noise_level,
-      denoised: await cut(frame.denoised),
-      noisy: await cut(frame.noisy),
-      influence: frame.influence && (await cut(frame.influence)),
-    })),
-  );
-  const image = await cut(sheet.image);
+    one = await facet.oneOf(sheet, index);
   if (run !== sheet) return;
-  all = sheet;
-  run = {
-    ...sheet,
-    id: `${sheet.id}-${index}`,
-    count: 1,
-    record: {...sheet.record, seed: sheet.seeds[index]},
-    frames,
-    image,
-    large: null,
-  };
-  [touched, step] = [false, frames.length];
+  [all, run, touched, step] = [sheet, one, false, one.frames.length];
   setView("denoised");
   ready();
-  enlarge(image);
+  enlarge(run.image);
 }
 
 // The server keeps the record, from which Explore starts; that of a face from a picture does not make it again.
@@ -415,51 +318,13 @@ part(".take").addEventListener("click", () => {
   trigger("open", {run: run.id, image: frame.denoised, step});
 });
 
-// Keys work anywhere on the page where they mean nothing else.
-document.addEventListener("keydown", event => {
-  const inside = player.contains(event.target),
-    busy = event.target.closest?.("button, input, textarea, select, a, summary, [role=tab], [contenteditable]");
-  if (!player.offsetParent || event.ctrlKey || event.metaKey || event.altKey || !run?.frames.length) return;
-  if (!(event.target === document.body || (inside && !busy) || (event.target === at && event.key === " "))) return;
-  const keys = {
-    " ": toggle,
-    ArrowLeft: () => seek(step - 1),
-    ArrowRight: () => seek(step + 1),
-    Home: () => seek(1),
-    End: () => seek(run.frames.length),
-  };
-  if (!keys[event.key]) return;
-  event.preventDefault();
-  keys[event.key]();
-});
-
-// A tap plays, dragging across the picture scrubs; on the enlargement both move the divider. A finger that turns out to
-// scroll the page (the browser says "cancel" then) leaves everything as it was.
-let drag = null;
-const across = event =>
-  Math.min(100, Math.max(0, Math.round((100 * (event.clientX - stage.getBoundingClientRect().x)) / stage.clientWidth)));
-// else the browser drags the picture itself away
-stage.addEventListener("dragstart", event => event.preventDefault());
-stage.addEventListener("pointerdown", event => {
-  if (event.target.closest("button") || !run?.frames.length || event.button) return;
-  drag = {x: event.clientX, from: view === "large" ? compare.value() : step, moved: false};
-  compare.still();
-  stage.setPointerCapture(event.pointerId);
-});
-stage.addEventListener("pointermove", event => {
-  // not a number where nothing is dragged
-  const distance = event.clientX - drag?.x;
-  if (!drag || !(drag.moved ||= Math.abs(distance) > 6)) return;
-  if (view === "large") compare.drag(across(event));
-  else seek(Math.round(drag.from + (distance / stage.clientWidth) * run.frames.length));
-});
-stage.addEventListener("pointerup", event => {
-  if (drag && !drag.moved) view === "large" ? compare.drag(across(event)) : toggle();
-  drag = null;
-});
-stage.addEventListener("pointercancel", () => {
-  if (drag?.moved) view === "large" ? compare.set(drag.from) : seek(drag.from);
-  drag = null;
+facet.scrub(player, {
+  frames: () => run?.frames.length || 0,
+  step: () => step,
+  large: () => view === "large",
+  seek,
+  toggle,
+  compare,
 });
 
 // --- what others may ask ---------------------------------------------------------------------------------------------

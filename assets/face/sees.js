@@ -11,7 +11,8 @@ function rows(found) {
     .map(
       ({label, score, wanted = ""}) => `<div class="bar" role="listitem" data-wanted="${wanted}">
     <span>${wanted ? `<b>${facet.escape(label)}</b> <small>${MARKS[wanted]}</small>` : facet.escape(label)}</span>
-    <span class="groove"><span class="fill" style="display: block; width: ${100 * score}%"></span></span><span class="value">${score.toFixed(2)}</span></div>`,
+    <span class="groove"><span class="fill" style="display: block; width: ${100 * score}%"></span></span
+     ><span class="value">${score.toFixed(2)}</span></div>`,
     )
     .join("");
 }

@@ -24,7 +24,8 @@ function show({title = "", kind = "", faces: found = []}) {
       : faces
           .map(
             ({image, caption}, index) =>
-              `<button type="button" data-index="${index}" aria-label="Open: ${facet.escape(caption)}"><img src="${image}" alt=""><span>${facet.escape(caption)}</span></button>`,
+              `<button type="button" data-index="${index}" aria-label="Open: ${facet.escape(caption)}"><img
+                  src="${image}" alt=""><span>${facet.escape(caption)}</span></button>`,
           )
           .join("");
   if (kind !== "walk") return;

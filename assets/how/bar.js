@@ -1,6 +1,5 @@
 // The line of sections: marks the one that is read.
-const root = element.closest("#how"),
-  links = [...element.querySelectorAll("a")];
+const links = [...element.querySelectorAll("a")];
 const headings = () => links.map(link => document.getElementById(`how-${link.hash.slice(1)}-heading`));
 let waiting = 0;
 

@@ -9,7 +9,8 @@ const MOST = 500,
 // kinds of faces that are remembered
 const OWN = ["", "picture", "painted", "frame", "variation", "strip"];
 const FULL =
-  "This browser's store is full: the face is on screen, but not in the gallery. Delete some faces, or export them first.";
+  "This browser's store is full: the face is on screen, but not in the gallery. " +
+  "Delete some faces, or export them first.";
 let faces = (facet.gallery = []);
 
 async function show() {
@@ -19,7 +20,8 @@ async function show() {
   part(".faces").innerHTML = faces
     .map(({id, image, record}, index) => {
       const told = facet.escape(record ? facet.summary(record) : "no settings");
-      return `<button type="button" class="open" data-id="${id}" aria-label="Face ${index + 1}: ${told}" title="${told}"><img src="${image}" alt="" loading="lazy"></button>`;
+      return `<button type="button" class="open" data-id="${id}" aria-label="Face ${index + 1}: ${told}"
+         title="${told}"><img src="${image}" alt="" loading="lazy"></button>`;
     })
     .join("");
 }

@@ -9,7 +9,8 @@ function summary({prompt, negative_prompt, seed, steps, guidance, sampler, edits
     ? `, ${Math.round(100 * place)} % of the way to ${to_prompt ? `"${to_prompt}", ` : ""}seed ${to_seed ?? seed}`
     : "";
   const words = (prompt ? `"${prompt}"` : "No prompt") + (negative_prompt ? `, not "${negative_prompt}"` : "");
-  return `${words}, seed ${seed}, ${steps} steps of ${sampler}, guidance ${guidance}${edits ? `, edits ${edits}` : ""}${way}`;
+  const edited = edits ? `, edits ${edits}` : "";
+  return `${words}, seed ${seed}, ${steps} steps of ${sampler}, guidance ${guidance}${edited}${way}`;
 }
 facet.summary = summary;
 

@@ -89,7 +89,8 @@ Object.assign(window.facet, {
 
   // A WebP of two pixels side by side that EXIF stands on end: some browsers turn it, some do not.
   TURNED:
-    "data:image/webp;base64,UklGRk4AAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TA4AAAAvAQAAAAcQEf0PRET/A0VYSUYaAAAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAA=",
+    "data:image/webp;base64,UklGRk4AAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TA4AAAAvAQAAAAcQEf0PRET/A0VYSUYaAAAA" +
+    "TU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAA=",
 
   // The turn that the browser leaves to be done on a picture of this file.
   async turnLeft(bytes) {

@@ -13,9 +13,8 @@ Object.assign(window.facet, {
     ];
   },
 
-  // It has ended; line: what the status line says, where it was stopped or failed. gradio calls a stopped run a
-  // failure.
-  explored(line) {
+  // It was stopped or failed, which gradio does not tell apart -> what the status line says.
+  explored() {
     this.exploring = false;
     this.tell("explored");
     return this.stopping === "stopped"
