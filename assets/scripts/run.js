@@ -1,5 +1,5 @@
-// A run of the page, {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large, decided},
-// and what is made of it without the player: other objects and markup.
+// A run of the page: {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large,
+// decided}. And what is made of it without the player: other objects and markup.
 Object.assign(window.facet, {
   // What the first message of a run begins.
   runOf: message => ({
