@@ -23,14 +23,17 @@ test: lint  ## run the lint and every test
 	bash tests/install.sh nginx
 	$(PY) -m pytest $(ARGS)
 
-lint: .venv/dev  ## check style (ruff) and types (pyright)
+lint: .venv/dev  ## check style (ruff, oxc) and types (pyright)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	.venv/bin/oxlint --deny-warnings assets
+	.venv/bin/oxfmt --check "assets/**/*.js"
 	$(PY) -m pyright
 
-format: .venv/dev  ## put the style right where ruff can
+format: .venv/dev  ## put the style right where ruff and oxc can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+	.venv/bin/oxfmt "assets/**/*.js"
 
 prepare: .venv/dev  ## CelebA archive in DATA -> runs/prepared
 	$(PY) -m training.data.prepare images --data $(DATA)

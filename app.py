@@ -346,7 +346,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         event(None, None, [line, stop_button], js="() => window.facet.explore()")
         made = event(make, of, [strip, line], **NETWORKS, **hidden)
         made.success(None, None, stop_button, js=f"() => {{ window.facet.explored(); return {idle}; }}")
-        made.failure(None, line, [line, stop_button], js=f"line => [window.facet.explored(line), {idle}]")
+        made.failure(None, None, [line, stop_button], js=f"() => [window.facet.explored(), {idle}]")
         exploring.append(made)
     stop_button.click(None, None, None, cancels=exploring, queue=False)
     for button, less in ((more_button, "false"), (less_button, "true")):

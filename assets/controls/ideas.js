@@ -11,12 +11,19 @@ element.addEventListener("click", event => {
   trigger("choose");
 });
 
-// The words are empty and the boxes ticked now. A run that is under way ends first; one that was stopped begins no other.
+// The words are empty and the boxes ticked now. A run that is under way ends first; one that was stopped begins no
+// other.
 facet.drawIdea = () => {
   const draw = () => {
     facet.addEventListener("begun", () => facet.offerDraft(before), {once: true});
     document.querySelector("#generate").click();
   };
   if (!facet.running) return draw();
-  facet.addEventListener("over", () => { if (!facet.stopping) setTimeout(draw); }, {once: true});
+  facet.addEventListener(
+    "over",
+    () => {
+      if (!facet.stopping) setTimeout(draw);
+    },
+    {once: true},
+  );
 };

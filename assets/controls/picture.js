@@ -1,5 +1,7 @@
 // A picture to start from. The value is a data URI of its middle square, at most 256 pixels wide, or null.
-const facet = window.facet, part = selector => element.querySelector(selector), SIDE = 256;
+const facet = window.facet,
+  part = selector => element.querySelector(selector),
+  SIDE = 256;
 
 function set(address) {
   props.value = address;
@@ -12,18 +14,28 @@ function set(address) {
 
 async function use(file) {
   part(".problem").textContent = "";
-  try { set(await facet.square(file, SIDE)); } catch (problem) { part(".problem").textContent = problem.message; }
+  try {
+    set(await facet.square(file, SIDE));
+  } catch (problem) {
+    part(".problem").textContent = problem.message;
+  }
 }
 
 part("input").addEventListener("change", event => {
   if (event.target.files[0]) use(event.target.files[0]);
   event.target.value = "";
 });
-part(".remove").addEventListener("click", () => { set(null); part("input").focus(); });
+part(".remove").addEventListener("click", () => {
+  set(null);
+  part("input").focus();
+});
 part(".paint").addEventListener("click", () => facet.paint(props.value, true));
 part(".alike").addEventListener("click", () => facet.alike(props.value));
 const drop = part(".drop");
-drop.addEventListener("dragover", event => { event.preventDefault(); drop.classList.add("over"); });
+drop.addEventListener("dragover", event => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
 drop.addEventListener("dragleave", () => drop.classList.remove("over"));
 drop.addEventListener("drop", event => {
   event.preventDefault();

@@ -1,22 +1,47 @@
 // What is read in the prompt that words and boxes make together; see `read` in ui/words.py.
-const facet = window.facet, part = selector => element.querySelector(selector);
+const facet = window.facet,
+  part = selector => element.querySelector(selector);
 const TOLD = {followed: "drawn", near: "only something near it is drawn", unknown: "cannot be drawn"};
 
-function show({prompt = "", parts = [], chips = [], unknown = [], near = [], instead = [], drawn = "", cut = "", warning = "",
-  said = {present: [], absent: []}}) {
-  part(".chips").innerHTML = chips.map(({label, kind, sure}) =>
-    `<span class="chip ${kind}" title="${Math.round(100 * sure)} % sure">${facet.escape(label)}</span>`).join("");
-  requestAnimationFrame(() => {  // on a phone they may be wider than the screen: then keys scroll them too
+function show({
+  prompt = "",
+  parts = [],
+  chips = [],
+  unknown = [],
+  near = [],
+  instead = [],
+  drawn = "",
+  cut = "",
+  warning = "",
+  said = {present: [], absent: []},
+}) {
+  part(".chips").innerHTML = chips
+    .map(
+      ({label, kind, sure}) =>
+        `<span class="chip ${kind}" title="${Math.round(100 * sure)} % sure">${facet.escape(label)}</span>`,
+    )
+    .join("");
+  // on a phone they may be wider than the screen: then keys scroll them too
+  requestAnimationFrame(() => {
     const list = part(".chips");
     list.tabIndex = list.scrollWidth > list.clientWidth ? 0 : -1;
   });
-  const buttons = instead.map(({name, label}) => `<button type="button" data-name="${name}">${facet.escape(label)}</button>`).join("");
-  part(".unknown").innerHTML = unknown.length ? `Cannot be drawn: ${unknown.map(word => `<b>${facet.escape(word)}</b>`).join(", ")}.`
-    + (buttons ? ` Nearest: ${buttons}` : "") : "";
+  const buttons = instead
+    .map(({name, label}) => `<button type="button" data-name="${name}">${facet.escape(label)}</button>`)
+    .join("");
+  part(".unknown").innerHTML = unknown.length
+    ? `Cannot be drawn: ${unknown.map(word => `<b>${facet.escape(word)}</b>`).join(", ")}.` +
+      (buttons ? ` Nearest: ${buttons}` : "")
+    : "";
   part(".near").textContent = near.length ? `Drawn only roughly: ${near.join(", ")}.` : "";
   part(".warning").textContent = [warning, cut].filter(Boolean).join(" ");
-  part(".reads").innerHTML = prompt ? "Prompt: " + parts.map(({text, kind}) =>
-    kind ? `<span class="${kind}" title="${TOLD[kind]}">${facet.escape(text)}</span>` : facet.escape(text)).join("")
+  part(".reads").innerHTML = prompt
+    ? "Prompt: " +
+      parts
+        .map(({text, kind}) =>
+          kind ? `<span class="${kind}" title="${TOLD[kind]}">${facet.escape(text)}</span>` : facet.escape(text),
+        )
+        .join("")
     : "No words, no boxes: any face may come.";
   part(".drawn").textContent = drawn ? `Read as: ${drawn}` : "";
   facet.tell("said", said);

@@ -1,23 +1,50 @@
-// The face: plays the steps that the server streams, lets them be scrubbed afterwards without it, and compares enlargements.
-// `props.value` is one message of ui/runs.py: some steps of a run ({run, frames, ...}), or what follows it ({run, large, ...}).
+// The face: plays the steps that the server streams, lets them be scrubbed afterwards without it, and compares
+// enlargements. `props.value` is one message of ui/runs.py: some steps of a run ({run, frames, ...}), or what follows
+// it ({run, large, ...}).
 const facet = window.facet;
-const MESSAGE_MS = 66, MOST = 32;  // a message comes every 66 ms; a screen can follow 32 of its frames
-const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];  // kinds of faces that are there at once
-const EXPLAIN = {denoised: "The face as predicted at this step.", noisy: "The noisy image after this step; the next one starts from it.",
-  influence: "Bright: where the prompt changes this step's prediction most.", large: "Enlarged eight times. Drag across it to compare.", crisp: "The finest detail is invented. Drag across it to compare."};
-const player = element.querySelector(".player"), part = selector => player.querySelector(selector);
+// a message comes every 66 ms; a screen can follow 32 of its frames
+const MESSAGE_MS = 66,
+  MOST = 32;
+// kinds of faces that are there at once
+const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];
+const EXPLAIN = {
+  denoised: "The face as predicted at this step.",
+  noisy: "The noisy image after this step; the next one starts from it.",
+  influence: "Bright: where the prompt changes this step's prediction most.",
+  large: "Enlarged eight times. Drag across it to compare.",
+  crisp: "The finest detail is invented. Drag across it to compare.",
+};
+const player = element.querySelector(".player"),
+  part = selector => player.querySelector(selector);
 const [stage, picture, at] = [part(".stage"), part(".picture"), part(".at")];
-const compare = facet.comparison(player, () => { touched = true; }, explain);
-const inset = facet.inset(player, name => { touched = true; setView(name); });
+const compare = facet.comparison(
+  player,
+  () => {
+    touched = true;
+  },
+  explain,
+);
+const dot = facet.curve(player, props.schedule || []);
+const inset = facet.inset(player, name => {
+  touched = true;
+  setView(name);
+});
 
-let run = null;        // what is on screen: {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large, decided}
-let all = null;        // the batch that `run` was opened from
-let view = "denoised", step = 0;
-let touched = false;   // the visitor chose what to see: do not choose for them
-let waiting = [], pacing = 0, playing = 0;
-const over = new Set();  // ids of runs whose late messages no longer count
+// what is on screen, see scripts/run.js
+let run = null;
+// the batch that `run` was opened from
+let all = null;
+let view = "denoised",
+  step = 0;
+// the visitor chose what to see: do not choose for them
+let touched = false;
+let waiting = [],
+  pacing = 0,
+  playing = 0;
+// ids of runs whose late messages no longer count
+const over = new Set();
 
-// --- one frame ---------------------------------------------------------------------------------------------------------
+// --- one frame -------------------------------------------------------------------------------------------------------
 
 function show(number) {
   const frame = run?.frames[number - 1];
@@ -27,52 +54,38 @@ function show(number) {
   picture.src = frame[kind] || frame.denoised;
   picture.hidden = view === "large";
   inset(run, frame, view);
-  picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${described()}`;
+  picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${facet.described(run)}`;
   at.value = number;
   at.setAttribute("aria-valuetext", `Step ${frame.step} of ${run.total}, noise level ${frame.noise_level.toFixed(2)}`);
   part(".step").textContent = `Step ${frame.step} of ${run.total}`;
   part(".noise").textContent = `Noise level ${frame.noise_level.toFixed(2)}`;
-  const [x, y] = onCurve(frame.noise_level);
-  part(".dot").setAttribute("cx", x);
-  part(".dot").setAttribute("cy", y);
-  part(".take").hidden = view === "large" || facet.running || run.count > 1 || (Boolean(run.large) && number === run.frames.length);
+  dot(frame.noise_level);
+  part(".take").hidden =
+    view === "large" || facet.running || run.count > 1 || (Boolean(run.large) && number === run.frames.length);
   player.dataset.step = number;
   label();
   announceFace();
 }
 
-function described() { return !run.record ? "Drawn from another face." : run.record.prompt ? `Prompt: ${run.record.prompt}` : "No prompt: any face."; }
-
 // What the other components take for "the face": the finished one, or the frame that was scrubbed to.
 function announceFace() {
   facet.later("face", 80, () => {
-    if (!run?.frames.length || facet.running && !run.image) return;  // a finished face counts while its run still brings the crisp one
-    const last = view === "large" || step === run.frames.length;
-    facet.face = {id: run.id, image: last && run.image || run.frames[step - 1].denoised, record: run.record, step, last, count: run.count,
-      seeds: run.seeds, finished: Boolean(run.large), kind: run.kind, of: run.of, painting: run.painting, frames: run.frames.map(frame => frame[view] || frame.denoised),
-      steps: {total: run.total, frames: run.frames, decided: run.decided}};
+    // a finished face counts while its run still brings the crisp one
+    if (!run?.frames.length || (facet.running && !run.image)) return;
+    facet.face = facet.faceOf(run, step, view);
     facet.tell("face", facet.face);
   });
 }
 
-// --- the schedule's curve, of noise levels at evenly spaced times: x is the time from 1 to 0, y the noise level ----------
-
-const schedule = props.schedule || [], place = index => [64 * index / (schedule.length - 1), 24 - 24 * schedule[index]];
-part(".line").setAttribute("points", schedule.map((_, index) => place(index).join(",")).join(" "));
-part(".dot").setAttribute("cy", 0);
-function onCurve(level) {
-  const after = Math.max(1, schedule.findIndex(value => value <= level));
-  const [high, low] = [schedule[after - 1], schedule[after]], share = high > low ? (high - level) / (high - low) : 1;
-  return [64 * (after - 1 + Math.min(1, Math.max(0, share))) / (schedule.length - 1), 24 - 24 * level];
-}
-
-// --- views -------------------------------------------------------------------------------------------------------------
+// --- views -----------------------------------------------------------------------------------------------------------
 
 function setView(name) {
   if (name === "large" && !run?.large) return;
   view = name;
   player.dataset.view = name;
-  player.querySelectorAll(".kinds button").forEach(button => button.setAttribute("aria-pressed", button.dataset.view === name));
+  player
+    .querySelectorAll(".kinds button")
+    .forEach(button => button.setAttribute("aria-pressed", button.dataset.view === name));
   part(".large").hidden = part(".enlargements").hidden = name !== "large";
   explain();
   if (name === "large") {
@@ -88,7 +101,7 @@ function explain() {
   part(".explain").textContent = run ? EXPLAIN[view === "large" && compare.shown() === "crisp" ? "crisp" : view] : "";
 }
 
-// --- playing -----------------------------------------------------------------------------------------------------------
+// --- playing ---------------------------------------------------------------------------------------------------------
 
 function pause() {
   clearTimeout(playing);
@@ -100,7 +113,8 @@ function play() {
   if (!run?.frames.length) return;
   if (view === "large") setView("denoised");
   if (step >= run.frames.length) show(1);
-  const each = Math.min(160, Math.max(25, 2500 / run.frames.length)), skip = Math.max(1, Math.round(run.frames.length / 100));
+  const each = Math.min(160, Math.max(25, 2500 / run.frames.length)),
+    skip = Math.max(1, Math.round(run.frames.length / 100));
   const next = () => {
     if (step >= run.frames.length) return pause();
     show(Math.min(step + skip, run.frames.length));
@@ -130,7 +144,7 @@ function label() {
   button.setAttribute("aria-label", playing ? "Pause" : run && step >= run.frames.length ? "Replay" : "Play");
 }
 
-// --- what the server sends ----------------------------------------------------------------------------------------------
+// --- what the server sends -------------------------------------------------------------------------------------------
 
 function begin(message) {
   if (run) over.add(run.id);
@@ -138,9 +152,7 @@ function begin(message) {
   pause();
   compare.still();
   [waiting, pacing, all, touched] = [[], 0, null, false];
-  run = {id: message.run, total: message.total, count: message.count || 1, record: message.record, seeds: message.seeds || [],
-    kind: message.kind || "", of: message.of || message.kind || "", painting: message.painting || (message.kind === "painted" ? facet.drawing : null),
-    frames: [], image: null, large: null, decided: []};
+  run = facet.runOf(message);
   ready();
   if (message.kind !== "opening" && message.kind !== "live") stage.scrollIntoView({block: "nearest"});
 }
@@ -156,18 +168,11 @@ function ready() {
   const seed = part(".seed");
   seed.hidden = !run.record;
   seed.textContent = run.record ? `Reuse seed ${run.record.seed}` : "";
-  decided();
-  if (view === "large" && !run.large) setView("denoised"); else setView(view);
-}
-
-function decided() {
-  const list = part(".decided"), found = run.decided || [];
-  list.hidden = !found.length;
-  list.innerHTML = found.length ? '<span title="The step from which on CLIP sees it in the face">First seen:</span>' + found.map(({label, step}) => step
-    ? `<button type="button" data-step="${step}">${facet.escape(label)} <b>step ${step}</b></button>`
-    : `<span class="missed">${facet.escape(label)} <b>never</b></span>`).join("") : "";
-  part(".marks").innerHTML = found.filter(({step}) => step).map(({step}) =>
-    `<i style="left: ${100 * (step - 1) / Math.max(1, run.total - 1)}%"></i>`).join("");
+  part(".decided").hidden = !run.decided?.length;
+  part(".decided").innerHTML = facet.firstSeen(run);
+  part(".marks").innerHTML = facet.marks(run);
+  if (view === "large" && !run.large) setView("denoised");
+  else setView(view);
 }
 
 function pace() {
@@ -180,9 +185,11 @@ function pace() {
 
 function receive(message) {
   if (!message || over.has(message.run)) return;
-  if (message.kind === "live" && facet.running && facet.stopping !== "redrawn") return;  // Generate was pressed meanwhile
+  // Generate was pressed meanwhile
+  if (message.kind === "live" && facet.running && facet.stopping !== "redrawn") return;
   if (message.run !== run?.id) {
-    if (!message.frames) return;  // an enlargement of what is no longer on screen
+    // an enlargement of what is no longer on screen
+    if (!message.frames) return;
     begin(message);
   }
   if (message.frames) {
@@ -214,22 +221,29 @@ async function finish(message) {
   if (run.large) compare.use(run);
   ready();
   if (!run.large) {
-    if (message.kind === "live" && run.count === 1) facet.later("enlarge", 600, () => run === mine && enlarge(run.image));
+    if (message.kind === "live" && run.count === 1)
+      facet.later("enlarge", 600, () => run === mine && enlarge(run.image));
     return announceFace();
   }
-  part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${described()}`;
-  await part(".srresnet").decode().catch(() => {});
+  part(".srresnet").alt = `The finished face at 512 by 512 pixels. ${facet.described(run)}`;
+  await part(".srresnet")
+    .decode()
+    .catch(() => {});
   // Let the steps play to their end first.
-  await new Promise(done => { const check = () => (waiting.length || playing) && run === mine ? setTimeout(check, 30) : done(); check(); });
+  await new Promise(done => {
+    const check = () => ((waiting.length || playing) && run === mine ? setTimeout(check, 30) : done());
+    check();
+  });
   if (run !== mine) return;
   if (!touched) {
     setView("large");
-    if (facet.calm() || run.kind === "live") compare.set(0); else compare.wipe();
+    if (facet.calm() || run.kind === "live") compare.set(0);
+    else compare.wipe();
   }
   announceFace();
 }
 
-// --- a batch: the frames are square sheets of faces -----------------------------------------------------------------------
+// --- a batch: the frames are square sheets of faces ------------------------------------------------------------------
 
 function cells() {
   const box = part(".cells");
@@ -237,27 +251,25 @@ function cells() {
   if (box.hidden || box.dataset.run === run.id) return;
   box.dataset.run = run.id;
   box.style.setProperty("--columns", Math.round(Math.sqrt(run.count)));
-  box.innerHTML = run.seeds.map((seed, index) => `<button type="button" data-index="${index}" aria-label="Open face ${index + 1}, seed ${seed}"></button>`).join("");
+  box.innerHTML = facet.openers(run);
 }
 
 async function open(index) {
-  const sheet = run, cut = address => facet.crop(address, index, sheet.count);
-  const frames = await Promise.all(sheet.frames.map(async frame => ({step: frame.step, noise_level: frame.noise_level,
-    denoised: await cut(frame.denoised), noisy: await cut(frame.noisy), influence: frame.influence && await cut(frame.influence)})));
-  const image = await cut(sheet.image);
+  const sheet = run,
+    one = await facet.oneOf(sheet, index);
   if (run !== sheet) return;
-  all = sheet;
-  run = {...sheet, id: `${sheet.id}-${index}`, count: 1, record: {...sheet.record, seed: sheet.seeds[index]}, frames, image, large: null};
-  [touched, step] = [false, frames.length];
+  [all, run, touched, step] = [sheet, one, false, one.frames.length];
   setView("denoised");
   ready();
-  enlarge(image);
+  enlarge(run.image);
 }
 
 // The server keeps the record, from which Explore starts; that of a face from a picture does not make it again.
-function enlarge(image) { trigger("open", {run: run.id, image, record: run.of === "picture" ? null : run.record, mask: run.painting?.mask}); }
+function enlarge(image) {
+  trigger("open", {run: run.id, image, record: run.of === "picture" ? null : run.record, mask: run.painting?.mask});
+}
 
-// --- the visitor ---------------------------------------------------------------------------------------------------------
+// --- the visitor -----------------------------------------------------------------------------------------------------
 
 part(".play").addEventListener("click", toggle);
 part(".before").addEventListener("click", () => seek(step - 1));
@@ -291,60 +303,44 @@ facet.keepSeed = () => {
 part(".seed").addEventListener("click", facet.keepSeed);
 part(".take").addEventListener("click", () => {
   const frame = run.frames[step - 1];
-  run = {...run, id: `${run.id}-at-${step}`, image: frame.denoised, kind: "frame", of: "frame", painting: null, record: null, large: null};
+  run = {
+    ...run,
+    id: `${run.id}-at-${step}`,
+    image: frame.denoised,
+    kind: "frame",
+    of: "frame",
+    painting: null,
+    record: null,
+    large: null,
+  };
   touched = false;
   ready();
   trigger("open", {run: run.id, image: frame.denoised, step});
 });
 
-// Keys work anywhere on the page where they mean nothing else.
-document.addEventListener("keydown", event => {
-  const inside = player.contains(event.target), busy = event.target.closest?.("button, input, textarea, select, a, summary, [role=tab], [contenteditable]");
-  if (!player.offsetParent || event.ctrlKey || event.metaKey || event.altKey || !run?.frames.length) return;
-  if (!(event.target === document.body || inside && !busy || event.target === at && event.key === " ")) return;
-  const keys = {" ": toggle, ArrowLeft: () => seek(step - 1), ArrowRight: () => seek(step + 1), Home: () => seek(1), End: () => seek(run.frames.length)};
-  if (!keys[event.key]) return;
-  event.preventDefault();
-  keys[event.key]();
+facet.scrub(player, {
+  frames: () => run?.frames.length || 0,
+  step: () => step,
+  large: () => view === "large",
+  seek,
+  toggle,
+  compare,
 });
 
-// A tap plays, dragging across the picture scrubs; on the enlargement both move the divider. A finger that turns out to scroll
-// the page (the browser says "cancel" then) leaves everything as it was.
-let drag = null;
-const across = event => Math.min(100, Math.max(0, Math.round(100 * (event.clientX - stage.getBoundingClientRect().x) / stage.clientWidth)));
-stage.addEventListener("dragstart", event => event.preventDefault());  // else the browser drags the picture itself away
-stage.addEventListener("pointerdown", event => {
-  if (event.target.closest("button") || !run?.frames.length || event.button) return;
-  drag = {x: event.clientX, from: view === "large" ? compare.value() : step, moved: false};
-  compare.still();
-  stage.setPointerCapture(event.pointerId);
-});
-stage.addEventListener("pointermove", event => {
-  const distance = event.clientX - drag?.x;  // not a number where nothing is dragged
-  if (!drag || !(drag.moved ||= Math.abs(distance) > 6)) return;
-  if (view === "large") compare.drag(across(event));
-  else seek(Math.round(drag.from + distance / stage.clientWidth * run.frames.length));
-});
-stage.addEventListener("pointerup", event => {
-  if (drag && !drag.moved) view === "large" ? compare.drag(across(event)) : toggle();
-  drag = null;
-});
-stage.addEventListener("pointercancel", () => {
-  if (drag?.moved) view === "large" ? compare.set(drag.from) : seek(drag.from);
-  drag = null;
-});
-
-// --- what others may ask ---------------------------------------------------------------------------------------------------
+// --- what others may ask ---------------------------------------------------------------------------------------------
 
 facet.redraw = () => {
   if (facet.running) facet.stopping = "redrawn";
   trigger("end_run");
   trigger("redraw");
 };
-// Generate was pressed; the run came to its end; it was stopped or failed, and `line` is what the status line says then.
-// gradio calls a stopped run a failure, twice even, and may call it a success before.
-let older = "", again = false;  // the run that was on screen before; Generate was pressed while a finished one still brought its crisp form
-facet.start = () => {  // false: not now. The page asks for one run at a time
+// Generate was pressed; the run came to its end; it was stopped or failed, and `line` is what the status line says
+// then. gradio calls a stopped run a failure, twice even, and may call it a success before. the run that was on screen
+// before; Generate was pressed while a finished one still brought its crisp form
+let older = "",
+  again = false;
+// false: not now. The page asks for one run at a time
+facet.start = () => {
   if (facet.running) {
     again = Boolean(run?.image) && run.id !== older;
     return false;
@@ -365,7 +361,8 @@ facet.done = () => {
 };
 facet.ended = line => {
   again = false;
-  const why = facet.stopping, unfinished = run && run.id !== older && !run.image && run.frames.length;
+  const why = facet.stopping,
+    unfinished = run && run.id !== older && !run.image && run.frames.length;
   facet.running = false;
   facet.tell("over");
   clearTimeout(pacing);
@@ -379,11 +376,15 @@ facet.ended = line => {
   if (why !== "stopped") return {text: "This did not work. Try again in a moment.", kind: "error"};
   return {text: unfinished ? `Stopped at step ${run.frames.at(-1).step} of ${run.total}.` : "Stopped.", kind: ""};
 };
-facet.hear("lost", () => { if (facet.running) trigger("lost"); });
-facet.by = compare.shown;  // by which network the large picture is
-facet.showFace = (image, record, kind, steps, about) => {  // from the gallery, with its steps, or from a strip, without; about: {of, painting}
+facet.hear("lost", () => {
+  if (facet.running) trigger("lost");
+});
+// by which network the large picture is
+facet.by = compare.shown;
+// from the gallery, with its steps, or from a strip, without; about: {of, painting}
+facet.showFace = (image, record, kind, steps, about) => {
   const alone = {total: 1, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}], decided: []};
-  receive({run: `${kind}-${Math.random()}`, kind, record, ...about, ...steps || alone});
+  receive({run: `${kind}-${Math.random()}`, kind, record, ...about, ...(steps || alone)});
   touched = false;
   enlarge(image);
 };
@@ -392,7 +393,8 @@ compare.set(0);
 setView("denoised");
 receive(props.value);
 
-if (!run) {  // until the first face: what every face starts from
+// until the first face: what every face starts from
+if (!run) {
   picture.src = facet.noise(64);
   picture.hidden = false;
 }

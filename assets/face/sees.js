@@ -1,19 +1,34 @@
 // What CLIP sees in the face on screen. Asks the server only while this panel is in sight; see `look` in ui/sees.py.
-const facet = window.facet, part = selector => element.querySelector(selector), MARKS = {yes: "wanted", no: "not wanted"};
-let asked = null, seen = false, others = [];
+const facet = window.facet,
+  part = selector => element.querySelector(selector),
+  MARKS = {yes: "wanted", no: "not wanted"};
+let asked = null,
+  seen = false,
+  others = [];
 
 function rows(found) {
-  return found.map(({label, score, wanted = ""}) => `<div class="bar" role="listitem" data-wanted="${wanted}">
+  return found
+    .map(
+      ({label, score, wanted = ""}) => `<div class="bar" role="listitem" data-wanted="${wanted}">
     <span>${wanted ? `<b>${facet.escape(label)}</b> <small>${MARKS[wanted]}</small>` : facet.escape(label)}</span>
-    <span class="groove"><span class="fill" style="display: block; width: ${100 * score}%"></span></span><span class="value">${score.toFixed(2)}</span></div>`).join("");
+    <span class="groove"><span class="fill" style="display: block; width: ${100 * score}%"></span></span
+     ><span class="value">${score.toFixed(2)}</span></div>`,
+    )
+    .join("");
 }
 
 function look(force) {
   const face = facet.face;
-  if (!seen || !face || face.count > 1 || !force && asked === face.image) return;
+  if (!seen || !face || face.count > 1 || (!force && asked === face.image)) return;
   asked = face.image;
-  others = (facet.gallery || []).map(({image}) => image).filter(image => image !== face.image).slice(0, 12);
-  const labels = part(".ask input").value.split(",").map(label => label.trim()).filter(Boolean);
+  others = (facet.gallery || [])
+    .map(({image}) => image)
+    .filter(image => image !== face.image)
+    .slice(0, 12);
+  const labels = part(".ask input")
+    .value.split(",")
+    .map(label => label.trim())
+    .filter(Boolean);
   trigger("look", {image: face.image, labels, others});
 }
 
@@ -22,10 +37,20 @@ function show({bars = [], labels = [], alike = []}) {
   part(".own").hidden = !labels.length;
   part(".own").innerHTML = rows(labels);
   part(".others").hidden = !alike.length;
-  part(".faces").innerHTML = alike.map((value, index) => `<figure><img src="${others[index]}" alt="Another face you made">${value.toFixed(2)}</figure>`).join("");
+  part(".faces").innerHTML = alike
+    .map(
+      (value, index) => `<figure><img src="${others[index]}" alt="Another face you made">${value.toFixed(2)}</figure>`,
+    )
+    .join("");
 }
 
 watch("value", () => show(props.value || {}));
-part(".ask").addEventListener("submit", event => { event.preventDefault(); look(true); });
+part(".ask").addEventListener("submit", event => {
+  event.preventDefault();
+  look(true);
+});
 facet.hear("face", () => facet.later("look", 300, () => look(false)));
-new IntersectionObserver(([entry]) => { seen = entry.isIntersecting; look(false); }).observe(element);
+new IntersectionObserver(([entry]) => {
+  seen = entry.isIntersecting;
+  look(false);
+}).observe(element);

@@ -1,6 +1,8 @@
-// The page's one line for progress: its <p> stays the same element, so that screen readers announce each new text. Beside it stands
-// what can be taken back, until it is taken back, something else is offered, or a new run begins.
-const facet = window.facet, line = element.querySelector("p"), button = element.querySelector("button");
+// The page's one line for progress: its <p> stays the same element, so that screen readers announce each new text.
+// Beside it stands what can be taken back, until it is taken back, something else is offered, or a new run begins.
+const facet = window.facet,
+  line = element.querySelector("p"),
+  button = element.querySelector("button");
 let act = null;
 
 function show({text = "", kind = ""}) {

@@ -1,9 +1,15 @@
 // Faces side by side that differ in one thing, or the frames of a walk from one to another; see ui/explore.py.
-const facet = window.facet, part = selector => element.querySelector(selector), range = part(".bar input");
-let faces = [], at = 0, timer = 0, way = 1;
+const facet = window.facet,
+  part = selector => element.querySelector(selector),
+  range = part(".bar input");
+let faces = [],
+  at = 0,
+  timer = 0,
+  way = 1;
 
 function reveal() {
-  if (element.offsetParent) part(".strip").scrollIntoView({block: "nearest", behavior: facet.calm() ? "auto" : "smooth"});
+  if (element.offsetParent)
+    part(".strip").scrollIntoView({block: "nearest", behavior: facet.calm() ? "auto" : "smooth"});
 }
 
 function show({title = "", kind = "", faces: found = []}) {
@@ -12,8 +18,16 @@ function show({title = "", kind = "", faces: found = []}) {
   faces = found;
   part(".title").textContent = title;
   part(".walk").hidden = kind !== "walk";
-  part(".faces").innerHTML = kind === "walk" ? "" : faces.map(({image, caption}, index) =>
-    `<button type="button" data-index="${index}" aria-label="Open: ${facet.escape(caption)}"><img src="${image}" alt=""><span>${facet.escape(caption)}</span></button>`).join("");
+  part(".faces").innerHTML =
+    kind === "walk"
+      ? ""
+      : faces
+          .map(
+            ({image, caption}, index) =>
+              `<button type="button" data-index="${index}" aria-label="Open: ${facet.escape(caption)}"><img
+                  src="${image}" alt=""><span>${facet.escape(caption)}</span></button>`,
+          )
+          .join("");
   if (kind !== "walk") return;
   range.max = faces.length - 1;
   place(0);
@@ -23,7 +37,7 @@ function show({title = "", kind = "", faces: found = []}) {
 function place(index) {
   at = index;
   range.value = at;
-  range.setAttribute("aria-valuetext", `${Math.round(100 * at / (faces.length - 1))} % of the way`);
+  range.setAttribute("aria-valuetext", `${Math.round((100 * at) / (faces.length - 1))} % of the way`);
   part(".frame").src = faces[at].image;
 }
 
@@ -34,7 +48,8 @@ function stop() {
   part(".go").setAttribute("aria-pressed", "false");
 }
 
-function play() {  // there and back
+// there and back
+function play() {
   stop();
   timer = setInterval(() => {
     if (at + way < 0 || at + way >= faces.length) way = -way;
@@ -45,14 +60,18 @@ function play() {  // there and back
 }
 
 function open(face) {
-  if (face.kind === "idea") return facet.bring(face.record, "idea");  // which draws it in full
+  // which draws it in full
+  if (face.kind === "idea") return facet.bring(face.record, "idea");
   facet.showFace(face.image, face.record, face.kind || "strip", null, {painting: facet.checks.painting(props.value)});
   if (face.record) facet.bring(face.record, "strip");
 }
 
 part(".here").addEventListener("click", () => open(faces[at]));
-part(".go").addEventListener("click", () => timer ? stop() : play());
-range.addEventListener("input", () => { stop(); place(Number(range.value)); });
+part(".go").addEventListener("click", () => (timer ? stop() : play()));
+range.addEventListener("input", () => {
+  stop();
+  place(Number(range.value));
+});
 part(".save").addEventListener("click", () => {
   const images = faces.map(({image}) => image);
   facet.say("Preparing the file");
@@ -70,7 +89,10 @@ facet.hear("exploring", () => {
   part(".faces").innerHTML = '<span class="coming"></span>'.repeat(5);
   reveal();
 });
-facet.hear("explored", () => { if (part(".strip").classList.contains("busy")) show(props.value || {}); });  // stopped: what was there before
+// stopped: what was there before
+facet.hear("explored", () => {
+  if (part(".strip").classList.contains("busy")) show(props.value || {});
+});
 watch("value", () => {
   show(props.value || {});
   requestAnimationFrame(reveal);

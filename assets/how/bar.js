@@ -1,5 +1,5 @@
 // The line of sections: marks the one that is read.
-const root = element.closest("#how"), links = [...element.querySelectorAll("a")];
+const links = [...element.querySelectorAll("a")];
 const headings = () => links.map(link => document.getElementById(`how-${link.hash.slice(1)}-heading`));
 let waiting = 0;
 
@@ -13,5 +13,11 @@ function mark() {
     if (here) link.closest("ol").scrollTo({left: link.offsetLeft - 80});
   });
 }
-addEventListener("scroll", () => { waiting ||= requestAnimationFrame(mark); }, {passive: true, capture: true});
+addEventListener(
+  "scroll",
+  () => {
+    waiting ||= requestAnimationFrame(mark);
+  },
+  {passive: true, capture: true},
+);
 mark();

@@ -1,25 +1,40 @@
-// One figure of "How it works". It asks for its picture whenever it is in sight; the server answers only where what it shows
-// (data-of) is out of date: see `figure` in ui/how/page.py. What plays in the browser alone is below.
+// One figure of "How it works". It asks for its picture whenever it is in sight; the server answers only where what it
+// shows (data-of) is out of date: see `figure` in ui/how/page.py. What plays in the browser alone is below.
 const facet = window.facet;
-let inSight = false, waiting = 0;
+let inSight = false,
+  waiting = 0;
 
-function look(delay = 50) {  // what is scrolled past quickly is not asked for
+// what is scrolled past quickly is not asked for
+function look(delay = 50) {
   waiting ||= setTimeout(() => {
     waiting = 0;
     if (inSight && !window.facetOpening) trigger("look", {shown: element.querySelector("[data-of]")?.dataset.of || ""});
   }, delay);
 }
-new IntersectionObserver(entries => { inSight = entries.at(-1).isIntersecting; look(); }, {rootMargin: "150px"}).observe(element);
-document.addEventListener("how-look", () => look(0));  // a slider of the tab was moved
-facet?.hear("face", face => { if (face?.finished) look(); });
+new IntersectionObserver(
+  entries => {
+    inSight = entries.at(-1).isIntersecting;
+    look();
+  },
+  {rootMargin: "150px"},
+).observe(element);
+// a slider of the tab was moved
+document.addEventListener("how-look", () => look(0));
+facet?.hear("face", face => {
+  if (face?.finished) look();
+});
 
-const all = selector => element.querySelectorAll(selector), one = selector => element.querySelector(selector);
+const all = selector => element.querySelectorAll(selector),
+  one = selector => element.querySelector(selector);
 
-// --- what a slider of the figure itself moves ------------------------------------------------------------------------------
+// --- what a slider of the figure itself moves ------------------------------------------------------------------------
 
 const shows = {
   "learn-at"(index) {
-    const learn = one(".learn"), images = JSON.parse(learn.dataset.images), columns = +learn.dataset.columns, sheet = one(".sheet");
+    const learn = one(".learn"),
+      images = JSON.parse(learn.dataset.images),
+      columns = +learn.dataset.columns,
+      sheet = one(".sheet");
     sheet.style.setProperty("--x", index % columns);
     sheet.style.setProperty("--y", Math.floor(index / columns));
     one("output").textContent = images[index].toLocaleString("en");
@@ -34,7 +49,9 @@ const shows = {
   "film-teacher": index => film("teacher", index),
   "film-student": index => film("student", index),
   "glance-at"(step) {
-    const [x, predicted] = step ? JSON.parse(one(".glance").dataset.steps)[step - 1] : [one('[data-part="noise"] image').getAttribute("href")];
+    const [x, predicted] = step
+      ? JSON.parse(one(".glance").dataset.steps)[step - 1]
+      : [one('[data-part="noise"] image').getAttribute("href")];
     for (const image of all('[data-part="x"] image')) image.setAttribute("href", x);
     for (const image of all('[data-part="predicted"] image')) image.setAttribute("href", predicted || x);
     one("output").textContent = step;
@@ -54,7 +71,7 @@ element.addEventListener("input", event => {
   shows[event.target.id](+event.target.value);
 });
 
-// --- Play ------------------------------------------------------------------------------------------------------------------
+// --- Play ------------------------------------------------------------------------------------------------------------
 
 let playing = 0;
 
@@ -72,54 +89,72 @@ function light(name) {
 element.addEventListener("click", event => {
   if (!event.target.closest("button")) return;
   if (playing) return stop();
-  const slider = one("input[type=range]"), last = +slider.max, glance = slider.id === "glance-at";
-  let next = +slider.value === last ? 0 : +slider.value, before = glance ? ["words", "tokens", "vector", "noise"] : [];
-  let part = 0, after = glance ? ["srresnet", "large"] : [];
+  const slider = one("input[type=range]"),
+    last = +slider.max,
+    glance = slider.id === "glance-at";
+  let next = +slider.value === last ? 0 : +slider.value,
+    before = glance ? ["words", "tokens", "vector", "noise"] : [];
+  let part = 0,
+    after = glance ? ["srresnet", "large"] : [];
   event.target.textContent = "Pause";
-  const show = value => { slider.value = value; shows[slider.id](value); };
+  const show = value => {
+    slider.value = value;
+    shows[slider.id](value);
+  };
   show(next);
-  playing = setInterval(() => {
-    if (before.length) return light(before.shift());
-    if (next < last) {
-      if (glance && part < 2) return light(["unet", "predicted"][part++]);
-      part = 0;
-      show(++next);
-      if (glance) light("x");
-    } else if (after.length) light(after.shift());
-    if (next >= last && !after.length) { clearInterval(playing); playing = setTimeout(stop, glance ? 600 : 0); }
-  }, slider.id === "glance-at" ? 120 : 350);
+  playing = setInterval(
+    () => {
+      if (before.length) return light(before.shift());
+      if (next < last) {
+        if (glance && part < 2) return light(["unet", "predicted"][part++]);
+        part = 0;
+        show(++next);
+        if (glance) light("x");
+      } else if (after.length) light(after.shift());
+      if (next >= last && !after.length) {
+        clearInterval(playing);
+        playing = setTimeout(stop, glance ? 600 : 0);
+      }
+    },
+    slider.id === "glance-at" ? 120 : 350,
+  );
 });
 
 // The drawing at the top follows a run on the first tab.
-if (element.id === "how-glance") facet?.hear("face", face => {
-  if (!facet.running || !face?.image || !one('[data-part="x"]')) return;
-  for (const image of all('[data-part="x"] image')) image.setAttribute("href", face.image);
-  light(face.step % 2 ? "unet" : "x");
-});
+if (element.id === "how-glance")
+  facet?.hear("face", face => {
+    if (!facet.running || !face?.image || !one('[data-part="x"]')) return;
+    for (const image of all('[data-part="x"] image')) image.setAttribute("href", face.image);
+    light(face.step % 2 ? "unet" : "x");
+  });
 
-// --- attention: the place that the visitor points at -------------------------------------------------------------------------
+// --- attention: the place that the visitor points at -----------------------------------------------------------------
 
 const root = element.closest("#how");
 
-function point(x, y) {  // in [0, 1)
+// in [0, 1)
+function point(x, y) {
   [facet.pointX, facet.pointY] = [x, y].map(value => Math.min(0.999, Math.max(0, value)));
   for (const side of [8, 16]) {
     root.style.setProperty(`--col${side}`, Math.floor(facet.pointX * side));
     root.style.setProperty(`--row${side}`, Math.floor(facet.pointY * side));
   }
-  const attend = one(".attend[data-strongest]"), side = +attend.dataset.side;
+  const attend = one(".attend[data-strongest]"),
+    side = +attend.dataset.side;
   const [column, row] = [facet.pointX, facet.pointY].map(value => Math.floor(value * side));
   const strongest = JSON.parse(attend.dataset.strongest)[row * side + column];
-  one("#point-said").textContent = `Row ${row + 1}, column ${column + 1} of ${side}: looks most at row `
-    + `${Math.floor(strongest / side) + 1}, column ${strongest % side + 1}.`;
+  one("#point-said").textContent =
+    `Row ${row + 1}, column ${column + 1} of ${side}: looks most at row ` +
+    `${Math.floor(strongest / side) + 1}, column ${(strongest % side) + 1}.`;
 }
 
-for (const kind of ["pointermove", "pointerdown"]) element.addEventListener(kind, event => {
-  const place = event.target.closest(".point");
-  if (!place) return;
-  const box = place.getBoundingClientRect();
-  point((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-});
+for (const kind of ["pointermove", "pointerdown"])
+  element.addEventListener(kind, event => {
+    const place = event.target.closest(".point");
+    if (!place) return;
+    const box = place.getBoundingClientRect();
+    point((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  });
 element.addEventListener("keydown", event => {
   const move = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
   if (!move || !event.target.closest(".point")) return;

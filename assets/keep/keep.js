@@ -1,45 +1,67 @@
 // Saving and sharing the face on screen. Files are made by the server when asked for.
-const facet = window.facet, part = selector => element.querySelector(selector);
-const REQUEST = 6e6;  // characters of frames in one request; the server refuses bodies of more than 8 MB
+const facet = window.facet,
+  part = selector => element.querySelector(selector);
+// characters of frames in one request; the server refuses bodies of more than 8 MB
+const REQUEST = 6e6;
 
 function summary({prompt, negative_prompt, seed, steps, guidance, sampler, edits, to_prompt, to_seed, place}) {
-  const way = place ? `, ${Math.round(100 * place)} % of the way to ${to_prompt ? `"${to_prompt}", ` : ""}seed ${to_seed ?? seed}` : "";
+  const way = place
+    ? `, ${Math.round(100 * place)} % of the way to ${to_prompt ? `"${to_prompt}", ` : ""}seed ${to_seed ?? seed}`
+    : "";
   const words = (prompt ? `"${prompt}"` : "No prompt") + (negative_prompt ? `, not "${negative_prompt}"` : "");
-  return `${words}, seed ${seed}, ${steps} steps of ${sampler}, guidance ${guidance}${edits ? `, edits ${edits}` : ""}${way}`;
+  const edited = edits ? `, edits ${edits}` : "";
+  return `${words}, seed ${seed}, ${steps} steps of ${sampler}, guidance ${guidance}${edited}${way}`;
 }
 facet.summary = summary;
 
 // What a face started from beside its noise: "painting", "picture" or "".
-const startOf = facet.startOf = ({of, painting}) => painting ? "painting" : of === "picture" ? "picture" : "";
+const startOf = (facet.startOf = ({of, painting}) => (painting ? "painting" : of === "picture" ? "picture" : ""));
 
-// --- saving --------------------------------------------------------------------------------------------------------------
+// --- saving ----------------------------------------------------------------------------------------------------------
 
 function ready() {
   const face = facet.face;
-  const from = {picture: "; the picture it started from is not", painting: ", and the part that was painted over"}[face && startOf(face)] || "";
-  part(".shown").textContent = !face ? "" : !face.record ? "This face came from another one: it has no settings of its own."
-    : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
+  const from =
+    {picture: "; the picture it started from is not", painting: ", and the part that was painted over"}[
+      face && startOf(face)
+    ] || "";
+  part(".shown").textContent = !face
+    ? ""
+    : !face.record
+      ? "This face came from another one: it has no settings of its own."
+      : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
   part("[data-what=png]").textContent = face?.count > 1 ? `Save all ${face.count} as one picture` : "Save picture";
   part(".each").hidden = !(face?.count > 1);
-  for (const button of element.querySelectorAll("[data-what]")) button.disabled = !face
-    || ["webp", "gif", "strip"].includes(button.dataset.what) && face.frames.length < 2;
+  for (const button of element.querySelectorAll("[data-what]"))
+    button.disabled = !face || (["webp", "gif", "strip"].includes(button.dataset.what) && face.frames.length < 2);
 }
 
 element.querySelector(".keep").addEventListener("click", event => {
-  const what = event.target.closest("[data-what]")?.dataset.what, face = facet.face;
+  const what = event.target.closest("[data-what]")?.dataset.what,
+    face = facet.face;
   if (!what || !face) return;
   if (what === "link") return link();
   if (what === "qr") return facet.code();
   facet.say("Preparing the file");
-  facet.save({what, ...face, mask: face.painting?.mask, by: facet.by(), image: what === "frame" ? face.frames[face.step - 1] : face.image, settings: part(".settings").checked,
-    frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : []});
+  facet.save({
+    what,
+    ...face,
+    mask: face.painting?.mask,
+    by: facet.by(),
+    image: what === "frame" ? face.frames[face.step - 1] : face.image,
+    settings: part(".settings").checked,
+    frames: ["webp", "gif", "strip", "zip"].includes(what) ? face.frames : [],
+  });
 });
 facet.save = payload => trigger("export", {...payload, frames: thinned(payload.frames)});
 
 // Evenly spread frames, the first and the last among them: no more than one request may hold.
 function thinned(frames) {
-  const size = frames.reduce((sum, frame) => sum + frame.length, 0), most = Math.max(2, Math.floor(REQUEST * frames.length / size));
-  return most < frames.length ? Array.from({length: most}, (_, i) => frames[Math.round(i * (frames.length - 1) / (most - 1))]) : frames;
+  const size = frames.reduce((sum, frame) => sum + frame.length, 0),
+    most = Math.max(2, Math.floor((REQUEST * frames.length) / size));
+  return most < frames.length
+    ? Array.from({length: most}, (_, i) => frames[Math.round((i * (frames.length - 1)) / (most - 1))])
+    : frames;
 }
 part(".settings").addEventListener("change", ready);
 
@@ -48,10 +70,13 @@ function address() {
   const face = facet.face;
   if (!face?.record) facet.say("This face came from another one: no settings make it again, so no link can hold it.");
   else if (startOf(face) === "picture") facet.say("This face started from a picture, which no link can hold.");
-  else if (startOf(face)) facet.say("A part of this face was painted over, which no link can hold: a saved picture does.");
+  else if (startOf(face))
+    facet.say("A part of this face was painted over, which no link can hold: a saved picture does.");
   else {
     const found = new URL(location.href);
-    found.search = new URLSearchParams(Object.entries(face.record).filter(([name, value]) => name === "prompt" || value !== ""));
+    found.search = new URLSearchParams(
+      Object.entries(face.record).filter(([name, value]) => name === "prompt" || value !== ""),
+    );
     found.hash = "";
     return found.href;
   }
@@ -72,7 +97,8 @@ async function link() {
   try {
     await navigator.clipboard.writeText(found);
     facet.say("The link is copied. It holds all settings.");
-  } catch {  // no permission, or no secure connection
+    // no permission, or no secure connection
+  } catch {
     field.hidden = false;
     field.focus();
     field.select();
@@ -80,10 +106,11 @@ async function link() {
   }
 }
 
-// --- bringing settings back ---------------------------------------------------------------------------------------------
+// --- bringing settings back ------------------------------------------------------------------------------------------
 
 function bring(record, from) {
-  facet.quietUntil = performance.now() + 1500;  // live mode does not draw over a face that comes with its settings
+  // live mode does not draw over a face that comes with its settings
+  facet.quietUntil = performance.now() + 1500;
   facet.offerDraft();
   trigger("restore", {record, from});
 }
@@ -100,22 +127,30 @@ async function restore(file) {
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
   facet.quietUntil = performance.now() + 1500;
   facet.offerDraft();
-  const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;  // only names of what is not ours leave the browser
+  // only names of what is not ours leave the browser
+  const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;
   trigger("restore", {texts: {facet: own, parameters, UserComment}, others: Object.keys(others), from: "png"});
   if (painted) showPainted(own, painted);
 }
 
-function showPainted(own, painted) {  // the face itself, since its settings alone do not make it
+// the face itself, since its settings alone do not make it
+function showPainted(own, painted) {
   try {
-    const record = JSON.parse(own), {image, mask} = JSON.parse(painted), painting = facet.checks.painting({mask});
+    const record = JSON.parse(own),
+      {image, mask} = JSON.parse(painted),
+      painting = facet.checks.painting({mask});
     if (painting && facet.checks.picture(image)) facet.showFace(image, record, "painted", null, {painting});
-  } catch { /* damaged: the server says what of the settings can be used */ }
+  } catch {
+    /* damaged: the server says what of the settings can be used */
+  }
 }
 part(".open input").addEventListener("change", event => {
   if (event.target.files[0]) restore(event.target.files[0]);
   event.target.value = "";
 });
-document.addEventListener("dragover", event => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+document.addEventListener("dragover", event => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+});
 document.addEventListener("drop", event => {
   if (!event.dataTransfer?.files.length || event.target.closest("input, .drop")) return;
   event.preventDefault();

@@ -1,5 +1,6 @@
 // The link to the face on screen as a QR code, over the page and over the whole screen; drawn by ui/share/qr.py.
-const facet = window.facet, dialog = element.querySelector("dialog");
+const facet = window.facet,
+  dialog = element.querySelector("dialog");
 function show() {
   const {link, image} = props.value || {};
   if (!image) return;
@@ -13,5 +14,7 @@ facet.showCode = link => {
   if (here) show();
   return here;
 };
-dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("click", event => {
+  if (event.target === dialog) dialog.close();
+});
 watch("value", show);

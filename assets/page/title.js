@@ -1,10 +1,15 @@
 // The page's name, the way past the face for those who walk by Tab, the list of keys, and the face on the whole screen.
-const facet = window.facet, part = selector => element.querySelector(selector), dialog = part("dialog");
+const facet = window.facet,
+  part = selector => element.querySelector(selector),
+  dialog = part("dialog");
 const prompt = () => document.querySelector("#prompt textarea");
 
 function present() {
   if (document.fullscreenElement) return document.exitFullscreen();
-  document.querySelector("#player")?.requestFullscreen().catch(() => facet.say("This browser does not show a part of a page on the whole screen."));
+  document
+    .querySelector("#player")
+    ?.requestFullscreen()
+    .catch(() => facet.say("This browser does not show a part of a page on the whole screen."));
 }
 
 part(".skip").addEventListener("click", event => {
@@ -13,11 +18,21 @@ part(".skip").addEventListener("click", event => {
 });
 part(".keys").addEventListener("click", () => dialog.showModal());
 part(".present").addEventListener("click", present);
-dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("click", event => {
+  if (event.target === dialog) dialog.close();
+});
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
-  if (event.target.closest?.("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return;
-  const act = {"?": () => dialog.showModal(), "/": () => prompt()?.focus(), f: present, q: () => facet.code()}[event.key];
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]"))
+    return;
+  if (
+    event.target.closest?.(
+      "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]",
+    )
+  )
+    return;
+  const act = {"?": () => dialog.showModal(), "/": () => prompt()?.focus(), f: present, q: () => facet.code()}[
+    event.key
+  ];
   if (!act) return;
   event.preventDefault();
   act();

@@ -1,10 +1,17 @@
-// Two enlargements of one face with a divider between them: pixels or bicubic left of it, SRResNet or its crisp form right of it.
+// Two enlargements of one face with a divider between them: pixels or bicubic left of it, SRResNet or its crisp form
+// right of it.
 window.facet.comparison = (player, touch, changed) => {
-  const part = selector => player.querySelector(selector), split = part(".split");
-  let run = null, left = "pixels", right = "crisp", wiping = 0;
+  const part = selector => player.querySelector(selector),
+    split = part(".split");
+  let run = null,
+    left = "pixels",
+    right = "crisp",
+    wiping = 0;
 
   // The crisp one comes a moment after the other, and may not be there at all.
-  function shown() { return run?.large?.[right] ? right : "srresnet"; }
+  function shown() {
+    return run?.large?.[right] ? right : "srresnet";
+  }
 
   function set(value) {
     split.value = value;
@@ -13,8 +20,9 @@ window.facet.comparison = (player, touch, changed) => {
     part(".divider").hidden = value <= 0 || value >= 100;
     const name = shown() === "crisp" ? "crisp SRResNet" : "SRResNet";
     split.setAttribute("aria-valuetext", value > 0 ? `${value} % ${left}, the rest ${name}` : `All ${name}`);
-    part(".enlargements").querySelectorAll("button").forEach(button =>
-      button.setAttribute("aria-pressed", button.dataset.by === (value > 0 ? left : shown())));
+    part(".enlargements")
+      .querySelectorAll("button")
+      .forEach(button => button.setAttribute("aria-pressed", button.dataset.by === (value > 0 ? left : shown())));
   }
 
   function fill() {
@@ -32,7 +40,10 @@ window.facet.comparison = (player, touch, changed) => {
     fill();
   }
 
-  function still() { cancelAnimationFrame(wiping); wiping = 0; }
+  function still() {
+    cancelAnimationFrame(wiping);
+    wiping = 0;
+  }
 
   // The enlargement wipes over the pixels, once.
   function wipe() {

@@ -7,13 +7,18 @@ Object.assign(window.facet, {
     Object.assign(this, {exploring: true, stopping: this.running ? this.stopping : ""});
     this.offer("", null);
     this.tell("exploring");
-    return [{text: "Drawing the faces", kind: ""}, {__type__: "update", interactive: true}];
+    return [
+      {text: "Drawing the faces", kind: ""},
+      {__type__: "update", interactive: true},
+    ];
   },
 
-  // It has ended; line: what the status line says, where it was stopped or failed. gradio calls a stopped run a failure.
-  explored(line) {
+  // It was stopped or failed, which gradio does not tell apart -> what the status line says.
+  explored() {
     this.exploring = false;
     this.tell("explored");
-    return this.stopping === "stopped" ? {text: "Stopped.", kind: ""} : {text: "This did not work. Try again in a moment.", kind: "error"};
+    return this.stopping === "stopped"
+      ? {text: "Stopped.", kind: ""}
+      : {text: "This did not work. Try again in a moment.", kind: "error"};
   },
 });

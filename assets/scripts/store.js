@@ -1,28 +1,35 @@
-// The gallery's faces in the browser's own database: small pictures with their records in "faces", the steps of each in "steps",
-// which are fetched only when a face is opened. Where a browser allows no database, they are kept until the page closes.
+// The gallery's faces in the browser's own database: small pictures with their records in "faces", the steps of each in
+// "steps", which are fetched only when a face is opened. Where a browser allows no database, they are kept until the
+// page closes.
 window.facet.store = (() => {
-  const done = request => new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
+  const done = request =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
   const memory = {faces: new Map(), steps: new Map()};
   const opened = new Promise(resolve => {
     try {
       const request = indexedDB.open("facet", 1);
-      request.onupgradeneeded = () => ["faces", "steps"].forEach(name => request.result.createObjectStore(name, {keyPath: "id"}));
+      request.onupgradeneeded = () =>
+        ["faces", "steps"].forEach(name => request.result.createObjectStore(name, {keyPath: "id"}));
       request.onsuccess = () => resolve(request.result);
       request.onerror = request.onblocked = () => resolve(null);
-    } catch { resolve(null); }
+    } catch {
+      resolve(null);
+    }
   });
 
-  async function change(act) {  // in one transaction: a full store keeps neither face nor steps
+  // in one transaction: a full store keeps neither face nor steps
+  async function change(act) {
     const database = await opened;
     if (!database) return act(memory.faces, memory.steps, (map, item) => map.set(item.id, item));
     const transaction = database.transaction(["faces", "steps"], "readwrite");
     act(transaction.objectStore("faces"), transaction.objectStore("steps"), (store, item) => store.put(item));
     await new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
-      transaction.onabort = transaction.onerror = () => reject(transaction.error || new Error("The store did not take it."));
+      transaction.onabort = transaction.onerror = () =>
+        reject(transaction.error || new Error("The store did not take it."));
     });
   }
 
@@ -35,12 +42,22 @@ window.facet.store = (() => {
 
   return {
     // faces: [{id, image, record, kind, painting: {mask, before} of a painted one, steps: {total, frames, decided}}]
-    add: faces => change((small, steps, put) => faces.forEach(({steps: all, ...face}) => {
-      put(small, face);
-      put(steps, {id: face.id, ...all});
-    })),
-    remove: ids => change((small, steps) => ids.forEach(id => { small.delete(id); steps.delete(id); })),
-    faces: async () => (await read("faces")).sort((one, other) => other.id - one.id),  // the newest first
+    add: faces =>
+      change((small, steps, put) =>
+        faces.forEach(({steps: all, ...face}) => {
+          put(small, face);
+          put(steps, {id: face.id, ...all});
+        }),
+      ),
+    remove: ids =>
+      change((small, steps) =>
+        ids.forEach(id => {
+          small.delete(id);
+          steps.delete(id);
+        }),
+      ),
+    // the newest first
+    faces: async () => (await read("faces")).sort((one, other) => other.id - one.id),
     steps: id => read("steps", id),
     whole: async faces => Promise.all(faces.map(async face => ({...face, steps: await read("steps", face.id)}))),
   };

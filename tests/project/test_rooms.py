@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tokenize
@@ -22,7 +23,7 @@ FORBIDDEN = {
     "benchmarks": ("ui", "tests", "app"),
     "deploy": ("ui", "tests", "app"),
 }
-MOST_LINES, MOST_FILES = 400, 16
+MOST_LINES, MOST_FILES, MOST_COLUMNS = 400, 16, 120
 MOST_PARAMETERS = 5
 MANY_PARAMETERS = {
     # an endpoint: gradio makes a field of each
@@ -100,6 +101,14 @@ def test_the_files_of_the_page_lie_in_rooms():
     assert len(paths) >= 60 and not [path for path in (ROOT / "assets").iterdir() if path.is_file()]
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {} and crowded(paths) == {}
+
+
+def test_lines_of_the_page_are_short_and_comments_stand_above_the_code():
+    """As ruff holds Python to it; markup may be longer."""
+    paths = [path for path in (ROOT / "assets").rglob("*") if path.suffix in (".js", ".css")]
+    lines = [(path.name, line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [pair for pair in lines if len(pair[1]) > MOST_COLUMNS] == []
+    assert [(name, line) for name, line in lines if re.match(r"\s*(?!//|/\*).*[;{}(),]\s+(//|/\*) ", line)] == []
 
 
 def parameters(path: Path) -> Iterator[tuple[str, int]]:
