@@ -18,8 +18,9 @@ from model.pipeline import SIZE, Frame
 from ui import bounds
 from ui.server import budget
 
-# the server never drops a message, so it must not send more than a browser can take
-MESSAGES_PER_SECOND = 15
+# The server never drops a message, so it must not send more than a browser can take. The browser may have the network's
+# cores: painting each step of a run of more than LONG costs a tenth of its time.
+MESSAGES_PER_SECOND, SELDOM, LONG = 15, 8, 60
 # seconds one run may take
 DEADLINE = 120.0
 # colours of 0, 1/4 ... 1
@@ -31,9 +32,9 @@ def messages(
 ) -> Iterator[tuple[dict[str, Any], list[Sequence[Frame]]]]:
     """What the sampler yields (one Frame per face and step) as JSON-able messages, each with the frames that are in it.
 
-    At most MESSAGES_PER_SECOND, the first at once. A message's `frames` hold every step since the message before, so
-    none is lost; several faces lie side by side in one picture. about: goes into every message. Closing this generator
-    ends the run.
+    At most MESSAGES_PER_SECOND, in a run of more than LONG steps SELDOM, the first at once. A message's `frames` hold
+    every step since the message before, so none is lost; several faces lie side by side in one picture. about: goes
+    into every message. Closing this generator ends the run.
     """
     start, sent, waiting, held = time.monotonic(), 0.0, [], []
     with closing(steps):
@@ -43,7 +44,7 @@ def messages(
             held.append(frames)
             now, last = time.monotonic(), first.index == first.total
             late = now - start > DEADLINE and not last
-            if last or late or now - sent >= 1 / MESSAGES_PER_SECOND:
+            if last or late or now - sent >= 1 / (SELDOM if first.total > LONG else MESSAGES_PER_SECOND):
                 yield (
                     {
                         "step": first.index,

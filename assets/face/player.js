@@ -2,9 +2,10 @@
 // enlargements. `props.value` is one message of ui/runs.py: some steps of a run ({run, frames, ...}), or what follows
 // it ({run, large, ...}).
 const facet = window.facet;
-// a message comes every 66 ms; a screen can follow 32 of its frames
+// A message comes every 66 ms; a screen can follow 32 of its frames. Of a long run's message the last frame is shown:
+// painting them all takes time from the network (LONG in ui/frames.py).
 const MESSAGE_MS = 66,
-  MOST = 32;
+  most = () => (run.total > 60 ? 1 : 32);
 // kinds of faces that are there at once
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];
 const EXPLAIN = {
@@ -38,9 +39,7 @@ let view = "denoised",
   step = 0;
 // the visitor chose what to see: do not choose for them
 let touched = false;
-let waiting = [],
-  pacing = 0,
-  playing = 0;
+let [waiting, pacing, playing] = [[], 0, 0];
 // ids of runs whose late messages no longer count
 const over = new Set();
 
@@ -178,7 +177,7 @@ function ready() {
 function pace() {
   pacing = 0;
   if (!waiting.length) return;
-  const shown = waiting.splice(0, Math.ceil(waiting.length / MOST)).pop();
+  const shown = waiting.splice(0, Math.ceil(waiting.length / most())).pop();
   if (!touched) show(shown);
   if (waiting.length) pacing = setTimeout(pace, MESSAGE_MS / (waiting.length + 1));
 }
