@@ -15,14 +15,23 @@ PATTERNS = [
     for pattern in (
         r"(?<![\w-])(?:aged\s+)?\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
         rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
-        rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?(?:[ -]*(?:old|of age))?\b",
-        rf"\b(?:about|around|approx\.?|approximately|circa)\s+"
+        rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?"
+        r"(?![ ](?:older|younger|later|ago|from))(?:[ -]*(?:old|of age))?\b",
+        rf"\b(?:about|around|approx\.?|approximately|circa|perhaps|maybe|roughly|probably)\s+"
         rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
         rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
         r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
-        rf"(?<=[,(] )(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)(?=\s*(?:[,.;)]|$))",
-        r"(?<=[,(] )(?P<decade>[1-9]0s)(?=\s*(?:[,.;)]|$))",
-        rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})\b",
+        rf"(?<=[,(] )(?P<years>[4-9]|[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS + ONES[2:])})"
+        r"(?=\s*(?:[,.;)](?!\d)|$))",
+        rf"^(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)})(?=, [a-z])",
+        r"^(?P<decade>[2-7]0s)(?= (?:male|female|man|woman)\b)",
+        r"(?<=[,(] )(?P<decade>[2-7]0s)(?=\s*(?:[,.;)]|$))",
+        rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})(?:[ ](?:or|to|and)[ ]{NUMBER})?\b",
+        rf"\bbetween (?P<years>{NUMBER}) and {NUMBER}\b(?! (?:mm|cm|kg|feet|ft))",
+        rf"\b(?:barely|just turned|not yet) (?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?"
+        rf"|{'|'.join(TEENS)})\b",
+        rf"\b(?:older|younger|more|less|over|under) than (?P<years>{NUMBER})\b",
+        rf"(?<![\w-])(?P<years>(?:{_TENS})-(?:{'|'.join(ONES)}))(?=\s*(?:[,.;)]|$))",
         rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"
         rf"(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
         rf"\b(?:early|mid|late)[ -]+(?P<decade>{DECADE})(?!\w)",
@@ -33,8 +42,8 @@ PATTERNS = [
     )
 ]
 NEARLY = re.compile(r"^(?:about|around|approx\.?|approximately|circa)\s+", re.IGNORECASE)
-# years: young from ADULT to GROWN, not young from OLD; all between is near
-ADULT, GROWN, MIDDLE, OLD = 18, 30, 40, 60
+# years: young from TEEN to GROWN, not young from OLD; all between is near
+TEEN, GROWN, MIDDLE, OLD = 13, 30, 40, 60
 
 
 def ages(text: str) -> list[Item]:
@@ -64,7 +73,7 @@ def _meaning(match: re.Match) -> tuple[str, tuple[tuple[str, bool], ...]]:
 
 def young(years: int) -> tuple[str, tuple[tuple[str, bool], ...]]:
     """What an age says of "Young", and whether it is followed or only near."""
-    return (FOLLOWED if ADULT <= years < GROWN or years >= OLD else NEAR), (("Young", years < MIDDLE),)
+    return (FOLLOWED if TEEN <= years < GROWN or years >= OLD else NEAR), (("Young", years < MIDDLE),)
 
 
 def _number(word: str) -> int:

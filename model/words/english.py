@@ -4,12 +4,18 @@ from dataclasses import replace
 
 from model.words.ages import ages
 from model.words.joining import joined
-from model.words.lexicon import Meaning, Phrases, Words, lexicon, phrase_set
+from model.words.lexicon import TABLE, Meaning, Phrases, Words, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
 
 # words of one noun phrase
 REACH = 10
+# words that are names too
+NAMES = {"bob", "joy", "grace", "pearl", "ruby", "amber", "sandy", "rusty", "earl", "dick", "mark", "curly", "rosy"}
+# what a colour says of a person, and whether the skin is pale
+SKINS = {"black": False, "white": True}
+# parts of a face that a "no" takes away
+MISSABLE = ("expression", "teeth", "eyebrows", "lashes", "ears", "nose", "eyes", "neck", "chin")
 
 
 def marks(text: str) -> list[Mark]:
@@ -29,9 +35,10 @@ class Reader:
     def read(self) -> list[Mark]:
         at = 0
         while at < len(self.words):
-            self.punctuation(self.words[at].gap)
+            if not (at and self.words[at - 1].text == "w" and self.words[at].gap == "/ "):
+                self.punctuation(self.words[at].gap)
             at = self.age(at) or self.noun_phrase(at) or self.phrase(at) or self.single(at)
-        return joined(self.marks)
+        return joined(self.marks, self.text)
 
     # --- parts ---
 
@@ -78,7 +85,19 @@ class Reader:
 
     def phrase(self, at: int) -> int:
         length = self.longest(at, self.lexicon.phrases)
-        one = self.words[at].text.removesuffix("s")
+        if length < self.longest(at, self.lexicon.silent):
+            # "kind of"
+            return 0
+        word = self.words[at].text
+        if word in SKINS and self.names_sex(at + 1):
+            # "a black woman"
+            self.emit_item(at, at, Meaning(NEAR, (("Pale_Skin", SKINS[word]),)))
+            return at + 1
+        if word in NAMES and self.is_name(at):
+            # "uncle Bob"
+            self.emit_item(at, at, Meaning(UNKNOWN))
+            return at + 1
+        one = word.removesuffix("s")
         if not length and (one,) in self.lexicon.phrases and not self.longest(at, self.lexicon.silent):
             # "crowns"
             meaning, length = self.lexicon.phrases[(one,)], 1
@@ -88,6 +107,15 @@ class Reader:
             return 0
         self.emit_item(at, at + length - 1, meaning, part=self.lexicon.heads.get(self.run(at, length), ""))
         return at + length
+
+    def is_name(self, at: int) -> bool:
+        """Whether a word is written like a name, behind one that is not."""
+        before, word = self.words[at - 1], self.words[at]
+        return at > 0 and self.text[before.start].islower() and self.text[word.start].isupper() and word.gap == " "
+
+    def names_sex(self, at: int) -> bool:
+        meaning = self.lexicon.phrases.get(self.run(at, self.longest(at, self.lexicon.phrases)))
+        return meaning is not None and meaning.kind == FOLLOWED and "Male" in dict(meaning.states)
 
     def single(self, at: int) -> int:
         word = self.words[at].text
@@ -106,16 +134,22 @@ class Reader:
             item = Item(self.words[at].start, self.words[at + length - 1].end, FOLLOWED, (("Bald", False),))
             self.emit("head", at, at + length - 1, item=item, part="hair")
             return at + length
+        if head and self.lexicon.heads[self.run(at, length)] in MISSABLE and word not in ("look", "air"):
+            # "no teeth" and "no expression" ask for something
+            kind = NEAR if self.lexicon.heads[self.run(at, length)] in ("expression", "eyebrows") else UNKNOWN
+            item = Item(self.words[at].start, self.words[at + length - 1].end, kind)
+            self.emit("head", at, at + length - 1, item=item, part=self.lexicon.heads[self.run(at, length)])
+            return at + length
         if length:
             part = self.lexicon.heads[self.run(at, length)] if head else ""
             self.emit("head" if head else "word", at, at + length - 1, part=part)
             return at + length
-        adverb = word.endswith("ly") and len(word) > 5 and word not in self.lexicon.spelling.words
+        adverb = word.endswith("ly") and len(word) > 5 and word not in self.lexicon.adjectives
         if adverb or self.named(at):
             # "smiling warmly" says no more than "smiling"
             self.emit("word", at, at)
         else:
-            self.emit_item(at, at, Meaning(UNKNOWN))
+            self.emit_item(at, at, _by_ending(word))
         return at + 1
 
     def named(self, at: int) -> bool:
@@ -133,13 +167,13 @@ class Reader:
             described, end = self.behind(at + length, part)
             if described:
                 stated = self.own(at, length)
-                self.describe(described, part, start=at if not stated and end > at else None)
+                changed = self.words[at + length].text == "to"
+                self.describe(described, part, start=at if not (stated or changed) and end > at else None)
                 return end
-            return 0
         for head in range(at + 1, min(at + REACH, len(self.words))):
             if length := self.longest(head, self.lexicon.heads):
                 part = self.lexicon.heads[self.run(head, length)]
-                if self.apart(at, part):
+                if self.apart(at, part) or "," in self.words[head].gap:
                     return 0
                 described, end = self.chain(at, part, head)
                 if not described or end != head or described[0][1] != at or described[0][0] != "item":
@@ -236,6 +270,9 @@ class Reader:
         """Marks of a part's description; its last word takes in the part behind it, or its first the part before
         it (`start`), unless that says something itself."""
         self.group += 1
+        if head and (whole := self.whole(described, part, head)):
+            self.emit_item(described[0][1], sum(head) - 1, whole, self.group, part)
+            return
         own = self.lexicon.phrases.get(self.run(*head)) if head else None
         merged = False
         for index, (role, first, length) in enumerate(described):
@@ -253,29 +290,78 @@ class Reader:
         if own is not None and head and not merged:
             self.own(head[0], head[1], self.group)
 
+    def whole(self, described: list[tuple[str, int, int]], part: str, head: tuple[int, int]) -> Meaning | None:
+        """What a part says with all that describes it: "wild grey curls", "tiny red lips" are near as a whole.
 
-# Words that steer what a "no" reaches, and such as hold a description together.
-STEERING: dict[str, Phrases] = {
-    "no": phrase_set(
-        "shave off|wipe off|wash off|"
-        "no|not|without|w o|never|neither|nor|isn't|aren't|doesn't|don't|didn't|won't|can't|cannot|hasn't|"
-        "haven't|wasn't|isnt|doesnt|dont|take off|takes off|taking off|remove|removes|lacks|lacking|minus|"
-        "free of|devoid of|lose|avoid|lost|zero|none of|hardly any|barely any|nothing like|took off|ditch|"
-        "drop|get rid of|sans|instead of|rather than|exclude|non|hide|less|nothing|not even|never seen|"
-        "never mind|no need for|forget"
-    ),
-    "or": phrase_set("or"),
-    "and": phrase_set("and|plus|n"),
-    "stop": phrase_set("but|yet|though|although|however|except"),
-    "verb": phrase_set(
-        "with|has|have|having|wearing|wears|in|who|whose|that|is|are|wear|had|got|sporting|just|only|w|showing"
-    ),
-    "no behind": phrase_set("off|removed|gone|away|none"),
+        None where each word says its own: "long" and "black hair".
+        """
+        if any(
+            role in ("no", "or") or index and "," in self.words[first].gap
+            for index, (role, first, _) in enumerate(described)
+        ):
+            return None
+        words = [self.run(first, length) for role, first, length in described if role == "item"]
+        said = [self.lexicon.described[part][run] for run in words]
+        own = self.lexicon.phrases.get(self.run(*head))
+        near = [meaning.kind == NEAR for meaning in said]
+        if part != "hair":
+            whole = any(near) and not all(near) and UNKNOWN not in [meaning.kind for meaning in said]
+        elif own is not None:
+            whole = own.kind == NEAR or any(near) or ("Bangs", True) in own.states
+        else:
+            of_colour = bool(
+                COLOURS.intersection(name for name, _ in said[-1].states) or set(said[-1].instead) & COLOURS
+            )
+            last = near[-1] and not of_colour
+            whole = all(near) or last or len(said) > 1 and (words[0] in STYLED or near[0] and words[0] not in APART)
+        if not whole:
+            return None
+        said += [own] if own else []
+        states = dict(state for meaning in said for state in meaning.states)
+        instead = dict.fromkeys(name for meaning in said for name in meaning.instead)
+        return Meaning(NEAR, tuple(states.items()), tuple(instead), noun=True)
+
+
+COLOURS = {"Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"}
+# ends of a word that tell the sex: "infantryman", "headmistress"
+MEN = ("man", "men", "father", "master", "boy")
+NO_MEN = {
+    "norman",
+    "everyman",
+    "ottoman",
+    "shaman",
+    "talisman",
+    "herman",
+    "newman",
+    "freeman",
+    "goldman",
+    "grandmaster",
 }
+WOMEN = ("woman", "women", "mother", "mistress", "lady", "girl", "maid")
+
+
+def _by_ending(word: str) -> Meaning:
+    """What a word says that no table holds: the sex, where its end tells it of an office or a trade."""
+    for ends, male in ((WOMEN, False), (MEN, True)):
+        if word not in NO_MEN and any(word.endswith(end) and len(word) > len(end) + 2 for end in ends):
+            return Meaning(NEAR, (("Male", male),), noun=True)
+    return Meaning(UNKNOWN)
+
+
+# adjectives that stand for themselves before a colour: "long black hair"
+APART = phrase_set(
+    "long|short|very long|very short|longer|medium length|shoulder length|messy|curly|wavy|straight|dyed|permed"
+)
+# what is done to hair of any colour
+STYLED = phrase_set(
+    "gelled|slicked back|slicked|swept back|combed back|brushed back|pulled back|tied back|oiled|teased"
+)
+# Words that steer what a "no" reaches, and such as hold a description together.
+STEERING = {role: phrase_set("|".join(words)) for role, words in TABLE["steering"].items()}
 DEGREES = phrase_set(
     "very|really|quite|so|too|slightly|rather|a bit|somewhat|extremely|super|kind of|kinda|a little|fairly|pretty|"
-    "naturally|a|an|the|all|totally|completely|mostly|incredibly|such|any|at all|mostly|partly|unusually|noticeably"
+    "naturally|ol|ole|a|an|the|all|totally|completely|mostly|incredibly|such|any|at all|partly|unusually|noticeably"
 )
 COPULAS = phrase_set(
-    "is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
+    "as|to|is|are|was|were|be|that|which|should|looks|look|being|isn't|aren't|s|has been|must|wasn't|kept|styled|of"
 )

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ TABLE, KINDS = (
     tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8")) for name in ("english", "kinds")
 )
 Words = tuple[str, ...]
+# before a part they lead to it and do not describe it
+TO_PART = ("under", "beneath", "below", "around", "off", "of", "on", "in", "over")
 TIED = ("in", "in a", "up in a", "tied in a", "pulled into a", "pulled back into a", "worn in")
 
 
@@ -52,6 +55,8 @@ class Lexicon:
     # part -> the words that describe it
     described: dict[str, Phrases]
     silent: Phrases
+    # that end like adverbs: "unruly"
+    adjectives: frozenset[str]
     spelling: Spelling
 
 
@@ -80,7 +85,13 @@ def lexicon() -> Lexicon:
         elif words and words[0] not in ("no", "with"):
             # a "no" is read, not known by heart
             phrases.setdefault(words, meaning)
-            if phrases[words] is meaning and meaning.kind == FOLLOWED and 1 < len(words) <= 3 and words[-1:] in heads:
+            if (
+                phrases[words] is meaning
+                and meaning.kind == FOLLOWED
+                and 1 < len(words) <= 3
+                and words[-1:] in heads
+                and words[-2] not in TO_PART
+            ):
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
 
     for kind in (NEAR, FOLLOWED, UNKNOWN):
@@ -92,8 +103,10 @@ def lexicon() -> Lexicon:
                     # "hair in a bun"
                     for tied in TIED:
                         add(split(f"hair {tied} {word}"), meaning)
+    for words in product(*KINDS["bags"].values()):
+        add(split(" ".join(words)), Meaning(FOLLOWED, (("Bags_Under_Eyes", True),), noun=True))
     for word in KINDS["people"]["words"]:
-        add(split(word), Meaning(UNKNOWN))
+        add(split(word), Meaning(UNKNOWN, noun=len(split(word)) == 1))
     for entry in COMBINED:
         for word in entry["words"]:
             add(_bare(split(word)), Meaning(FOLLOWED, _states(entry["states"])))
@@ -116,17 +129,37 @@ def lexicon() -> Lexicon:
     for word in TABLE["things"]["words"] + KINDS["things"]["words"]:
         add(split(word), Meaning(UNKNOWN, noun=True))
     silent = dict.fromkeys(map(split, TABLE["silent"]["words"] + KINDS["silent"]["words"]))
-    other = map(split, KINDS["other"]["words"])
-    known = (phrases, heads, silent, other, *described.values())
-    spelling = Spelling(word for group in known for words in group for word in words)
+    other = [split(word) for word in KINDS["other"]["words"]]
+    singles = frozenset(words[0] for words in (*other, *phrases) if len(words) == 1)
+    every = {
+        word for group in (phrases, heads, silent, other, *described.values()) for words in group for word in words
+    }
+    spelling = Spelling(_common() | {word for words in silent for word in words}, every)
     parts = {part: Phrases(words) for part, words in described.items()}
-    return Lexicon(Phrases(phrases), Phrases(heads), parts, Phrases(silent), spelling)
+    return Lexicon(Phrases(phrases), Phrases(heads), parts, Phrases(silent), singles, spelling)
+
+
+def _common() -> set[str]:
+    """The words that a typing error can stand for; those of kinds.toml are too rare and too many."""
+    entries = [entry["words"] for kind in (NEAR, FOLLOWED) for entry in TABLE[kind]]
+    entries += [entry["words"] for entry in COMBINED] + list(TABLE["heads"].values())
+    entries += [
+        words for entry in WORDING.values() for side in ("has", "lacks") for words in entry.get(side, {}).values()
+    ]
+    names = {word for name in WORDING for word in split(name.replace("_", " "))}
+    return names | {word for words in entries for phrase in words for word in split(phrase)}
 
 
 @lru_cache(maxsize=1)
 def adjectives() -> frozenset[str]:
     """Words that describe anything, not faces alone: before a dog or a dress they say nothing about the face."""
     return frozenset(words[0] for words, meaning in lexicon().phrases.items() if meaning.adjective and len(words) == 1)
+
+
+@lru_cache(maxsize=1)
+def people() -> frozenset[str]:
+    """People whose one word tells neither sex nor age."""
+    return frozenset(word for word in KINDS["people"]["words"] if len(split(word)) == 1)
 
 
 def phrase_set(phrases: str) -> Phrases:

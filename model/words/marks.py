@@ -63,7 +63,8 @@ class Mark:
 
     @property
     def single(self) -> bool:
-        return self.end - self.start == len(self.word)
+        # "pilot" of "pilot's", "little" of "litle"
+        return -1 <= self.end - self.start - len(self.word) <= len("'s")
 
 
 def items(marks: list[Mark]) -> list[Item]:
@@ -100,12 +101,13 @@ def items(marks: list[Mark]) -> list[Item]:
         elif mark.role == "implied":
             asked.append(mark.what)
         elif mark.role == "head" and mark.item and denial and (reached is None or linked):
-            asked.append(denied(mark.what, denial))
+            asked.append(denied(mark.what, denial if reached is None else None))
             reached, linked = mark, False
         elif mark.role == "item":
             same = reached is not None and mark.group >= 0 and mark.group == reached.group
             if denial and (reached is None or linked or same):
-                asked.append(denied(mark.what, denial if reached is None else None))
+                again = bool(asked) and asked[-1].start == denial.start
+                asked.append(denied(mark.what, denial if reached is None and not again else None))
                 if mark.what.kind != UNKNOWN or mark.noun:
                     reached, linked = mark, False
             else:

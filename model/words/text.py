@@ -12,6 +12,7 @@ READABLE = 400
 LONG = re.compile(r"(\S{60})\S+")
 # combining marks on one letter that are kept; more is decoration
 MARKS = 4
+SHORT = re.compile(r"'(?:s|d|ll|ve|re)$")
 SPECIAL = re.compile(r"<\s*(?:start_of_text|end_of_text|\|startoftext\||\|endoftext\|)\s*>", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 # Unicode categories: formats, controls, surrogates, private use, unassigned
@@ -71,11 +72,13 @@ def for_clip(text: str) -> str:
 
 
 def tokens(text: str) -> list[Token]:
-    """The words of a clean text; hyphens part them, a possessive 's is left off."""
+    """The words of a clean text; hyphens part them, a possessive or short verb is left off ("girl's", "she'd")."""
     words, last = [], 0
     for match in WORD.finditer(text):
         word = match[0].lower().replace("’", "'")
-        word = word.removesuffix("'s") if word not in ("it's", "let's", "that's", "there's") else word
+        word = (
+            SHORT.sub("", word) if word not in ("it's", "let's", "that's", "there's", "i'd", "i'll", "i've") else word
+        )
         words.append(Token(word, match.start(), match.end(), text[last : match.start()]))
         last = match.end()
     return words

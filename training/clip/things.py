@@ -6,13 +6,14 @@ Each line of a set is JSON: {"prompt", "followed", "near", "unknown"}, the last 
 """
 
 import json
+import re
 from pathlib import Path
 
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
 
 DATA = Path(__file__).parents[1] / "data"
-ORDER = ("", "_second", "_third", "_fourth", "_fifth", "_sixth", "_seventh", "_eighth", "_ninth")
+ORDER = ("", "_second", "_third", "_fourth", "_fifth", "_sixth", "_seventh", "_eighth", "_ninth", "_tenth", "_eleventh")
 SETS = tuple(DATA / f"asked{which}.jsonl" for which in ORDER)
 Spans = list[tuple[int, int]]
 
@@ -41,10 +42,11 @@ def things(asked: list[dict]) -> dict[str, dict[str, float]]:
 
 
 def spans(prompt: str, phrases: list[str]) -> Spans:
-    """Where the phrases stand; one that is named twice at its first and second place."""
+    """Where the phrases stand, as whole words if they do; one that is named twice at its first and second place."""
     places, last = [], {}
     for phrase in phrases:
-        at = prompt.find(phrase, last.get(phrase, 0))
+        whole = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)").search(prompt, last.get(phrase, 0))
+        at = whole.start() if whole else prompt.find(phrase, last.get(phrase, 0))
         at = prompt.index(phrase) if at < 0 else at
         last[phrase] = at + len(phrase)
         places.append((at, at + len(phrase)))

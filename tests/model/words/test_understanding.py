@@ -1,5 +1,8 @@
 """What is understood of people's words; the figures over whole files of prompts are training.evaluation.evaluate's."""
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -169,25 +172,95 @@ def test_a_typing_error_that_is_seen_through_is_not_reported(clip):
     assert set(understood.present) == {"Smiling"} and understood.unknown == []
 
 
+@pytest.mark.parametrize("word", ["blond haiir", "smiilng", "glases", "bearded", "earings"])
+def test_typing_errors_are_seen_through(word):
+    assert kinds(word)["followed"] == [word]
+
+
+@pytest.mark.parametrize("word", ["handkerchief", "clunky", "wooded", "gunning", "aether"])
+def test_a_word_that_is_one_letter_from_a_known_one_is_no_typing_error(word):
+    assert not kinds(word)["followed"]
+
+
+def test_a_reading_is_the_same_in_every_process():
+    """The words of the tables stand in sets, and their order is no order of meanings."""
+    prompt = "chica con mechas rosas, piercing en la nariz, labios carnosos"
+    code = f"from model.words.reading import read; print(read({prompt!r}).items)"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "5")
+    }
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize(
     "prompt, near, unknown",
     [
         # a kind of a thing that an attribute names, whatever stands before it
         ("a thin mustache, felt hat", ["thin mustache", "felt hat"], []),
         ("half-moon spectacles and a shark tooth necklace", ["half-moon spectacles", "shark tooth necklace"], []),
-        ("a green mohawk", ["green", "mohawk"], []),
+        ("a green mohawk", ["green mohawk"], []),
+        (
+            "gold hoop earrings, a Mexican hat, the king's crown",
+            ["gold hoop earrings", "Mexican hat", "king's crown"],
+            [],
+        ),
+        ("white-stubbled, ginger sideburns", ["white-stubbled", "ginger sideburns"], []),
+        ("a toothless smile", ["toothless smile"], []),
         # how hair is worn
         ("her dark hair pinned up", ["dark hair", "pinned up"], []),
-        ("hair lacquered", ["lacquered"], []),
-        ("tie loosened, a jet black bob", ["tie loosened", "bob"], []),
+        ("hair lacquered", ["hair lacquered"], []),
+        ("tie loosened, a jet black bob", ["tie loosened", "jet black bob"], []),
+        ("wild grey curls, straight bangs", ["wild grey curls", "straight bangs"], []),
+        ("long black hair", ["long"], []),
+        ("gelled black hair, bleached messy hair", ["gelled black hair", "bleached messy hair"], []),
+        ("tiny red lips", ["tiny red lips"], []),
+        ("hair like a bird's nest", ["hair like a bird's nest"], []),
+        # what trails behind
+        (
+            "hair wrapped in a towel, braids down to the waist",
+            ["hair wrapped in a towel", "braids down to the waist"],
+            [],
+        ),
+        ("a cap, worn backwards", ["cap, worn backwards"], []),
+        ("a cap pulled low over his eyes", ["cap pulled low over his eyes"], []),
+        ("helmet with a lamp, glasses on a chain", ["helmet with a lamp", "glasses on a chain"], []),
+        ("an expression of mild amusement", ["expression of mild amusement"], []),
+        ("suspicious of strangers, the king of thieves", ["suspicious of strangers", "king of thieves"], []),
+        ("stubble, loosened tie", ["loosened tie"], []),
+        ("ice in his beard, a feather in her hat", ["ice in his beard", "feather in her hat"], []),
+        ("wisps of white hair", ["wisps of white hair"], []),
+        # how much there is of a thing
+        ("lots of necklaces, too much rouge", ["lots of necklaces", "much rouge"], []),
+        ("really tired", ["really tired"], []),
+        ("he looks kind", ["kind"], []),
         ("blonde, full beard", ["full beard"], []),
         ("anime hair", ["anime hair"], []),
-        ("iron-grey hair", ["iron"], []),
+        ("iron-grey hair", ["iron-grey hair"], []),
         # moods
         ("a haunted gaze, smug, bewildered", ["haunted gaze", "smug", "bewildered"], []),
+        ("worried-looking, an angry look", ["worried-looking", "angry look"], []),
+        # an end tells the sex
+        ("an infantryman, the gamesmistress", ["infantryman", "gamesmistress"], []),
         # a thing lies on the face, and is none of it
         ("soot on his face", [], ["soot on his face"]),
         ("pale eyelashes", [], ["pale eyelashes"]),
+        ("eyes cast down, eyes the colour of rain", [], ["eyes cast", "eyes the colour of rain"]),
+        ("looking out of a window", [], ["looking out of a window"]),
+        ("no teeth", [], ["no teeth"]),
+        ("an unruly dog", [], ["unruly dog"]),
+        ("food all over the cheeks", [], ["food all over the cheeks"]),
+        ("nose pierced, eyebrow pierced", [], ["nose pierced", "eyebrow pierced"]),
+        # an adjective of a person who wears a thing is the person's
+        ("a young scientist in a lab coat", [], ["scientist in a lab coat"]),
+        ("a bearded dragon slayer", [], ["dragon slayer"]),
+        ("my uncle Bob", [], ["Bob"]),
         ("scar across left eye", [], ["scar across left eye"]),
         ("an old pirate with a pointy hat", ["pointy hat"], ["pirate"]),
         ("fangs", [], ["fangs"]),
@@ -239,9 +312,9 @@ def test_clean_text_keeps_the_places_of_its_characters():
 def test_prompts_written_blind_are_read():
     """Precision and recall of all three kinds over all sets; the figures are in docs/experiments.md."""
     asked = [one for path in SETS for one in read_set(path)]
-    assert len(asked) == 787
+    assert len(asked) == 1187
     for kind, figures in things(asked).items():
-        assert min(figures.values()) > 0.9, (kind, figures)
+        assert min(figures.values()) > 0.92, (kind, figures)
 
 
 def test_no_word_is_part_of_two_things():
@@ -256,12 +329,16 @@ def test_a_thing_counts_only_where_half_of_it_is_covered():
     assert covered(prompt, (6, 9), [(2, 9)]) and not covered(prompt, (0, 20), [(2, 4)])
 
 
+def test_a_thing_stands_in_its_prompt_as_whole_words():
+    assert spans("in his sixties, a tie", ["tie"]) == [(18, 21)]
+
+
 @pytest.mark.parametrize(
     ("prompt", "text", "states"),
     [
         ("a man with dark skin", "dark skin", {"Pale_Skin": False}),
         ("a tanned woman", "tanned", {"Pale_Skin": False}),
-        ("a black woman with an afro", "black woman", {"Male": False, "Pale_Skin": False}),
+        ("a black woman with an afro", "black", {"Pale_Skin": False}),
         ("a woman with red hair", "red hair", {"Brown_Hair": True}),
         ("auburn hair", "auburn hair", {"Brown_Hair": True}),
         ("hair in a bun", "hair in a bun", {}),
