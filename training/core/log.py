@@ -1,6 +1,7 @@
 """What a training tells of itself: its log, and what its weights file says of it."""
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,17 @@ class Log:
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, **numbers: float | None) -> None:
-        """Add a line, floats rounded to five digits."""
-        line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in numbers.items()})
+        """Add a line, floats rounded to five digits; null for what is no number, as JSON has no NaN."""
+        line = json.dumps({name: _rounded(value) for name, value in numbers.items()})
         with self.path.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)
+
+
+def _rounded(value: float | None) -> float | None:
+    if not isinstance(value, float):
+        return value
+    return round(value, 5) if math.isfinite(value) else None
 
 
 LICENCE = "non-commercial research use; see weights/README.md"

@@ -20,9 +20,12 @@ def test_log_and_state_round_trip(tmp_path):
     log = Log(tmp_path / "runs" / "log.jsonl")
     log.write(images=16, loss=0.123456789)
     log.write(images=32, loss=None)
+    # what has nothing to measure
+    log.write(images=48, loss=float("nan"))
     assert [json.loads(line) for line in log.path.read_text().splitlines()] == [
         {"images": 16, "loss": 0.12346},
         {"images": 32, "loss": None},
+        {"images": 48, "loss": None},
     ]
     assert load_state(tmp_path / "none.pt", {"recipe": 1}) is None
     save_state(tmp_path / "state.pt", {"identity": {"recipe": 1}, "step": 3})
