@@ -30,12 +30,12 @@ def test_every_step_is_shown(page: Page):
     assert list(dict.fromkeys(steps)) == list(range(1, 61)) and len({entry["face"] for entry in shown}) >= 40
 
 
-def test_of_a_long_run_some_steps_are_shown_and_all_are_kept(page: Page):
+def test_of_a_long_run_the_steps_that_were_not_shown_are_kept(page: Page):
     set_steps(page, 100)
     page.click("#generate")
     expect(status(page)).to_contain_text("Done in")
-    steps = {entry["step"] for entry in page.evaluate("window.shown")}
-    assert {1, 100} <= steps and 10 < len(steps) < 90
+    shown = {entry["step"] for entry in page.evaluate("window.shown")}
+    assert {1, 100} <= shown <= set(range(1, 101))
     assert [frame["step"] for frame in face(page, "steps.frames")] == list(range(1, 101))
 
 

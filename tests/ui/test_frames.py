@@ -24,6 +24,23 @@ def test_influence_glows_over_a_grey_face():
     assert tuple(lit[10, 20]) == tuple(frames.HEAT[-1]) and (lit[11:] == still[11:]).all()
 
 
+@pytest.mark.parametrize("total, most", [(frames.LONG, frames.MESSAGES_PER_SECOND), (100, frames.SELDOM)])
+def test_messages_come_seldom_in_a_long_run_and_lose_no_step(monkeypatch, total, most):
+    """A step takes 20 ms here."""
+    clock = [100.0]
+    monkeypatch.setattr(frames.time, "monotonic", lambda: clock[0])
+
+    def run():
+        for index in range(1, total + 1):
+            clock[0] += 0.02
+            yield [frame(index=index, total=total)]
+
+    sent = [message for message, _ in frames.messages(run(), {})]
+    assert [one["step"] for message in sent for one in message["frames"]] == list(range(1, total + 1))
+    # the first and the last come at once
+    assert 0.6 * most < (len(sent) - 2) / (0.02 * total) <= most
+
+
 @pytest.mark.parametrize(
     "bad",
     [
