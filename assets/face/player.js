@@ -139,7 +139,10 @@ function setView(name) {
 }
 
 function explain() {
-  part(".explain").textContent = run ? EXPLAIN[view === "large" && compare.shown() === "crisp" ? "crisp" : view] : "";
+  const many = run?.image && run.count > 1 ? " Open one to see it large." : "";
+  part(".explain").textContent = run
+    ? EXPLAIN[view === "large" && compare.shown() === "crisp" ? "crisp" : view] + many
+    : "";
 }
 
 // --- playing ---------------------------------------------------------------------------------------------------------
@@ -345,7 +348,7 @@ async function open(index) {
   );
   const image = await cut(sheet.image);
   if (run !== sheet) return;
-  all = sheet;
+  all = {...sheet, index};
   run = {
     ...sheet,
     id: `${sheet.id}-${index}`,
@@ -384,9 +387,9 @@ part(".cells").addEventListener("click", event => {
   if (button) open(Number(button.dataset.index));
 });
 part(".back").addEventListener("click", () => {
-  [run, all, step] = [all, null, all.frames.length];
-  setView("denoised");
+  [run, all, step, view] = [all, null, all.frames.length, "denoised"];
   ready();
+  part(".cells").children[run.index].focus();
 });
 part(".decided").addEventListener("click", event => {
   const button = event.target.closest("button");
