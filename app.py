@@ -294,6 +294,14 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return on ? false : {__type__: 'update'};
     }""",
     )
+    # there is nothing to choose among where the seed stays, and of several faces all are shown
+    for control in (count, new_seed):
+        control.change(
+            None,
+            [count, new_seed],
+            best,
+            js="(count, fresh) => ({__type__: 'update', interactive: fresh && count === 1})",
+        )
     # who types a seed wants that one
     seed.input(None, None, new_seed, js="() => false")
     # a textbox's `input` misses what is pasted
@@ -350,8 +358,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         exploring.append(made)
     stop_button.click(None, None, None, cancels=exploring, queue=False)
     for button, less in ((more_button, "false"), (less_button, "true")):
-        ask = f"() => {{ if (window.facet.face) window.facet.alike(window.facet.face.image, {less}); return []; }}"
-        button.click(None, None, None, js=ask)
+        button.click(None, None, None, js=f"() => {{ window.facet.alikeFace({less}); return []; }}")
 
     # What CLIP sees.
     sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **hidden)

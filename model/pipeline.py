@@ -173,7 +173,7 @@ class FacePipeline:
         start = Start.read(start_from, strength, mask, SIZE)
         batch = replace(self._batch(listed("The faces", faces, 1, MAX_AT_ONCE)), start=start)
         if start and batch.settings.sampler == STUDENT:
-            raise InputError("The student starts from noise: choose another sampler.")
+            raise InputError("The student starts from noise, not from a picture: choose another sampler.")
         seen: list[Tensor | None] = []
         sampling = self._sample(batch, seen.append)
         return (frames_of(step, seen.pop()) for step in sampling)

@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,15 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
         parts.append(
             f"The U-Net saw {images}"
             + (f" in {spent(info['seconds'])}" if info.get("seconds") else "")
-            + (f" on {_device(info['device'])}" if info.get("device") else "")
+            + (f" on {device(info['device'])}" if info.get("device") else "")
         )
     near, measured = _inside(report, "memorisation", "pixels"), _inside(report, "weights", "unet").get("hash")
     medians = [near.get("generated_median"), near.get("validation_median")]
     # not what was measured of other weights
     if all(map(_is_number, medians)) and measured == info.get("hash"):
         parts.append(
-            f"its faces differ from the nearest training face by {near['generated_median']:.0f} grey levels "
-            f"on the median (new photographs: {near['validation_median']:.0f})"
+            f"its faces typically differ from the nearest training face by {near['generated_median']:.0f} grey levels "
+            f"of 255 (new photographs: {near['validation_median']:.0f})"
         )
     if not parts:
         return ""
@@ -74,5 +75,7 @@ def spent(seconds: float) -> str:
     return f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"
 
 
-def _device(name: str) -> str:
-    return {"cpu": "a CPU", "cuda": "a GPU"}.get(name, name)
+def device(name: str) -> str:
+    """What a training ran on, from the weights' metadata: "cpu", or "cuda (one NVIDIA H200)"."""
+    inside = re.fullmatch(r"cuda \((.+)\)", name)
+    return inside[1] if inside else {"cpu": "a CPU", "cuda": "a GPU"}.get(name, name)

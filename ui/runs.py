@@ -100,7 +100,8 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
             yield message, progress, message["seed"] if first else same, kept(settings, controls) if first else same
     yield same, status("Enlarging to 512 pixels" if controls.count == 1 else "Finishing"), same, same
     result = finished(pipe, about["run"], history, wanted(pipe, controls.words, controls.picks))
-    done = f"Done in {time.monotonic() - start:.1f} s, seed {settings.seed}{chosen_of}."
+    what = f", seed {settings.seed}{chosen_of}." if controls.count == 1 else ". Open one to see it large."
+    done = f"Done in {time.monotonic() - start:.1f} s{what}"
     yield result, status(f"{done} {about['note']} {full_note(start)}".strip()), same, same
     # the crisp one once the other is on screen
     if controls.count == 1 and (more := crisp(pipe, history[-1][0].denoised)):

@@ -36,7 +36,7 @@ function options() {
       .filter(name => !used.has(name))
       .map(option)
       .join("");
-  part("select").innerHTML = `<option value="">Change one thing, keep the rest</option>
+  part("select").innerHTML = `<option value="">Change only one thing</option>
     ${recent.length ? `<optgroup label="Recent">${some(recent)}</optgroup>` : ""}
     <optgroup label="All attributes">${some([...labels.keys()])}</optgroup>`;
   part("select").disabled = used.size >= EDITS;

@@ -17,8 +17,9 @@ async function use(file) {
   try {
     set(await facet.square(file, SIDE));
   } catch (problem) {
-    part(".problem").textContent = problem.message;
+    return (part(".problem").textContent = problem.message);
   }
+  facet.say("Generate starts from this picture now.");
 }
 
 part("input").addEventListener("change", event => {
@@ -27,6 +28,7 @@ part("input").addEventListener("change", event => {
 });
 part(".remove").addEventListener("click", () => {
   set(null);
+  facet.say("Generate starts from noise again.");
   part("input").focus();
 });
 part(".paint").addEventListener("click", () => facet.paint(props.value, true));
@@ -43,3 +45,11 @@ drop.addEventListener("drop", event => {
   drop.classList.remove("over");
   if (event.dataTransfer.files[0]) use(event.dataTransfer.files[0]);
 });
+
+facet.takeBrought = () => {
+  if (!facet.brought) return;
+  element.scrollIntoView({block: "center"});
+  use(facet.brought);
+  facet.brought = null;
+};
+facet.takeBrought();

@@ -35,8 +35,7 @@ const inset = facet.inset(player, name => {
 let run = null;
 // the batch that `run` was opened from
 let all = null;
-let view = "denoised",
-  step = 0;
+let [view, step] = ["denoised", 0];
 // the visitor chose what to see: do not choose for them
 let touched = false;
 let [waiting, pacing, playing] = [[], 0, 0];
@@ -97,7 +96,9 @@ function setView(name) {
 }
 
 function explain() {
-  part(".explain").textContent = run ? EXPLAIN[view === "large" && compare.shown() === "crisp" ? "crisp" : view] : "";
+  const kind = view === "large" && compare.shown() === "crisp" ? "crisp" : view,
+    many = run?.image && run.count > 1 ? " Open one to see it large." : "";
+  part(".explain").textContent = run ? EXPLAIN[kind] + many : "";
 }
 
 // --- playing ---------------------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ async function open(index) {
   const sheet = run,
     one = await facet.oneOf(sheet, index);
   if (run !== sheet) return;
-  [all, run, touched, step] = [sheet, one, false, one.frames.length];
+  [all, run, touched, step] = [{...sheet, index}, one, false, one.frames.length];
   setView("denoised");
   ready();
   enlarge(run.image);
@@ -286,9 +287,9 @@ part(".cells").addEventListener("click", event => {
   if (button) open(Number(button.dataset.index));
 });
 part(".back").addEventListener("click", () => {
-  [run, all, step] = [all, null, all.frames.length];
-  setView("denoised");
+  [run, all, step, view] = [all, null, all.frames.length, "denoised"];
   ready();
+  part(".cells").children[run.index].focus();
 });
 part(".decided").addEventListener("click", event => {
   const button = event.target.closest("button");

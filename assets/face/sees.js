@@ -2,6 +2,10 @@
 const facet = window.facet,
   part = selector => element.querySelector(selector),
   MARKS = {yes: "wanted", no: "not wanted"};
+const [ONE, MANY] = [
+  part(".intro").textContent,
+  "CLIP compares one face with words: open one of these to see what it finds.",
+];
 let asked = null,
   seen = false,
   others = [];
@@ -19,7 +23,13 @@ function rows(found) {
 
 function look(force) {
   const face = facet.face;
-  if (!seen || !face || face.count > 1 || (!force && asked === face.image)) return;
+  if (!seen || !face) return;
+  part(".intro").textContent = face.count > 1 ? MANY : ONE;
+  if (face.count > 1) {
+    asked = null;
+    return show({});
+  }
+  if (!force && asked === face.image) return;
   asked = face.image;
   others = (facet.gallery || [])
     .map(({image}) => image)

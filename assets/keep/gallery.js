@@ -73,12 +73,15 @@ async function open(face) {
 // A child of the face on screen and another one: noise and words half-way between; a slider leads from one to the
 // other.
 function cross(other) {
+  if (facet.face?.count > 1) return facet.say("Open one of the faces first: one is crossed with another.", "error");
   const mine = facet.face?.record,
     parents = [mine, other.record];
   if (parents.some(record => !record) || facet.startOf(facet.face) || facet.startOf({...other, of: other.kind}))
     return facet.say("One of the two was not drawn from words alone: choose faces that were.", "error");
   if (parents.some(record => record.place))
-    return facet.say("One of the two is a child itself: cross faces that are none.", "error");
+    return facet.say("One of the two was made by crossing: choose faces that were not.", "error");
+  // face and slider
+  document.querySelector("#edits").scrollIntoView({block: "end"});
   facet.bring({...mine, to_prompt: other.record.prompt, to_seed: other.record.seed, place: 0.5}, "cross");
 }
 

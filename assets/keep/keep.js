@@ -89,14 +89,21 @@ facet.code = () => {
 };
 
 async function link() {
-  const found = address();
+  const found = address(),
+    face = facet.face;
   if (!found) return;
   history.replaceState(null, "", found);
   const field = part(".link");
   field.value = found;
   try {
     await navigator.clipboard.writeText(found);
-    facet.say("The link is copied. It holds all settings.");
+    facet.say(
+      face.count > 1
+        ? "The link is copied. It opens the first of these faces: open another one to copy its link."
+        : facet.local()
+          ? "The link is copied. It holds all settings, but only this computer can open it."
+          : "The link is copied. It holds all settings.",
+    );
     // no permission, or no secure connection
   } catch {
     field.hidden = false;
@@ -123,14 +130,28 @@ facet.bringDraft = values => {
 
 async function restore(file) {
   if (/\.zip$/i.test(file.name)) return facet.importGallery(file);
-  const texts = await facet.textsOf(file);
-  if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
-  facet.quietUntil = performance.now() + 1500;
-  facet.offerDraft();
+  const texts = await facet.textsOf(file),
+    problem = facet.problemOf(await facet.bytesOf(file));
   // only names of what is not ours leave the browser
   const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;
+  const settings = own ?? parameters ?? UserComment;
+  if (settings === undefined && problem) return facet.say(problem, "error");
+  settings === undefined ? facet.offer("Start from it", () => startFrom(file)) : facet.offerDraft();
+  if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
+  facet.quietUntil = performance.now() + 1500;
   trigger("restore", {texts: {facet: own, parameters, UserComment}, others: Object.keys(others), from: "png"});
   if (painted) showPainted(own, painted);
+}
+
+const openTab = name =>
+  [...document.querySelectorAll("[role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
+const bringBack = file => restore(file).catch(({message}) => facet.say(message, "error"));
+
+// A picture that was dropped on the page goes where pictures are chosen, a part that exists only once it was opened.
+function startFrom(file) {
+  facet.brought = file;
+  openTab("Picture");
+  facet.takeBrought?.();
 }
 
 // the face itself, since its settings alone do not make it
@@ -145,7 +166,7 @@ function showPainted(own, painted) {
   }
 }
 part(".open input").addEventListener("change", event => {
-  if (event.target.files[0]) restore(event.target.files[0]);
+  if (event.target.files[0]) bringBack(event.target.files[0]);
   event.target.value = "";
 });
 document.addEventListener("dragover", event => {
@@ -154,13 +175,19 @@ document.addEventListener("dragover", event => {
 document.addEventListener("drop", event => {
   if (!event.dataTransfer?.files.length || event.target.closest("input, .drop")) return;
   event.preventDefault();
-  restore(event.dataTransfer.files[0]);
+  // where it is told what became of the file
+  if (!element.offsetParent) openTab("Make a face");
+  bringBack(event.dataTransfer.files[0]);
 });
 
 // Faces more or less like one, shown under Explore (whose own parts exist only once it was opened).
 facet.alike = (image, less = false) => {
-  [...document.querySelectorAll("#tools [role=tab]")].find(tab => tab.textContent.trim() === "Explore")?.click();
+  openTab("Explore");
   trigger("alike", {image, less});
+};
+facet.alikeFace = less => {
+  if (facet.face?.count > 1) facet.say("Open one of the faces first: CLIP looks at one.", "error");
+  else if (facet.face) facet.alike(facet.face.image, less);
 };
 
 facet.hear("face", ready);

@@ -5,7 +5,12 @@ function show() {
   const {link, image} = props.value || {};
   if (!image) return;
   dialog.querySelector("img").src = image;
-  dialog.querySelector("p").textContent = link;
+  const many = facet.face?.count > 1 ? "It opens the first of these faces: open another one for its code." : "";
+  dialog.querySelector(".address").textContent = link;
+  dialog.querySelector(".note").textContent = facet.local()
+    ? "Only this computer knows this address: a phone cannot open it."
+    : many;
+  dialog.querySelector(".note").hidden = !facet.local() && !many;
   if (!dialog.open) dialog.showModal();
 }
 // Whether the code of this link is here already; then it is shown.

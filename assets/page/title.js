@@ -12,6 +12,12 @@ function present() {
     .catch(() => facet.say("This browser does not show a part of a page on the whole screen."));
 }
 
+// the prompt is not on the whole screen
+async function write() {
+  if (document.fullscreenElement) await document.exitFullscreen();
+  prompt()?.focus();
+}
+
 part(".skip").addEventListener("click", event => {
   event.preventDefault();
   prompt()?.focus();
@@ -30,9 +36,7 @@ document.addEventListener("keydown", event => {
     )
   )
     return;
-  const act = {"?": () => dialog.showModal(), "/": () => prompt()?.focus(), f: present, q: () => facet.code()}[
-    event.key
-  ];
+  const act = {"?": () => dialog.showModal(), "/": write, f: present, q: () => facet.code()}[event.key];
   if (!act) return;
   event.preventDefault();
   act();

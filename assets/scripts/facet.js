@@ -19,6 +19,8 @@ window.facet = Object.assign(new EventTarget(), {
     clearTimeout(this.timers[name]);
     this.timers[name] = setTimeout(callback, ms);
   },
+  // an address that means another computer elsewhere
+  local: () => /^(localhost|127\.|\[::1\])/.test(location.hostname),
   calm: () => matchMedia("(prefers-reduced-motion: reduce)").matches,
   escape: text => String(text).replace(/[&<>"']/g, sign => `&#${sign.charCodeAt(0)};`),
 

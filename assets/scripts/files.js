@@ -4,6 +4,8 @@ Object.assign(window.facet, {
   MOST_PIXELS: 65e6,
   // characters of one text that is read
   LONGEST_TEXT: 200000,
+  // of a picture's file
+  MOST_BYTES: 100e6,
 
   // of what a file may hold
   checks: {
@@ -16,10 +18,21 @@ Object.assign(window.facet, {
     },
   },
 
+  // Throws where it is a folder, or no longer there, or larger than any picture.
+  async bytesOf(file) {
+    if (file.size > this.MOST_BYTES)
+      throw new Error(`The file has more than ${this.MOST_BYTES / 1e6} MB: pictures are smaller.`);
+    try {
+      return new Uint8Array(await file.arrayBuffer());
+    } catch {
+      throw new Error("This cannot be read: use a PNG, JPEG or WebP file.");
+    }
+  },
+
   // A picture's middle square as it is seen, at most `side` pixels wide, over white, upright, the first frame: a PNG's
   // data URI.
   async square(file, side) {
-    const bytes = new Uint8Array(await file.arrayBuffer()),
+    const bytes = await this.bytesOf(file),
       problem = this.problemOf(bytes);
     if (problem) throw new Error(problem);
     const address = URL.createObjectURL(file),
@@ -104,7 +117,7 @@ Object.assign(window.facet, {
   // The texts that a PNG carries (PNG specification, section 11.3.3), packed or not: name -> text, the first of each
   // name; and EXIF's comment.
   async textsOf(file) {
-    const bytes = new Uint8Array(await file.arrayBuffer()),
+    const bytes = await this.bytesOf(file),
       view = new DataView(bytes.buffer),
       found = {},
       {comment} = this.exifOf(bytes);

@@ -1,9 +1,14 @@
 """Several faces at once."""
 
-import pytest
-from playwright.sync_api import Page
+import shutil
+from pathlib import Path
 
-from tests.browser.actions import LAST, face, generate, step, view
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from benchmarks.harness.server import running
+from tests.browser.actions import DESKTOP, LAST, face, generate, status, step, tool, view
+from tests.conftest import save_critic, save_student
 
 
 @pytest.mark.parametrize("size, count", [("page", 16), ("phone", 4), ("page", 9)])
@@ -13,6 +18,8 @@ def test_a_batch_to_open_one_from(size, count, request):
     generate(page)
     cells = page.locator(".cells button")
     assert cells.count() == count
+    expect(status(page)).to_contain_text("Open one to see it large.")
+    expect(page.locator(".explain")).to_contain_text("this step. Open one to see it large.")
     seed = int(page.locator("#seed input").input_value())
     page.get_by_role("button", name=f"Open face 3, seed {seed + 2}").click()
     page.wait_for_function("() => window.facet.face.finished")
@@ -24,7 +31,38 @@ def test_a_batch_to_open_one_from(size, count, request):
     assert step(page) == LAST - 1
     page.get_by_role("button", name="Back to all faces").click()
     assert cells.count() == count and face(page, "count") == count
+    expect(cells.nth(2)).to_be_focused()
+    # of all of them there is no one face
+    page.get_by_role("button", name="Cross with…").click()
+    page.locator("#gallery .open").click()
+    expect(status(page)).to_have_text("Open one of the faces first: one is crossed with another.")
+    tool(page, "Explore")
+    page.get_by_role("button", name="More like this face").click()
+    expect(status(page)).to_have_text("Open one of the faces first: CLIP looks at one.")
+    tool(page, "CLIP")
+    expect(page.locator("#sees .intro")).to_contain_text("open one of these")
+    expect(page.locator("#sees .bar")).to_have_count(0)
     cells.nth(0).focus()
     page.keyboard.press("Enter")
     page.wait_for_function("() => window.facet.face.finished")
     assert face(page) != alone and face(page, "record.seed") == seed
+    page.locator("#sees .intro").scroll_into_view_if_needed()
+    expect(page.locator("#sees .bars:not(.own) .bar")).to_have_count(12)
+
+
+def test_a_best_seed_is_offered_for_one_face_alone(browser: Browser, tiny_weights: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
+    save_student(folder)
+    save_critic(folder)
+    with running(tmp_path / "run", {"FACET_WEIGHTS": str(folder)}) as server:
+        page = browser.new_page(viewport=DESKTOP)
+        page.goto(server.address)
+        page.wait_for_function("() => window.facet?.face?.finished")
+        best, count = page.get_by_label("The best of 4 new seeds"), page.locator("#count")
+        expect(best).to_be_enabled()
+        for faces, able in (("4", False), ("1", True)):
+            count.get_by_role("radio", name=faces, exact=True).check(force=True)
+            expect(best).to_be_enabled(enabled=able)
+        page.get_by_label("A new seed each time").uncheck()
+        expect(best).to_be_disabled()
+        page.close()

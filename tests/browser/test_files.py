@@ -286,6 +286,40 @@ def test_start_from_a_picture(size, request):
     assert face(page, "frames.length") == LAST
 
 
+def test_a_file_dropped_on_the_page_is_told_what_it_is(page: Page):
+    told = {b"": "not an image", b"%PDF-1.4" + bytes(40): "not an image", b"GIF89a" + bytes(40): "a GIF"}
+    for data, what in told.items():
+        page.evaluate("window.facet.say('')")
+        drop(page, ".stage", data)
+        expect(status(page)).to_contain_text(what)
+    page.evaluate("window.facet.MOST_BYTES = 100")
+    drop(page, ".stage", png_of())
+    expect(status(page)).to_contain_text("more than 0.0001 MB")
+    # as of a folder
+    page.evaluate("() => { File.prototype.arrayBuffer = () => Promise.reject(new DOMException()); }")
+    drop(page, ".stage", b"")
+    expect(status(page)).to_contain_text("This cannot be read")
+
+
+def test_a_photograph_dropped_on_the_page_can_be_the_start(page: Page):
+    page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#how")).to_be_visible()
+    drop(page, "body", png_of(700))
+    expect(page.locator(".stage")).to_be_visible()
+    expect(status(page)).to_have_text("This picture holds no settings.")
+    page.get_by_role("button", name="Start from it").click()
+    expect(page.locator("#picture .chosen")).to_be_in_viewport()
+    expect(status(page)).to_have_text("Generate starts from this picture now.")
+    generate(page)
+    assert face(page, "kind") == "picture"
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(status(page)).to_have_text("Generate starts from noise again.")
+    # and another one, once that part of the page is there
+    drop(page, ".stage", png_of(300, "tan"))
+    page.get_by_role("button", name="Start from it").click()
+    expect(page.locator("#picture .chosen")).to_be_visible()
+
+
 def test_a_picture_that_cannot_be_used_says_why_and_keeps_the_page(page: Page):
     """Why each kind cannot: test_files.py."""
     tool(page, "Picture")

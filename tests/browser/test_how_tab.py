@@ -63,6 +63,7 @@ def test_tab(browser: Browser, address: str, scheme: str, width: int):
         expect(page.locator("#how math").first).to_be_visible()
         page.evaluate("document.querySelectorAll('#how details').forEach(part => part.open = true)")
         assert page.evaluate(CONTRAST) == []
+        assert page.evaluate(STACKED) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         violations = Axe().run(page, context="#how", options={"resultTypes": ["violations"]}).response["violations"]
         assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in violations] == []
@@ -134,6 +135,26 @@ def test_glance_plays_the_visitors_run(browser: Browser, address: str):
         expect(page.locator("#how-srresnet-heading")).to_be_in_viewport()
 
 
+def test_no_label_prints_over_what_stays_in_sight(browser: Browser, address: str):
+    for page in opened(browser, address, "dark", viewport={"width": 390, "height": 844}):
+        page.get_by_role("tab", name="How it works").click()
+        mark(page, "attention")
+        over = page.evaluate("""async () => {
+            const time = document.querySelector("#how-time"), labels = [];
+            for (const label of document.querySelectorAll("#how-steps [data-testid=block-info]")) {
+                if (time.contains(label) || !label.offsetParent) continue;
+                const {bottom} = time.getBoundingClientRect();
+                scrollBy(0, label.getBoundingClientRect().y - time.getBoundingClientRect().bottom + 30);
+                await new Promise(requestAnimationFrame);
+                const at = label.getBoundingClientRect();
+                const top = document.elementFromPoint(at.x + 10, at.y + at.height / 2);
+                labels.push([label.textContent.trim(), at.y < bottom && time.contains(top)]);
+            }
+            return labels;
+        }""")
+        assert over and all(covered for _, covered in over), over
+
+
 def test_attention_follows_pointer_and_keys(browser: Browser, address: str):
     for page in opened(browser, address, "light", viewport={"width": 1280, "height": 900}):
         page.get_by_role("tab", name="How it works").click()
@@ -203,6 +224,12 @@ def test_learning_plays_in_the_browser(browser: Browser, tiny_weights, tmp_path,
     finally:
         demo.close()
 
+
+# Formulas whose parts stand above one another: a <math> of its own layout needs an <mrow> around them.
+STACKED = """() => [...document.querySelectorAll("#how math, #how math > mrow")].filter(({children}) => {
+    const places = [...children].map(part => part.getBoundingClientRect());
+    return places.some((place, i) => i && place.left < places[i - 1].right - 1);
+}).map(math => math.textContent)"""
 
 # Every text of the tab whose contrast with what lies behind it is below WCAG's 4.5 to 1. Half-transparent layers count.
 CONTRAST = """() => {

@@ -99,6 +99,7 @@ def test_without_weights_the_page_opens_and_says_so(app, client, tiny_weights, t
 def test_the_badge_says_what_the_weights_say():
     info = {"images": 310000, "seconds": 5400, "device": "cpu"}
     assert "310,000 images in 1.5 hours on a CPU" in badge.line(info, {})
+    assert "in 1.5 hours on one NVIDIA H200" in badge.line({**info, "device": "cuda (one NVIDIA H200)"}, {})
     info["hash"] = "5" * 16
     report = {
         "memorisation": {"pixels": {"generated_median": 41.2, "validation_median": 39.8}},

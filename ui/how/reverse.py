@@ -29,9 +29,9 @@ MOMENTS = (4, 8, 11, 13, 16)
 NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "dpmpp": "DPM-Solver++", "unipc": "UniPC"}
 
 _ALPHA = '<msub><mover accent="true"><mi>α</mi><mo>¯</mo></mover><mi>s</mi></msub>'
-EQUATION = f"""<math><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
+EQUATION = f"""<math><mrow><msub><mi>x</mi><mi>s</mi></msub><mo>=</mo>
     <msqrt>{_ALPHA}</msqrt><msub><mover accent="true"><mi>x</mi><mo>^</mo></mover><mn>0</mn></msub><mo>+</mo>
-    <msqrt><mn>1</mn><mo>−</mo>{_ALPHA}</msqrt><mover accent="true"><mi>ε</mi><mo>^</mo></mover></math>"""
+    <msqrt><mn>1</mn><mo>−</mo>{_ALPHA}</msqrt><mover accent="true"><mi>ε</mi><mo>^</mo></mover></mrow></math>"""
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 

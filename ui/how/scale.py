@@ -6,7 +6,7 @@ from torch import nn
 
 from model.pipeline import SIZE, FacePipeline
 from model.settings import Settings
-from ui.badge import spent
+from ui.badge import device, spent
 from ui.how.html import table
 
 
@@ -47,5 +47,4 @@ def duration(info: dict) -> str:
     """How long the weights were trained, from their metadata."""
     if "seconds" not in info:
         return "not recorded"
-    device = str(info.get("device", "one device"))
-    return f"{spent(info['seconds'])} on {'CPU' if device == 'cpu' else html.escape(device)}"
+    return f"{spent(info['seconds'])} on {html.escape(device(str(info.get('device', 'one device'))))}"

@@ -5,7 +5,21 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness.browser import setting
 from model.attributes import ATTRIBUTES
-from tests.browser.actions import DESKTOP, box, face, generate, load_again, manage, opened, reads, status, tool, words
+from tests.browser.actions import (
+    DESKTOP,
+    LAST,
+    box,
+    face,
+    generate,
+    load_again,
+    manage,
+    opened,
+    reads,
+    set_steps,
+    status,
+    tool,
+    words,
+)
 from ui.words import denial
 
 
@@ -95,6 +109,25 @@ def test_opening_a_face_gives_typed_words_back(page: Page):
     offered(page, "Back to my words").click()
     expect(words(page)).to_have_value("words that nobody has drawn yet")
     expect(offered(page, "Back to my words")).to_be_hidden()
+
+
+def test_an_idea_that_is_stopped_offers_no_words_back(page: Page):
+    words(page).fill("a bald man with a hat")
+    set_steps(page, 900)
+    page.click("#generate")
+    page.wait_for_function("() => window.shown.length > 3")
+    page.get_by_role("button", name="Grandfather").click()
+    page.click("#stop")
+    expect(status(page)).to_contain_text("Stopped")
+    # the idea's, which nobody has drawn
+    expect(words(page)).to_have_value("")
+    set_steps(page, LAST)
+    page.evaluate("""() => {
+        window.offered = [];
+        window.facet.offer = label => { if (label) window.offered.push(label); };
+    }""")
+    generate(page)
+    assert page.evaluate("window.offered") == []
 
 
 def test_forgetting_can_be_taken_back(page: Page):

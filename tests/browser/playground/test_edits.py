@@ -1,6 +1,7 @@
 """Sliders on the face: attributes pushed and pulled, undone, drawn in full, linked, kept; every face has its record."""
 
 import numpy as np
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.actions import DESKTOP, face, generate, opened, set_steps, status, tool, words
@@ -82,7 +83,9 @@ def test_an_edit_of_explore_is_a_whole_face(page: Page):
     assert alike(face(page), end)
 
 
-def test_two_faces_are_crossed_on_a_slider(page: Page):
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_two_faces_are_crossed_on_a_slider(size, request):
+    page: Page = request.getfixturevalue(size)
     set_steps(page, 4)
     for text in ("a woman", "a man"):
         words(page).fill(text)
@@ -92,6 +95,8 @@ def test_two_faces_are_crossed_on_a_slider(page: Page):
     page.get_by_role("button", name="Cross with…").click()
     page.locator("#gallery .open").nth(1).click()
     page.wait_for_function("() => window.facet.face.record?.place === 0.5")
+    expect(page.locator(SLIDER)).to_be_in_viewport(ratio=1)
+    expect(page.locator(".stage")).to_be_in_viewport(ratio=0.4)
     child = face(page, "record")
     # fmt: skip
     assert [child[name] for name in ("prompt", "seed", "to_prompt", "to_seed")] == [

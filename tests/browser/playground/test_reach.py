@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import generate, load_again, status, tool, words
+from tests.browser.actions import generate, load_again, manage, status, tool, words
 
 # in one screen of a phone
 ABOVE = ".stage", "#prompt textarea", "#understood .chips", "#generate"
@@ -46,6 +46,31 @@ def test_a_phone_says_what_the_page_is_and_offers_ideas_at_once(phone: Page):
     phone.evaluate("window.facet.say('Done in 12.5 s, seed 4294967295 (best of 4).')")
     expect(status(phone)).to_contain_text("4294967295")
     assert place(phone, "#actions") == bar
+
+
+def test_ideas_stand_in_one_line_on_a_laptop(page: Page):
+    tops = {idea.bounding_box()["y"] for idea in page.locator("#ideas button").all()}
+    assert len(tops) == 1 and page.locator("#ideas button").count() == 6
+
+
+def test_what_is_told_out_of_sight_lies_over_the_page_for_a_while(page: Page):
+    generate(page)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#actions")).not_to_be_in_viewport()
+    page.get_by_role("button", name="Compare with…").click()
+    told = status(page).locator("..")
+    expect(status(page)).to_have_text("Choose a face to compare with the one on screen.")
+    expect(told).to_be_in_viewport()
+    expect(told).to_have_css("opacity", "1")
+    # what can be taken back is offered there too
+    manage(page, "Delete all")
+    told.get_by_role("button", name="Bring it back").click()
+    expect(status(page)).to_have_text("Brought back.")
+    expect(told).to_have_css("opacity", "0", timeout=12_000)
+    page.evaluate("scrollTo(0, 0)")
+    expect(told).to_have_css("opacity", "1")
+    assert below(place(page, "#generate"), place(page, "#status"))
+    assert below(place(page, "#status"), place(page, "#ideas"))
 
 
 def test_no_label_prints_over_the_bar(phone: Page):

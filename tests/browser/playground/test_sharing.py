@@ -50,7 +50,7 @@ def test_a_phone_reads_the_qr_code(page: Page):
         page.set_viewport_size({"width": width, "height": height})
         page.locator("#keep [data-what=qr]").click()
         expect(code.locator("img")).to_be_visible()
-        link = code.locator("p").inner_text()
+        link = code.locator(".address").text_content()
         assert scanned(page) == link
         page.keyboard.press("Escape")
         expect(code).to_be_hidden()
@@ -61,8 +61,15 @@ def test_a_phone_reads_the_qr_code(page: Page):
     page.keyboard.press("q")
     expect(code.locator("img")).to_be_visible()
     assert scanned(page) == link
+    # phones do not know what this computer calls itself
+    expect(code.locator(".note")).to_have_text("Only this computer knows this address: a phone cannot open it.")
     page.keyboard.press("Escape")
     page.evaluate("document.fullscreenElement && document.exitFullscreen()")
+    page.evaluate("window.facet.local = () => false")
+    page.locator("#keep [data-what=qr]").click()
+    expect(code.locator("img")).to_be_visible()
+    expect(code.locator(".note")).to_be_hidden()
+    page.keyboard.press("Escape")
     page.evaluate("window.facet.face.record.prompt = 'long '.repeat(300)")
     page.locator("#keep [data-what=qr]").click()
     expect(status(page)).to_have_text("This link is too long for a QR code: use fewer words, or copy the link.")

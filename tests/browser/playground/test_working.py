@@ -49,5 +49,18 @@ def test_the_keys_are_listed_and_work(page: Page):
     page.locator(".stage").focus()
     page.keyboard.press("Home")
     assert step(page) == 1
+    # what is told is seen there as well
+    page.evaluate("window.facet.say('Something went wrong.', 'error')")
+    told = page.locator("#status .status:popover-open")
+    expect(told).to_have_text("Something went wrong.")
+    expect(told).to_have_css("opacity", "1")
     page.keyboard.press("f")
     page.wait_for_function("() => !document.fullscreenElement")
+    expect(told).to_have_count(0)
+    page.locator(".stage").focus()
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.fullscreenElement")
+    # the prompt is not there, so it leaves the whole screen
+    page.keyboard.press("/")
+    expect(words(page)).to_be_focused()
+    assert not page.evaluate("document.fullscreenElement")

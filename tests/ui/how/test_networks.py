@@ -98,7 +98,8 @@ def test_scale_is_of_the_loaded_weights(pipe):
     page = scale.scale(pipe, ASKED)
     # these weights say nothing of their training
     assert scale.millions(count) in page and "not recorded" in page
-    assert scale.duration({"seconds": 5400, "device": "cpu"}) == "1.5 hours on CPU"
+    assert scale.duration({"seconds": 5400, "device": "cpu"}) == "1.5 hours on a CPU"
+    assert scale.duration({"seconds": 360, "device": "cuda (one NVIDIA H200)"}) == "6 minutes on one NVIDIA H200"
     assert scale.duration({"seconds": 7 * 3600, "device": "<H100>"}) == "7.0 hours on &lt;H100&gt;"
 
 
