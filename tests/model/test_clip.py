@@ -1,5 +1,7 @@
 """CLIP and its training: folded tokens, any text, unit vectors, the multi-positive loss, exact resume."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from random import Random
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from model.clip import CONTEXT, FIRST_KNOWN, UNKNOWN, Clip, ClipConfig, is_cut, tokenizer
 from model.errors import WeightsError
 from model.files import checkpoint
-from tests.conftest import SMALL_CLIP, StopAfter
+from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train
 from training.core.run import Run
@@ -76,6 +78,20 @@ def test_images_become_unit_vectors_of_any_size(clip):
     features = clip.encode_images(faces)
     assert features.shape == (2, 512) and torch.allclose(features.norm(dim=1), torch.ones(2), atol=1e-5)
     assert clip.encode_images(np.zeros((1, 100, 80, 3), np.uint8)).shape == (1, 512)
+
+
+def test_open_clip_comes_without_pytorchs_compiler():
+    """Which torchvision would import: a second and 0.15 GB, for a layer that no CLIP has. Who asks for it has it."""
+    code = """
+import sys
+from model.clip import tokenizer
+tokenizer()
+print("torchvision" in sys.modules, "torch._dynamo" in sys.modules)
+from torchvision.ops.roi_align import is_compile_supported
+print(is_compile_supported("cpu") == sys.modules["torch._dynamo.utils"].is_compile_supported("cpu"))
+"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert told.stdout == "True False\nTrue\n", told.stderr
 
 
 def test_openais_architecture_keeps_its_whole_table():
