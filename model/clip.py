@@ -7,10 +7,9 @@ attributes the text states.
 """
 
 import importlib
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt
+from model.compiler import without_compiler
 from model.errors import InputError
 from model.files import checkpoint
 from model.words.text import LONGEST, for_clip
@@ -209,25 +209,9 @@ class Clip(nn.Module):
 
 def open_clip() -> ModuleType:
     """The library, imported when a CLIP is first built or a text first read."""
-    with suppress(ImportError), _without_compiler():
+    with suppress(ImportError), without_compiler():
         importlib.import_module("open_clip")
     return importlib.import_module("open_clip")
-
-
-@contextmanager
-def _without_compiler() -> Iterator[None]:
-    """Inside, PyTorch's compiler is not imported, which takes a second and 0.15 GB. torchvision, behind open_clip, asks
-    it one question, in a layer of detectors; where that comes, the compiler itself answers."""
-    name, question = "torch._dynamo.utils", "is_compile_supported"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = stand_in = ModuleType(name)
-    vars(stand_in)[question] = lambda device: getattr(importlib.import_module(name), question)(device)
-    try:
-        yield
-    finally:
-        sys.modules.pop(name, None)
 
 
 def token_ids(texts: Sequence[str]) -> Tensor:

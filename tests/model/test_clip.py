@@ -80,18 +80,19 @@ def test_images_become_unit_vectors_of_any_size(clip):
     assert clip.encode_images(np.zeros((1, 100, 80, 3), np.uint8)).shape == (1, 512)
 
 
-def test_open_clip_comes_without_pytorchs_compiler():
-    """Which torchvision would import: a second and 0.15 GB, for a layer that no CLIP has. Who asks for it has it."""
-    code = """
+def test_a_face_needs_no_compiler(tiny_weights):
+    """torchvision, timm and the device "meta" would import PyTorch's: a second and 0.15 GB. Who asks for it has it."""
+    code = f"""
 import sys
-from model.clip import tokenizer
-tokenizer()
-print("torchvision" in sys.modules, "torch._dynamo" in sys.modules)
+from model.pipeline import FacePipeline
+FacePipeline.from_pretrained({str(tiny_weights)!r}, "cpu").generate(["a man"], [1], steps=1)
+import open_clip.timm_model
+print("timm" in sys.modules, open_clip.timm_model.timm is not None, "torch._dynamo" in sys.modules)
 from torchvision.ops.roi_align import is_compile_supported
 print(is_compile_supported("cpu") == sys.modules["torch._dynamo.utils"].is_compile_supported("cpu"))
 """
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert told.stdout == "True False\nTrue\n", told.stderr
+    assert told.stdout == "True True False\nTrue\n", told.stderr
 
 
 def test_openais_architecture_keeps_its_whole_table():
