@@ -1,4 +1,4 @@
-"""PyTorch's compiler, which draws no face here but is imported on the way: a second, and 0.15 GB."""
+"""PyTorch's compiler, which draws no face here but is imported on the way: a second, and 0.14 GB."""
 
 import importlib
 import sys

@@ -81,7 +81,7 @@ def test_images_become_unit_vectors_of_any_size(clip):
 
 
 def test_a_face_needs_no_compiler(tiny_weights):
-    """torchvision, timm and the device "meta" would import PyTorch's: a second and 0.15 GB. Who asks for it has it."""
+    """torchvision, timm and the device "meta" would import PyTorch's: a second and 0.14 GB. Who asks for it has it."""
     code = f"""
 import sys
 from model.pipeline import FacePipeline
