@@ -6,11 +6,14 @@ of faces use; every other token is folded into one "unknown" row. A linear head 
 attributes the text states.
 """
 
+import importlib
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt
+from model.compiler import without_compiler
 from model.errors import InputError
 from model.files import checkpoint
 from model.words.text import LONGEST, for_clip
@@ -64,9 +68,6 @@ class Clip(nn.Module):
     def __init__(self, config: ClipConfig, vocabulary: Tensor | None = None):
         """:param vocabulary: (config.tokens,) sorted ids of the known tokens; start and end of text are last."""
         super().__init__()
-        # seconds to import: only when a CLIP is really built
-        from open_clip import CustomTextCLIP
-
         self.config = config
         # how the weights were trained, once loaded
         self.info = {}
@@ -75,7 +76,7 @@ class Clip(nn.Module):
             architecture["text_cfg"]["vocab_size"] = FIRST_KNOWN + config.tokens
             vocabulary = torch.zeros(config.tokens, dtype=torch.int32) if vocabulary is None else vocabulary
             self.register_buffer("vocabulary", vocabulary.to(torch.int32))
-        self.towers: Any = CustomTextCLIP(**architecture, init_logit_scale=np.log(10), init_logit_bias=-2.0)
+        self.towers: Any = open_clip().CustomTextCLIP(**architecture, init_logit_scale=np.log(10), init_logit_bias=-2.0)
         # Without the causal mask every word sees every other; padding then has to be masked instead.
         self.towers.text.use_pad_mask = bool(config.tokens)
         self.head = nn.Linear(config.architecture["embed_dim"], 3 * len(ATTRIBUTES))
@@ -85,8 +86,8 @@ class Clip(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device = "cpu") -> "Clip":
         """Read a checkpoint. Raises WeightsError in one line."""
-        import open_clip  # noqa: F401, before the network is first built without memory: torch 2.8 cannot import this there
-
+        # before the network is first built without memory: torch 2.8 cannot import it there
+        open_clip()
         return checkpoint.restore(path, lambda config: cls(ClipConfig(**config))).to(device)
 
     @classmethod
@@ -98,20 +99,19 @@ class Clip(nn.Module):
                            path.
         :raises InputError: in one line, for an unknown name or tag, and where the weights need another activation.
         """
-        import open_clip
-
+        library = open_clip()
         try:
             with warnings.catch_warnings():
                 # openai's weights in the wrong architecture
                 warnings.filterwarnings("error", message="QuickGELU mismatch")
-                towers = open_clip.create_model(
+                towers = library.create_model(
                     name, pretrained=pretrained, force_custom_text=True, require_pretrained=True
                 )
         except (RuntimeError, OSError, ValueError, UserWarning) as error:
             reason = str(error).strip().split("\n")[0][:300]
             raise InputError(f"open_clip cannot give {name} with {pretrained}: {reason}") from error
         architecture = {
-            key: value for key, value in (open_clip.get_model_config(name) or {}).items() if key != "custom_text"
+            key: value for key, value in (library.get_model_config(name) or {}).items() if key != "custom_text"
         }
         clip = cls(ClipConfig(name=name, architecture=architecture))
         # Without logit_bias, which the softmax loss has not.
@@ -207,6 +207,13 @@ class Clip(nn.Module):
         return self.towers.logit_scale.exp() * image_features @ text_features.T + self.towers.logit_bias
 
 
+def open_clip() -> ModuleType:
+    """The library, imported when a CLIP is first built or a text first read."""
+    with suppress(ImportError), without_compiler():
+        importlib.import_module("open_clip")
+    return importlib.import_module("open_clip")
+
+
 def token_ids(texts: Sequence[str]) -> Tensor:
     """N texts -> (N, 77) ids of all 49,408 tokens, on the CPU; a longer text is cut (see `is_cut`), 0 is padding."""
     return tokenizer()([for_clip(text) for text in texts], context_length=CONTEXT)
@@ -215,9 +222,7 @@ def token_ids(texts: Sequence[str]) -> Tensor:
 @lru_cache(maxsize=1)
 def tokenizer():
     """CLIP's byte-pair encoding of 49,408 tokens."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    bpe = SimpleTokenizer(context_length=CONTEXT)
+    bpe = open_clip().SimpleTokenizer(context_length=CONTEXT)
     # it keeps every word that anybody ever typed
     bpe.cache = _Bounded(bpe.cache)
     return bpe

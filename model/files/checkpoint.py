@@ -22,6 +22,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from model.compiler import without_compiler
 from model.errors import WeightsError
 
 N = TypeVar("N", bound=nn.Module)
@@ -118,7 +119,7 @@ def build(make: Callable[[], N], path: str | Path, tensors: dict[str, Tensor]) -
     It is first built without memory, and no further than the tensors can fill it.
     """
     try:
-        with torch.device("meta"), _no_larger_than(tensors):
+        with torch.device("meta"), _no_larger_than(tensors), without_compiler():
             network = make()
     except Exception as error:
         # whatever a strange config makes a constructor do

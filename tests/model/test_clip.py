@@ -1,5 +1,7 @@
 """CLIP and its training: folded tokens, any text, unit vectors, the multi-positive loss, exact resume."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from random import Random
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from model.clip import CONTEXT, FIRST_KNOWN, UNKNOWN, Clip, ClipConfig, is_cut, tokenizer
 from model.errors import WeightsError
 from model.files import checkpoint
-from tests.conftest import SMALL_CLIP, StopAfter
+from tests.conftest import ROOT, SMALL_CLIP, StopAfter
 from training.clip.quality import retrieval, satisfies, steadiness, validate
 from training.clip.train import RECIPES, augment, losses, train
 from training.core.run import Run
@@ -76,6 +78,21 @@ def test_images_become_unit_vectors_of_any_size(clip):
     features = clip.encode_images(faces)
     assert features.shape == (2, 512) and torch.allclose(features.norm(dim=1), torch.ones(2), atol=1e-5)
     assert clip.encode_images(np.zeros((1, 100, 80, 3), np.uint8)).shape == (1, 512)
+
+
+def test_a_face_needs_no_compiler(tiny_weights):
+    """torchvision, timm and the device "meta" would import PyTorch's: a second and 0.14 GB. Who asks for it has it."""
+    code = f"""
+import sys
+from model.pipeline import FacePipeline
+FacePipeline.from_pretrained({str(tiny_weights)!r}, "cpu").generate(["a man"], [1], steps=1)
+import open_clip.timm_model
+print("timm" in sys.modules, open_clip.timm_model.timm is not None, "torch._dynamo" in sys.modules)
+from torchvision.ops.roi_align import is_compile_supported
+print(is_compile_supported("cpu") == sys.modules["torch._dynamo.utils"].is_compile_supported("cpu"))
+"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert told.stdout == "True True False\nTrue\n", told.stderr
 
 
 def test_openais_architecture_keeps_its_whole_table():

@@ -210,19 +210,31 @@ def test_tiles_have_no_seams(monkeypatch, height, width):
         assert np.abs(upscale(network, image) - whole).max() > 1
 
 
-def test_memory_is_bounded_by_the_tile_not_by_the_image():
-    network, sides = SRResNet(SRResNetConfig(channels=4, blocks=1, stages=1)).eval(), []
-    network.upsample.register_forward_pre_hook(lambda module, inputs: sides.extend(inputs[0].shape[2:]))
+def test_memory_is_bounded_by_strip_and_tile_not_by_the_image():
+    network, sizes = SRResNet(SRResNetConfig(channels=4, blocks=1, stages=1)).eval(), []
+    network.upsample[-1].register_forward_pre_hook(lambda module, inputs: sizes.append(inputs[0].shape[2:]))
     assert upscale(network, noise(1, 300, 211)).shape == (1, 600, 422, 3)
-    assert len(sides) == 2 * 4 * 3 and max(sides) <= srresnet.TILE + 2 * srresnet.HALO
+    # 300 rows in four tiles, each in three strips; 211 columns in three tiles
+    assert len(sizes) == 4 * 3 * 3
+    assert max(rows for rows, _ in sizes) <= srresnet.STRIP + 2 * srresnet.HALO
+    assert max(columns for _, columns in sizes) <= srresnet.TILE + 2 * srresnet.HALO
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_strips_have_no_seams(stages):
+    torch.manual_seed(0)
+    network = SRResNet(SRResNetConfig(channels=4, blocks=1, stages=stages)).eval()
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    x = torch.rand(1, 3, 3 * srresnet.STRIP + 1, 9) * 2 - 1
+    torch.testing.assert_close(network(x, window=(0, x.shape[2], 0, 9)), network(x), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("length", [1, 95, 96, 97, 192, 193, 4000])
 def test_spans_cover_everything_once_and_evenly(length):
-    pieces = list(spans(length))
+    pieces = list(spans(length, 96))
     assert pieces[0][0] == 0 and pieces[-1][1] == length and all(a[1] == b[0] for a, b in zip(pieces, pieces[1:]))
     sides = [high - low for low, high in pieces]
-    assert max(sides) <= srresnet.TILE and max(sides) - min(sides) <= 1
+    assert max(sides) <= 96 and max(sides) - min(sides) <= 1
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 7), (1, 4000)])

@@ -12,21 +12,13 @@ from model.pipeline import FacePipeline
 from model.settings import Settings
 from model.unet import Attention, UNet
 from ui.frames import jpeg
-from ui.how.face import answer, noised
+from ui.how.face import answer, ask, module, noised
 from ui.how.html import colour, signed, source_of, tile, tiles
 
-LAYERS = ("Encoder, 16 × 16", "Middle, 8 × 8", "Decoder, 16 × 16")
 # timesteps at which one layer is shown
 MOMENTS = (95, 80, 60, 40, 20)
 # timesteps at which attention is switched off
 PERTURBED = (75, 45, 20)
-
-
-def module(unet: UNet, layer: str) -> str:
-    """The name of a layer's self-attention: the encoder's first one, the middle's, or the decoder's last one."""
-    part = layer.split(",")[0].lower()
-    names = [name for name in dict(unet.named_modules()) if name.startswith(part) and name.endswith(".attention")]
-    return names[-1 if part == "decoder" else 0]
 
 
 def weights(unet: UNet, name: str, qkv: Tensor) -> Tensor:
@@ -82,9 +74,7 @@ def heads(pipe: FacePipeline, settings: Settings, step: int, layer: str) -> str:
 def moments(pipe: FacePipeline, settings: Settings, layer: str) -> tuple[Tensor, ...]:
     """A layer's weights at MOMENTS, the mean of its heads: (H*W, H*W) each."""
     name = module(pipe.unet, layer)
-    return tuple(
-        weights(pipe.unet, name, answer(pipe, settings, step).inside[f"{name}.qkv"]).mean(0) for step in MOMENTS
-    )
+    return tuple(weights(pipe.unet, name, ask(pipe, settings, step).inside[f"{name}.qkv"]).mean(0) for step in MOMENTS)
 
 
 def over_time(pipe: FacePipeline, settings: Settings, layer: str) -> str:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ from model.images import to_tensor
 from model.pipeline import SIZE, FacePipeline, Frame
 from model.sampler import noise_of
 from model.settings import MAX_SEED, Settings
-from model.unet import Attention, Block, UNet
+from model.unet import Block, UNet
 
+# self-attention of these is shown
+LAYERS = ("Encoder, 16 × 16", "Middle, 8 × 8", "Decoder, 16 × 16")
 # figures that come into sight together need the same face and the same answer
 _computing = threading.RLock()
 
@@ -28,14 +31,21 @@ def frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
         return _frames(pipe, settings)
 
 
-@lru_cache(maxsize=32)
+# few: a run of a thousand steps is 24 MB
+@lru_cache(maxsize=4)
 def _frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
     return tuple(replace(frame, influence=None) for (frame,) in pipe.stream_faces([settings]))
 
 
 def face(pipe: FacePipeline, settings: Settings) -> np.ndarray:
     """The face of a record, drawn anew: (64, 64, 3) uint8, not to be written to. Raises InputError."""
-    return frames(pipe, settings)[-1].denoised
+    with _computing:
+        return _face(pipe, settings)
+
+
+@lru_cache(maxsize=32)
+def _face(pipe: FacePipeline, settings: Settings) -> np.ndarray:
+    return _frames(pipe, settings)[-1].denoised
 
 
 def start(settings: Settings) -> Tensor:
@@ -108,9 +118,9 @@ def answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
         return _answer(pipe, settings, step)
 
 
-@lru_cache(maxsize=16)
 @torch.inference_mode()
-def _answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
+def ask(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
+    """`answer`, asked anew and not kept: each takes 3 MB."""
     state, config = noised(pipe, settings, step), pipe.unet.config
     inputs = state.x_t.to(pipe.device), state.t.to(pipe.device).float(), pipe.condition([settings.prompt])
     inside, prediction = features(pipe.unet, watched(pipe.unet), *inputs, compute=pipe.compute)
@@ -120,21 +130,54 @@ def _answer(pipe: FacePipeline, settings: Settings, step: int) -> Answer:
     return Answer(original=original, inside=inside, **said)
 
 
+_answer = lru_cache(maxsize=8)(ask)
+
+
 def watched(unet: UNet) -> list[str]:
-    """The submodules whose output the figures show: every block, every self-attention's queries, keys and values."""
-    kinds = (Block, Attention)
+    """The submodules whose output the figures show: each level's last block, each layer's queries, keys and values."""
+    return [*(name for _, _, name in unet_levels(unet)), *(f"{module(unet, layer)}.qkv" for layer in LAYERS)]
+
+
+def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
+    """(part, level, submodule) of each level's last block, in the order of the data: encoder, middle, decoder."""
+    encoder, decoder, level = {}, {}, 0
+    for index, layer in enumerate(unet.encoder):
+        if isinstance(layer, Block):
+            encoder[level] = f"encoder.{index}"
+        else:
+            # halves the size
+            level += 1
+    last = level
+    for index, layer in enumerate(unet.decoder):
+        if isinstance(layer, Block):
+            decoder[level] = f"decoder.{index}"
+        else:
+            # doubles it
+            level -= 1
     return [
-        f"{name}.qkv" if isinstance(module, Attention) else name
-        for name, module in unet.named_modules()
-        if isinstance(module, kinds)
+        *(("Encoder", level, name) for level, name in encoder.items()),
+        ("Middle", last + 1, f"middle.{len(unet.middle) - 1}"),
+        *(("Decoder", level, name) for level, name in decoder.items()),
     ]
+
+
+def module(unet: UNet, layer: str) -> str:
+    """The name of a layer's self-attention: the encoder's first one, the middle's, or the decoder's last one."""
+    part = layer.split(",")[0].lower()
+    names = [name for name in dict(unet.named_modules()) if name.startswith(part) and name.endswith(".attention")]
+    return names[-1 if part == "decoder" else 0]
 
 
 @torch.inference_mode()
 def features(
-    network: nn.Module, names: Sequence[str], *inputs: Tensor, compute: Callable = call
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Run a network and keep what the named submodules return: (C, H, W) each for the first image, and the output.
+    network: nn.Module,
+    names: Sequence[str],
+    *inputs: Tensor,
+    compute: Callable = call,
+    shown: Callable[[Tensor], Any] = lambda maps: maps,
+) -> tuple[dict[str, Any], Tensor]:
+    """Run a network and keep what the named submodules return, or what of it is `shown`: (C, H, W) each for the first
+    image, and the output.
 
     The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
     """
@@ -143,7 +186,7 @@ def features(
 
     def keep(name: str) -> None:
         twin.get_submodule(name).register_forward_hook(
-            lambda _, __, output: kept.update({name: output[0].float().cpu()})
+            lambda _, __, output: kept.update({name: shown(output[0].float().cpu())})
         )
 
     for name in names:

@@ -36,7 +36,7 @@ from ui.how import (
     targets,
     unet,
 )
-from ui.how.face import face, frames, start
+from ui.how.face import LAYERS, face, frames, start
 from ui.how.html import HOW, closing, colour, depths, heading, opening, section, source_of, stretched
 
 # the face until the visitor has made one
@@ -101,7 +101,7 @@ def build(current: gr.Component) -> None:
             with part("unet"):
                 figure("unet", unet.unet_maps, current, step)
             with part("attention"):
-                layer = gr.Radio(list(attention.LAYERS), value=attention.LAYERS[0], label="Where in the U-Net")
+                layer = gr.Radio(list(LAYERS), value=LAYERS[0], label="Where in the U-Net")
                 figure("attention", attention.heads, current, step, layer)
                 figure("attended", attention.over_time, current, layer)
                 figure("perturbed", attention.perturbed, current)

@@ -234,14 +234,16 @@ def drawing(runs: dict[str, Path2D], share: float) -> str:
 
 
 @lru_cache(maxsize=8)
-def chances(pipe: FacePipeline, settings: Settings) -> tuple[list[list[Step]], list[Step]]:
-    """DDPM several times from one noise, each with noise of its own on the way; then DDIM from it."""
+def chances(pipe: FacePipeline, settings: Settings) -> tuple[Tensor, Tensor]:
+    """DDPM several times from one noise, each with noise of its own on the way; then DDIM from it.
+
+    The predictions at MOMENTS: (CHANCES, len(MOMENTS), 3, 64, 64), (len(MOMENTS), 3, 64, 64).
+    """
     noise = start(settings)
     by_chance, by_rule = (replace(settings, sampler=name, steps=CHANCE_STEPS) for name in ("ddpm", "ddim"))
-    many = list(run(pipe, by_chance, noise.expand(CHANCES, -1, -1, -1)))
-    apart = [[step._replace(denoised=step.denoised[row].cpu()) for step in many] for row in range(CHANCES)]
-    once = run(pipe, by_rule, noise)
-    return apart, [step._replace(denoised=step.denoised[0].cpu()) for step in once]
+    runs = run(pipe, by_chance, noise.expand(CHANCES, -1, -1, -1)), run(pipe, by_rule, noise)
+    apart, once = (torch.stack([step.denoised.cpu() for step in steps if step.index in MOMENTS], 1) for steps in runs)
+    return apart, once[0]
 
 
 def chance(pipe: FacePipeline, settings: Settings) -> str:
@@ -249,17 +251,17 @@ def chance(pipe: FacePipeline, settings: Settings) -> str:
     apart, once = chances(pipe, settings)
     strips = [
         tile(
-            np.concatenate([colour(steps[at - 1].denoised) for at in MOMENTS], axis=1),
+            np.concatenate([colour(one) for one in seen], axis=1),
             title,
             note,
             f"{title}: the predicted clean face after {', '.join(map(str, MOMENTS))} steps",
         )
-        for title, note, steps in (
-            *((f"DDPM, run {number}", "", steps) for number, steps in enumerate(apart, 1)),
+        for title, note, seen in (
+            *((f"DDPM, run {number}", "", seen) for number, seen in enumerate(apart, 1)),
             ("DDIM, every run", "the same face each time", once),
         )
     ]
-    ends = torch.stack([steps[-1].denoised for steps in apart])
+    ends = apart[:, -1]
     spread = 127.5 * (ends - ends.roll(1, 0)).abs().mean().item()
     return (
         tiles(*strips, title=f"From the same noise in {CHANCE_STEPS} steps", kind="strips five")

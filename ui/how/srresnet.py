@@ -1,8 +1,10 @@
 """Enlarging: four ways from 64 to 512 pixels, and what happens inside SRResNet."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -57,15 +59,36 @@ def invented(small: np.ndarray, faithful: np.ndarray, crisp: np.ndarray) -> str:
         small one, so it cannot say which is right: what they do not share is invented.</p></div>"""
 
 
-def shuffles(
-    network: SRResNet, x: Tensor, compute: Callable = call
-) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
-    """x: (1, 3, H, W) in [-1, 1] -> per stage the feature maps (4C, H, W) before PixelShuffle and (C, 2H, 2W) after it;
-    then bicubic enlargement and the detail that the network adds, each (3, scale H, scale W)."""
-    names = [f"upsample.{stage}.{layer}" for stage in range(network.config.stages) for layer in (0, 1)]
-    outputs, _ = features(network, [*names, "tail"], x, compute=compute)
-    *maps, detail = (outputs[name] for name in (*names, "tail"))
-    return list(zip(maps[::2], maps[1::2])), bicubic(x.cpu(), network.config.scale)[0], detail
+@dataclass(frozen=True, eq=False)
+class Shuffled:
+    """The liveliest of the C feature maps that a PixelShuffle makes. All C of the last one take 0.1 GB."""
+
+    # C
+    count: int
+    # the map's place among them
+    channel: int
+    # (2H, 2W)
+    after: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor) -> "Shuffled":
+        """maps: (C, 2H, 2W)."""
+        channel = int(maps.std((1, 2)).argmax())
+        return cls(len(maps), channel, maps[channel].clone())
+
+    @property
+    def before(self) -> Tensor:
+        """The four maps that it was made of, channels 4 * channel to 4 * channel + 3: (4, H, W)."""
+        return F.pixel_unshuffle(self.after[None], 2)
+
+
+def shuffles(network: SRResNet, x: Tensor, compute: Callable = call) -> tuple[list[Shuffled], Tensor, Tensor]:
+    """x: (1, 3, H, W) in [-1, 1] -> what each stage's PixelShuffle does; then bicubic enlargement and the detail that
+    the network adds, each (3, scale H, scale W)."""
+    names = [f"upsample.{stage}.1" for stage in range(network.config.stages)]
+    stages, large = features(network, names, x, compute=compute, shown=Shuffled.of)
+    smooth = bicubic(x.cpu(), network.config.scale)[0]
+    return [stages[name] for name in names], smooth, large[0].float().cpu() - smooth
 
 
 def upscaling(pipe: FacePipeline, settings: Settings) -> str:
@@ -73,22 +96,20 @@ def upscaling(pipe: FacePipeline, settings: Settings) -> str:
     x = to_tensor(face(pipe, settings))[None].to(pipe.device)
     stages, smooth, detail = shuffles(pipe.upscaler, x, pipe.compute)
     parts = []
-    for index, (before, after) in enumerate(stages):
-        # the liveliest one
-        channel = int(after.flatten(1).std(1).argmax())
-        size, large = before.shape[-1], after.shape[-1]
+    for index, stage in enumerate(stages):
+        size, large = stage.before.shape[-1], stage.after.shape[-1]
         four = [
-            image(stretched(before[4 * channel + part]), f"Before: channel {4 * channel + part + 1}, {size} by {size}")
-            for part in range(4)
+            image(stretched(one), f"Before: channel {number}, {size} by {size}")
+            for number, one in enumerate(stage.before, 4 * stage.channel + 1)
         ]
-        whole = stretched(after[channel])
+        whole, channel = stretched(stage.after), stage.channel + 1
         eye = whole[3 * large // 8 : 5 * large // 8, large // 4 : large // 2]
         parts.append(f"""<section><h4>PixelShuffle {index + 1}: {size} × {size} to {large} ×
             {large}</h4><div class="shuffle">
-            <div>{tiles(*four, kind="small")}<p>Before: 4 of {len(before)} channels</p></div>
+            <div>{tiles(*four, kind="small")}<p>Before: 4 of {4 * stage.count} channels</p></div>
             <span aria-hidden="true">→</span>
-            {tile(whole, "", f"After: 1 of {len(after)} channels", f"After: channel {channel + 1}, {large} by {large}")}
-            {tile(eye, "", "The same, closer", f"After: channel {channel + 1}, around one eye")}</div></section>""")
+            {tile(whole, "", f"After: 1 of {stage.count} channels", f"After: channel {channel}, {large} by {large}")}
+            {tile(eye, "", "The same, closer", f"After: channel {channel}, around one eye")}</div></section>""")
     together = tiles(
         tile(colour(smooth), "Bicubic", "smooth guess, no learning"),
         tile(signed(detail), "Detail", "what the network adds; grey is nothing"),

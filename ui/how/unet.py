@@ -7,35 +7,11 @@ import torch.nn.functional as F
 from model.diffusion import timestep_band
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from model.unet import Block, UNet
-from ui.how.face import answer, noised
+from ui.how.face import answer, noised, unet_levels
 from ui.how.html import colour, grey, image, stretched
 
 # feature maps per level
 SHOWN = 4
-
-
-def unet_levels(unet: UNet) -> list[tuple[str, int, str]]:
-    """(part, level, submodule) of each level's last block, in the order of the data: encoder, middle, decoder."""
-    encoder, decoder, level = {}, {}, 0
-    for index, layer in enumerate(unet.encoder):
-        if isinstance(layer, Block):
-            encoder[level] = f"encoder.{index}"
-        else:
-            # halves the size
-            level += 1
-    last = level
-    for index, layer in enumerate(unet.decoder):
-        if isinstance(layer, Block):
-            decoder[level] = f"decoder.{index}"
-        else:
-            # doubles it
-            level -= 1
-    return [
-        *(("Encoder", level, name) for level, name in encoder.items()),
-        ("Middle", last + 1, f"middle.{len(unet.middle) - 1}"),
-        *(("Decoder", level, name) for level, name in decoder.items()),
-    ]
 
 
 def unet_maps(pipe: FacePipeline, settings: Settings, step: int) -> str:

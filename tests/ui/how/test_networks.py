@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from model.pipeline import FacePipeline
 from model.settings import Settings
@@ -24,7 +23,7 @@ def pipe(tiny_weights) -> FacePipeline:
 
 
 def test_features_leave_the_network_alone(pipe):
-    names = [name for _, _, name in unet.unet_levels(pipe.unet)]
+    names = [name for _, _, name in face.unet_levels(pipe.unet)]
     inputs = torch.randn(1, 3, 64, 64), torch.tensor([0.5]), torch.zeros(1, 514)
     with torch.inference_mode():
         expected = pipe.unet(*inputs)
@@ -36,7 +35,7 @@ def test_features_leave_the_network_alone(pipe):
 
 
 def test_levels_halve_and_double(pipe):
-    levels = unet.unet_levels(pipe.unet)
+    levels = face.unet_levels(pipe.unet)
     kept, _ = face.features(
         pipe.unet, [name for _, _, name in levels], torch.randn(1, 3, 64, 64), torch.tensor([0.5]), torch.zeros(1, 514)
     )
@@ -73,11 +72,21 @@ def test_sum_at_the_strongest_edge_is_right(pipe):
 def test_shuffle_is_four_channels_in_one_and_the_sum_is_the_face(pipe):
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     stages, smooth, detail = srresnet.shuffles(pipe.upscaler, x)
-    assert [before.shape[-1] for before, _ in stages] == [16, 32, 64]
-    for before, after in stages:
-        assert torch.equal(after, F.pixel_shuffle(before[None], 2)[0])
     with torch.inference_mode():
+        maps = pipe.upscaler.head(x)
+        maps = maps + pipe.upscaler.body(maps)
+        for stage, shown in zip(pipe.upscaler.upsample, stages, strict=True):
+            conv, shuffle, act = stage.children()
+            before = conv(maps)
+            after = shuffle(before)
+            assert shown.count == len(after[0]) and shown.channel == after[0].flatten(1).std(1).argmax()
+            torch.testing.assert_close(shown.after, after[0, shown.channel])
+            torch.testing.assert_close(shown.before, before[0, 4 * shown.channel : 4 * shown.channel + 4])
+            maps = act(after)
         torch.testing.assert_close(smooth + detail, pipe.upscaler(x)[0])
+    assert [shown.before.shape[-1] for shown in stages] == [16, 32, 64]
+    # nothing holds the other channels
+    assert all(shown.after.untyped_storage().nbytes() == 4 * shown.after.numel() for shown in stages)
     assert torch.equal(smooth, bicubic(x, 8)[0])
 
 
@@ -128,10 +137,10 @@ def test_same_noise_for_the_word_attractive(pipe):
 # --- attention --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", attention.LAYERS)
+@pytest.mark.parametrize("layer", face.LAYERS)
 def test_attention_shown_is_the_networks_own(pipe, layer):
     """With these weights and its values, the network's attention returns what it returns."""
-    name = attention.module(pipe.unet, layer)
+    name = face.module(pipe.unet, layer)
     network, qkv = pipe.unet.get_submodule(name), face.answer(pipe, ASKED, 60).inside[f"{name}.qkv"]
     weights = attention.weights(pipe.unet, name, qkv)
     assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
@@ -141,6 +150,24 @@ def test_attention_shown_is_the_networks_own(pipe, layer):
         value = own.reshape(3, network.heads, -1, 64)[2]
         mixed = value @ attention.weights(pipe.unet, name, own).transpose(-1, -2)
         torch.testing.assert_close(x + network.out(mixed.reshape(1, -1, 8, 8)), network(x), atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_is_kept_of_the_unet_that_no_figure_shows(pipe, monkeypatch):
+    class Watched(dict):
+        read = set()
+
+        def __getitem__(self, name):
+            self.read.add(name)
+            return super().__getitem__(name)
+
+    said = face.ask(pipe, ASKED, 60)
+    said = replace(said, inside=Watched(said.inside))
+    for module in (unet, attention):
+        monkeypatch.setattr(module, "answer", lambda pipe, settings, step: said)
+    unet.unet_maps(pipe, ASKED, 60)
+    for layer in face.LAYERS:
+        attention.heads(pipe, ASKED, 60, layer)
+    assert Watched.read == said.inside.keys()
 
 
 def test_sheet_has_a_tile_for_each_place():
@@ -153,10 +180,10 @@ def test_sheet_has_a_tile_for_each_place():
 
 
 def test_attention_figures(pipe):
-    page = attention.heads(pipe, ASKED, 60, attention.LAYERS[1])
-    heads = pipe.unet.get_submodule(attention.module(pipe.unet, attention.LAYERS[1])).heads
+    page = attention.heads(pipe, ASKED, 60, face.LAYERS[1])
+    heads = pipe.unet.get_submodule(face.module(pipe.unet, face.LAYERS[1])).heads
     assert page.count('class="lit"') == heads + 2
-    assert attention.over_time(pipe, ASKED, attention.LAYERS[1]).count('class="lit"') == len(attention.MOMENTS)
+    assert attention.over_time(pipe, ASKED, face.LAYERS[1]).count('class="lit"') == len(attention.MOMENTS)
     whole, blind = attention.with_and_without(pipe, ASKED)
     torch.testing.assert_close(whole[:1], face.answer(pipe, ASKED, 75).original, atol=1e-4, rtol=0)
     assert not torch.allclose(whole, blind, atol=1e-3)
