@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.attributes import ATTRIBUTES, attributes_to_prompt
-from model.compiler import without_compiler
 from model.errors import InputError
 from model.files import checkpoint
+from model.files.compiler import without_compiler
 from model.words.text import LONGEST, for_clip
 
 # tokens, start and end included

@@ -22,8 +22,8 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from model.compiler import without_compiler
 from model.errors import WeightsError
+from model.files.compiler import without_compiler
 
 N = TypeVar("N", bound=nn.Module)
 # lists and objects inside one another, of a config
