@@ -209,6 +209,7 @@ class Clip(nn.Module):
 
 def open_clip() -> ModuleType:
     """The library, imported when a CLIP is first built or a text first read."""
+    # a version that asks more of the compiler than its stand-in answers is imported with it
     with suppress(ImportError), without_compiler():
         importlib.import_module("open_clip")
     return importlib.import_module("open_clip")

@@ -36,7 +36,7 @@ let size = 7,
   erasing = false,
   brush = {x: SIDE / 2, y: SIDE / 2, shown: false},
   stroke = null;
-// `image` is a picture of one's own; the face on screen when this opened; whether a run has its face
+// Whether `image` is a picture of one's own; the face on screen when this opened; whether a run has its face.
 let own = false,
   onScreen = null,
   drawn = true;

@@ -334,11 +334,10 @@ facet.redraw = () => {
   trigger("end_run");
   trigger("redraw");
 };
+// The run that was on screen before; whether Generate was pressed while a finished one still brought its crisp form.
+let [older, again] = ["", false];
 // Generate was pressed; the run came to its end; it was stopped or failed, and `line` is what the status line says
-// then. gradio calls a stopped run a failure, twice even, and may call it a success before. the run that was on screen
-// before; Generate was pressed while a finished one still brought its crisp form
-let older = "",
-  again = false;
+// then. gradio calls a stopped run a failure, twice even, and may call it a success before.
 // false: not now. The page asks for one run at a time
 facet.start = () => {
   if (facet.running) {

@@ -104,8 +104,8 @@ async function link() {
           ? "The link is copied. It holds all settings, but only this computer can open it."
           : "The link is copied. It holds all settings.",
     );
-    // no permission, or no secure connection
   } catch {
+    // no permission, or no secure connection
     field.hidden = false;
     field.focus();
     field.select();
@@ -130,8 +130,9 @@ facet.bringDraft = values => {
 
 async function restore(file) {
   if (/\.zip$/i.test(file.name)) return facet.importGallery(file);
-  const texts = await facet.textsOf(file),
-    problem = facet.problemOf(await facet.bytesOf(file));
+  const bytes = await facet.bytesOf(file),
+    texts = await facet.textsOf(bytes),
+    problem = facet.problemOf(bytes);
   // only names of what is not ours leave the browser
   const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;
   const settings = own ?? parameters ?? UserComment;

@@ -7,8 +7,8 @@ Object.assign(window.facet, {
     try {
       const block = this.exifBlock(bytes);
       if (block) readExif(block, said);
-      // an address beyond the end
     } catch (problem) {
+      // an address beyond the end
       if (!(problem instanceof RangeError)) throw problem;
     }
     return said;

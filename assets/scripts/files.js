@@ -116,9 +116,8 @@ Object.assign(window.facet, {
 
   // The texts that a PNG carries (PNG specification, section 11.3.3), packed or not: name -> text, the first of each
   // name; and EXIF's comment.
-  async textsOf(file) {
-    const bytes = await this.bytesOf(file),
-      view = new DataView(bytes.buffer),
+  async textsOf(bytes) {
+    const view = new DataView(bytes.buffer),
       found = {},
       {comment} = this.exifOf(bytes);
     if (comment.trim() && comment.length <= this.LONGEST_TEXT) found.UserComment = comment;

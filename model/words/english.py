@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from model.words.ages import ages
-from model.words.joining import joined
+from model.words.joining import COLOURS, joined
 from model.words.lexicon import TABLE, Meaning, Phrases, Words, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
@@ -322,7 +322,6 @@ class Reader:
         return Meaning(NEAR, tuple(states.items()), tuple(instead), noun=True)
 
 
-COLOURS = {"Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"}
 # ends of a word that tell the sex: "infantryman", "headmistress"
 MEN = ("man", "men", "father", "master", "boy")
 NO_MEN = {

@@ -52,14 +52,14 @@ def joined(marks: list[Mark], text: str) -> list[Mark]:
 
 def _goes_behind(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
     """A noun or particle takes in the word before it: "haunted gaze", "wise-looking", "pageboy haircut". Whether so."""
-    if mark.role == "head" and _strange(last):
+    if mark.role == "head" and last.strange:
         # "anime hair", "a haunted gaze"
         alone = last.single or mark.part == "hair" and last.end - last.start <= SHORT
         near = mark.part in ("hair", "expression", "lashes") and mark.word != "look" and alone
         parts[-1] = _styled(last, mark) if near else _over(last, mark)
     elif mark.word in ("looking", "lookin") and last.role == "item" and last.single and _ends_in(mark, last, text):
         # "worried-looking"
-        seems = replace(last.what, kind=NEAR, instead=("Smiling",)) if _strange(last) else last.what
+        seems = replace(last.what, kind=NEAR, instead=("Smiling",)) if last.strange else last.what
         parts[-1] = _longer(replace(last, item=seems), mark)
     elif mark.role == "head" and mark.part in ("expression", "face") and _is_mood(last):
         # "angry look"
@@ -67,7 +67,7 @@ def _goes_behind(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
     elif mark.role == "head" and mark.part == "hair" and last.role == "item" and is_hairdo(last):
         # "pageboy haircut"
         parts[-1] = _longer(last, mark)
-    elif mark.role == "word" and _strange(last) and (mark.word in PICTURES or _is_particle(mark, last)):
+    elif mark.role == "word" and last.strange and (mark.word in PICTURES or _is_particle(mark, last)):
         # "passport photo"
         parts[-1] = _over(last, mark)
     else:
@@ -77,19 +77,19 @@ def _goes_behind(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
 
 def _tells_more(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
     """A word tells more of the hair, part or thing right before it: "hair drawn back", "tie loosened". Whether so."""
-    if mark.part == "hair" and mark.role == "item" and _strange(last) and last.single:
+    if mark.part == "hair" and mark.role == "item" and last.strange and last.single:
         # "iron-grey hair"
         parts[-1] = replace(mark, start=last.start, item=replace(mark.what, start=last.start, kind=NEAR))
-    elif last.part == "hair" and _strange(mark) and mark.word.endswith((*DONE, *FALLING)):
+    elif last.part == "hair" and mark.strange and mark.word.endswith((*DONE, *FALLING)):
         # "hair drawn back"
         parts[-1:] = [_styled(last, mark)] if last.role == "head" else [last, _styled(mark, mark)]
-    elif last.role == "head" and last.part != "hair" and _is_unknown(mark):
+    elif last.role == "head" and last.part != "hair" and mark.unknown:
         # "eyes cast down", "chin tattoo"
         parts[-1] = _over(last, mark)
     elif mark.word in WORN_SO and last.role == "item" and is_had(last):
         # "tie loosened"
         parts[-1] = _longer(replace(last, item=replace(last.what, kind=NEAR)), mark)
-    elif last.part == "hair" and _strange(mark) and _goes_on(last, text):
+    elif last.part == "hair" and mark.strange and _goes_on(last, text):
         parts[-1] = _styled(last, mark)
     elif mark.part in FEATURES and _describes(last) and (mark.role == "head" or _strange_part(mark)):
         # "pale eyelashes" is no pale skin, "striking green eyes" no beauty
@@ -109,7 +109,7 @@ def _lies_on(mark: Mark, parts: list[Mark]) -> bool:
         start = parts[place].start
         inside = replace(mark, start=start, item=replace(mark.what, start=start, kind=NEAR), word=parts[place].word)
         parts[place:] = [inside, *_owners(parts[place:])]
-    elif _strange(mark) and (head := _likened(parts)) is not None:
+    elif mark.strange and (head := _likened(parts)) is not None:
         # "eyes the colour of rain", "hair like straw"
         like = _styled if parts[head].part == "hair" else _over
         parts[head:] = [like(parts[head], mark)]
@@ -135,7 +135,7 @@ def _is_particle(mark: Mark, last: Mark) -> bool:
 def _with_strange_words(mark: Mark, parts: list[Mark]) -> Mark:
     """An unknown mark with all unknown ones right before it, which leave `parts`: "chef in a kitchen"."""
     word = mark.word
-    while _strange(mark):
+    while mark.strange:
         before = len(parts) - 1
         while before >= 0 and parts[before].role in ("word", "verb") and parts[before].word in BETWEEN:
             before -= 1
@@ -144,11 +144,11 @@ def _with_strange_words(mark: Mark, parts: list[Mark]) -> Mark:
         # a young scientist in a lab coat and a pretty flight nurse are so themselves
         thing = mark.noun and not {mark.word, word} & people()
         adjective = before == len(parts) - 1 and thing and _describes(parts[before]) and not is_had(parts[before])
-        if not _strange(parts[before]) and not adjective:
+        if not parts[before].strange and not adjective:
             break
         mark = replace(_over(parts[before], mark), noun=mark.noun)
         del parts[before:]
-    if _strange(mark) and (start := _way(parts)) is not None:
+    if mark.strange and (start := _way(parts)) is not None:
         mark = replace(_over(parts[start], mark), noun=mark.noun)
         del parts[start:]
     return mark
@@ -195,11 +195,11 @@ def _qualified(marks: list[Mark], text: str) -> list[Mark]:
                 # "lined-up beard"
                 before = qualified[-2] if len(qualified) > 1 else None
                 hyphen = before is not None and text[before.end : qualified[-1].start] == "-"
-                if before is None or not _strange(before) or not (hyphen or before.word.endswith("ed")):
+                if before is None or not before.strange or not (hyphen or before.word.endswith("ed")):
                     break
                 mark = replace(mark, start=qualified.pop().start)
             last = qualified[-1]
-            several = is_had(mark) and (_strange(last) or _same(last, mark) or _is_origin(last))
+            several = is_had(mark) and (last.strange or _same(last, mark) or _is_origin(last))
             if not (_tells_kind(last, mark) and (last.single or several) and _beside(last, mark)):
                 break
             qualified.pop()
@@ -252,7 +252,7 @@ def _tells_kind(last: Mark, mark: Mark) -> bool:
     names = {name for name, _ in last.what.states} if last.role == "item" else HAD
     mood = mark.part == "smile" and last.part in ("", "teeth") and not names & (HAD | {"Male", "Young"})
     return (
-        _strange(last)
+        last.strange
         or silent
         or of_hair
         or same
@@ -328,16 +328,8 @@ def _styled(first: Mark, last: Mark) -> Mark:
     return Mark("item", first.start, last.end, item, noun=True, word=first.word, part="hair")
 
 
-def _strange(mark: Mark) -> bool:
-    return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
-
-
-def _is_unknown(mark: Mark) -> bool:
-    return mark.role == "item" and mark.what.kind == UNKNOWN
-
-
 def _strange_part(mark: Mark) -> bool:
-    return mark.role == "item" and mark.what.kind == UNKNOWN and bool(mark.part)
+    return mark.unknown and bool(mark.part)
 
 
 def _over(first: Mark, last: Mark) -> Mark:

@@ -62,6 +62,16 @@ class Mark:
         return self.item
 
     @property
+    def unknown(self) -> bool:
+        """Whether this is a thing that the model does not know."""
+        return self.role == "item" and self.what.kind == UNKNOWN
+
+    @property
+    def strange(self) -> bool:
+        """Whether it is one that no attribute comes close to."""
+        return self.unknown and not self.what.instead
+
+    @property
     def single(self) -> bool:
         # "pilot" of "pilot's", "little" of "litle"
         return -1 <= self.end - self.start - len(self.word) <= len("'s")

@@ -77,9 +77,9 @@ def _trail(marks: list[Mark], at: int, text: str) -> int:
     if _ends_so(mark, text) and first < len(marks) and _goes_on(marks[first]):
         return _end(marks, first)
     if first + 1 < len(marks) and marks[first].role == "comma" and marks[first + 1].word in APART:
-        apart = is_had(mark) and (marks[first + 1].role == "word" or _loose(marks[first + 1]))
+        apart = is_had(mark) and (marks[first + 1].role == "word" or marks[first + 1].strange)
         return _end(marks, first + 2) if apart else 0
-    if first >= len(marks) or not _loose(marks[first]):
+    if first >= len(marks) or not marks[first].strange:
         return 0
     return _end(marks, first + 1) if _is_how(mark, marks[first].word) else 0
 
@@ -96,7 +96,7 @@ def _end(marks: list[Mark], at: int) -> int:
     while at < len(marks):
         mark = marks[at]
         joint = mark.role == "verb" and mark.word in ("in", "with")
-        inside = mark.role == "word" or mark.role == "head" or _loose(mark) or _of_hair(mark) or _owner(mark)
+        inside = mark.role == "word" or mark.role == "head" or mark.strange or _of_hair(mark) or _owner(mark)
         if not (joint or inside):
             break
         at += 1
@@ -121,9 +121,9 @@ def _attached(marks: list[Mark], at: int, text: str) -> int:
         return last + 1 if word == "of" and thing.role == "item" else 0
     if _is_of(mark):
         named = text[thing.start].isupper()
-        return last + 1 if word in ("of", "by", "about") and _loose(thing) and not named else 0
+        return last + 1 if word in ("of", "by", "about") and thing.strange and not named else 0
     if word in ("with", "w", "wit", "wiv", "of"):
-        return last + 1 if _loose(thing) else 0
+        return last + 1 if thing.strange else 0
     if word == "in" and thing.role == "item" and thing.part == "beard":
         return last + 1
     place = word in TOWARDS and (thing.role == "head" or name in BODY or name in HOLDERS)
@@ -140,11 +140,7 @@ def _goes_on(mark: Mark) -> bool:
     if mark.role == "verb":
         return mark.word in ("in", "with")
     adverb = mark.role == "word" and mark.word.endswith("ly")
-    return adverb or mark.role == "word" and mark.word in TOWARDS or _loose(mark) or _owner(mark)
-
-
-def _loose(mark: Mark) -> bool:
-    return mark.role == "item" and mark.what.kind == UNKNOWN and not mark.what.instead
+    return adverb or mark.role == "word" and mark.word in TOWARDS or mark.strange or _owner(mark)
 
 
 def _of_hair(mark: Mark) -> bool:
@@ -158,7 +154,7 @@ def _owner(mark: Mark) -> bool:
 def _seems(marks: list[Mark], at: int) -> bool:
     """Whether this is an unknown word that ends a sentence of how somebody looks."""
     mark = marks[at]
-    if not at or not _loose(mark) or not mark.single or marks[at - 1].word not in ("looks", "seems", "appears"):
+    if not at or not mark.strange or not mark.single or marks[at - 1].word not in ("looks", "seems", "appears"):
         return False
     return at + 1 == len(marks) or marks[at + 1].role in ("comma", "stop", "and")
 
@@ -169,7 +165,7 @@ def _likened(marks: list[Mark], at: int, text: str) -> int:
     if last >= len(marks) or marks[at + 1].role != "word":
         return 0
     if mark.role == "head" and mark.part == "expression" and marks[at + 1].word == "of":
-        while last < len(marks) and (marks[last].role == "word" or _loose(marks[last]) or _is_of_mood(marks[last])):
+        while last < len(marks) and (marks[last].role == "word" or marks[last].strange or _is_of_mood(marks[last])):
             last += 1
         return last if marks[last - 1].role == "item" else 0
     # "skin as white as milk"
@@ -178,7 +174,7 @@ def _likened(marks: list[Mark], at: int, text: str) -> int:
     if known and "Male" not in dict(mark.what.states) and marks[at + 1].word in ("as", "like"):
         while last < len(marks) and marks[last].role == "word" and marks[last].word in DETERMINERS:
             last += 1
-        return last + 1 if last < len(marks) and _loose(marks[last]) else 0
+        return last + 1 if last < len(marks) and marks[last].strange else 0
     return 0
 
 

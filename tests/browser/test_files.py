@@ -42,7 +42,8 @@ def asked(scripts, data: bytes, ask: str):
         """async ([data, ask, side]) => {
         const bytes = Uint8Array.from(atob(data), sign => sign.charCodeAt(0)), facet = window.facet;
         const file = new Blob([bytes]);
-        try { return {said: await (ask === "square" ? facet.square(file, side) : facet.textsOf(file))}; }
+        const texts = async () => facet.textsOf(await facet.bytesOf(file));
+        try { return {said: await (ask === "square" ? facet.square(file, side) : texts())}; }
         catch (problem) { return {problem: problem.message}; }
     }""",
         [encoded_data, ask, SIDE],
