@@ -172,12 +172,10 @@ def module(unet: UNet, layer: str) -> str:
 def features(
     network: nn.Module,
     names: Sequence[str],
-    *inputs: Tensor,
+    *inputs: Any,
     compute: Callable = call,
-    shown: Callable[[Tensor], Any] = lambda maps: maps,
-) -> tuple[dict[str, Any], Tensor]:
-    """Run a network and keep what the named submodules return, or what of it is `shown`: (C, H, W) each for the first
-    image, and the output.
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Run a network and keep what the named submodules return, (C, H, W) each for the first image, and the output.
 
     The hooks sit on a copy of the modules that shares every weight, so that runs for other visitors do not call them.
     """
@@ -186,7 +184,7 @@ def features(
 
     def keep(name: str) -> None:
         twin.get_submodule(name).register_forward_hook(
-            lambda _, __, output: kept.update({name: shown(output[0].float().cpu())})
+            lambda _, __, output: kept.update({name: output[0].float().cpu()})
         )
 
     for name in names:

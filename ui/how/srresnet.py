@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.device import call
 from model.images import to_tensor
@@ -61,7 +62,7 @@ def invented(small: np.ndarray, faithful: np.ndarray, crisp: np.ndarray) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Shuffled:
-    """The liveliest of the C feature maps that a PixelShuffle makes. All C of the last one take 0.1 GB."""
+    """The liveliest of the C feature maps that a PixelShuffle makes."""
 
     # C
     count: int
@@ -71,10 +72,16 @@ class Shuffled:
     after: Tensor
 
     @classmethod
-    def of(cls, maps: Tensor) -> "Shuffled":
-        """maps: (C, 2H, 2W)."""
-        channel = int(maps.std((1, 2)).argmax())
-        return cls(len(maps), channel, maps[channel].clone())
+    def of(cls, conv: nn.Conv2d, x: Tensor) -> "Shuffled":
+        """conv: what comes before the PixelShuffle, C' -> 4 C channels. x: its input, (C', H, W).
+
+        The maps are made one by one: all of the last stage take 0.1 GB.
+        """
+        assert conv.bias is not None
+        kernels = zip(conv.weight.split(4), conv.bias.split(4))
+        maps = (F.pixel_shuffle(F.conv2d(x, *kernel, padding=conv.padding), 2)[0] for kernel in kernels)
+        channel, after = max(enumerate(maps), key=lambda numbered: numbered[1].std().item())
+        return cls(conv.out_channels // 4, channel, after.cpu())
 
     @property
     def before(self) -> Tensor:
@@ -82,13 +89,19 @@ class Shuffled:
         return F.pixel_unshuffle(self.after[None], 2)
 
 
+@torch.inference_mode()
 def shuffles(network: SRResNet, x: Tensor, compute: Callable = call) -> tuple[list[Shuffled], Tensor, Tensor]:
     """x: (1, 3, H, W) in [-1, 1] -> what each stage's PixelShuffle does; then bicubic enlargement and the detail that
     the network adds, each (3, scale H, scale W)."""
-    names = [f"upsample.{stage}.1" for stage in range(network.config.stages)]
-    stages, large = features(network, names, x, compute=compute, shown=Shuffled.of)
+    stages = [*network.upsample]
+    names = ["head", "body", *(f"upsample.{index}" for index in range(len(stages) - 1))]
+    # with a window, though it is the whole image: the last stage goes in strips
+    window = (0, x.shape[2], 0, x.shape[3])
+    inside, large = features(network, names, x, window, compute=compute)
+    inputs = [inside["head"] + inside["body"], *(inside[name] for name in names[2:])]
+    shown = [compute(Shuffled.of, stage[0], maps.to(x.device)) for stage, maps in zip(stages, inputs)]
     smooth = bicubic(x.cpu(), network.config.scale)[0]
-    return [stages[name] for name in names], smooth, large[0].float().cpu() - smooth
+    return shown, smooth, large[0].float().cpu() - smooth
 
 
 def upscaling(pipe: FacePipeline, settings: Settings) -> str:
