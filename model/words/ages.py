@@ -21,6 +21,10 @@ PATTERNS = [
         rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
         rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
         r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
+        rf"(?<=[a-z] )(?<!out )of[ ](?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)"
+        r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b|and\b))",
+        rf"\b(?:(?<=is )|(?<=was )|(?<=looks )|(?<=looked )|(?<=turned )|(?<=turns )|(?<=maybe )|(?<=about ))"
+        rf"(?P<years>[1-9]\d|{NUMBER})(?=[ ]*(?:[,.;)](?!\d)|$|with\b|and\b))",
         rf"(?<=[,(] )(?P<years>[4-9]|[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS + ONES[2:])})"
         r"(?=\s*(?:[,.;)](?!\d)|$))",
         rf"^(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)})(?=, [a-z])",
@@ -41,7 +45,6 @@ PATTERNS = [
         r"\b(?P<hundred>centenarian)\b",
     )
 ]
-NEARLY = re.compile(r"^(?:about|around|approx\.?|approximately|circa)\s+", re.IGNORECASE)
 # years: young from TEEN to GROWN, not young from OLD; all between is near
 TEEN, GROWN, MIDDLE, OLD = 13, 30, 40, 60
 
@@ -52,8 +55,7 @@ def ages(text: str) -> list[Item]:
     for pattern in PATTERNS:
         for match in pattern.finditer(text):
             if not any(item.start < match.end() and match.start() < item.end for item in items):
-                start = match.end() - len(NEARLY.sub("", match[0]))
-                items.append(Item(start, match.end(), *_meaning(match)))
+                items.append(Item(match.start(), match.end(), *_meaning(match)))
     return sorted(items, key=lambda item: item.start)
 
 

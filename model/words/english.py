@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from model.words.ages import ages
-from model.words.joining import COLOURS, joined
+from model.words.joining import joined
 from model.words.lexicon import TABLE, Meaning, Phrases, Words, lexicon, phrase_set
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item, Mark
 from model.words.text import tokens
@@ -291,29 +291,24 @@ class Reader:
             self.own(head[0], head[1], self.group)
 
     def whole(self, described: list[tuple[str, int, int]], part: str, head: tuple[int, int]) -> Meaning | None:
-        """What a part says with all that describes it: "wild grey curls", "tiny red lips" are near as a whole.
+        """What a part says with all that describes it: "long black hair", "tiny red lips" are near as a whole.
 
-        None where each word says its own: "long" and "black hair".
+        None where each word says its own: "wavy" and "blond hair".
         """
         if any(
-            role in ("no", "or") or index and "," in self.words[first].gap
+            role in ("no", "or", "and") or index and "," in self.words[first].gap
             for index, (role, first, _) in enumerate(described)
         ):
             return None
-        words = [self.run(first, length) for role, first, length in described if role == "item"]
-        said = [self.lexicon.described[part][run] for run in words]
+        said = [
+            self.lexicon.described[part][self.run(first, length)] for role, first, length in described if role == "item"
+        ]
         own = self.lexicon.phrases.get(self.run(*head))
-        near = [meaning.kind == NEAR for meaning in said]
+        kinds = [meaning.kind for meaning in said]
         if part != "hair":
-            whole = any(near) and not all(near) and UNKNOWN not in [meaning.kind for meaning in said]
-        elif own is not None:
-            whole = own.kind == NEAR or any(near) or ("Bangs", True) in own.states
+            whole = NEAR in kinds and len(kinds) > 1 and UNKNOWN not in kinds
         else:
-            of_colour = bool(
-                COLOURS.intersection(name for name, _ in said[-1].states) or set(said[-1].instead) & COLOURS
-            )
-            last = near[-1] and not of_colour
-            whole = all(near) or last or len(said) > 1 and (words[0] in STYLED or near[0] and words[0] not in APART)
+            whole = NEAR in kinds or own is not None and (own.kind == NEAR or ("Bangs", True) in own.states)
         if not whole:
             return None
         said += [own] if own else []
@@ -347,14 +342,6 @@ def _by_ending(word: str) -> Meaning:
     return Meaning(UNKNOWN)
 
 
-# adjectives that stand for themselves before a colour: "long black hair"
-APART = phrase_set(
-    "long|short|very long|very short|longer|medium length|shoulder length|messy|curly|wavy|straight|dyed|permed"
-)
-# what is done to hair of any colour
-STYLED = phrase_set(
-    "gelled|slicked back|slicked|swept back|combed back|brushed back|pulled back|tied back|oiled|teased"
-)
 # Words that steer what a "no" reaches, and such as hold a description together.
 STEERING = {role: phrase_set("|".join(words)) for role, words in TABLE["steering"].items()}
 DEGREES = phrase_set(

@@ -8,9 +8,19 @@ from model.words.trailing import DONE, FALLING, HAD, MOODS, WORN_SO, completed, 
 
 # parts that no adjective of a whole person describes
 FEATURES = ("eyes", "eyebrows", "nose", "ears", "neck", "teeth", "chin", "jaw", "forehead", "lashes")
+# parts of which a kind or state is near what an attribute names
+STATED = ("lips", "eyebrows")
+CLOSE = {
+    "expression": ("Smiling",),
+    "lips": ("Big_Lips", "Wearing_Lipstick"),
+    "eyebrows": ("Bushy_Eyebrows", "Arched_Eyebrows"),
+}
 # what adjectives say of a person that could be said of a thing
 MANNERS = {"Chubby", "Pale_Skin", "Smiling", "Attractive", "Blurry", "Bags_Under_Eyes"}
 COLOURS = {"Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"}
+# what stands between hair and how it is done
+BY = ("", "in", "in a", "in an", "in the", "in two", "up in a", "into a", "is in a", "in one", "with", "with a")
+DOES = ("in", "a", "an", "the", "two", "up", "into", "is", "one", "with")
 # letters of a style of hair: "wet look hair"
 SHORT = 16
 # fmt: off
@@ -47,7 +57,29 @@ def joined(marks: list[Mark], text: str) -> list[Mark]:
         taken_in = last is not None and (_goes_behind(mark, last, parts, text) or _tells_more(mark, last, parts, text))
         if not (taken_in or _lies_on(mark, parts)):
             parts.append(_with_strange_words(mark, parts))
-    return completed(parts, text)
+    return _of_one_hair(completed(parts, text), text)
+
+
+def _of_one_hair(marks: list[Mark], text: str) -> list[Mark]:
+    """Hair with how it is done right behind it is one thing: "gray hair in a tight bun", "dark hair pinned up"."""
+    whole: list[Mark] = []
+    for mark in marks:
+        done = mark.role == "item" and mark.what.kind == NEAR and (mark.part == "hair" or is_hairdo(mark))
+        at = len(whole) - 1
+        while done and at >= 0 and whole[at].role in ("word", "verb") and whole[at].word in DOES:
+            at -= 1
+        hair = whole[at] if done and at >= 0 else None
+        if hair is None or hair.part != "hair" or hair.role not in ("head", "item") or hair.unknown:
+            whole.append(mark)
+        elif text[hair.end : mark.start].strip(" -").lower() not in BY:
+            whole.append(mark)
+        else:
+            said = hair.item if hair.role == "item" and hair.item else replace(mark.what, states=(), instead=())
+            states = tuple((dict(said.states) | dict(mark.what.states)).items())
+            instead = tuple(dict.fromkeys(said.instead + mark.what.instead))
+            item = Item(hair.start, mark.end, NEAR, states, instead)
+            whole[at:] = [replace(mark, start=hair.start, item=item, word=hair.word)]
+    return whole
 
 
 def _goes_behind(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
@@ -55,7 +87,7 @@ def _goes_behind(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
     if mark.role == "head" and last.strange:
         # "anime hair", "a haunted gaze"
         alone = last.single or mark.part == "hair" and last.end - last.start <= SHORT
-        near = mark.part in ("hair", "expression", "lashes") and mark.word != "look" and alone
+        near = mark.part in (*STATED, "hair", "expression") and mark.word != "look" and alone
         parts[-1] = _styled(last, mark) if near else _over(last, mark)
     elif mark.word in ("looking", "lookin") and last.role == "item" and last.single and _ends_in(mark, last, text):
         # "worried-looking"
@@ -91,6 +123,9 @@ def _tells_more(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
         parts[-1] = _longer(replace(last, item=replace(last.what, kind=NEAR)), mark)
     elif last.part == "hair" and mark.strange and _goes_on(last, text):
         parts[-1] = _styled(last, mark)
+    elif mark.part == "eyes" and mark.role == "head" and _is_mood(last):
+        # "mournful eyes"
+        parts[-1] = _longer(last, mark)
     elif mark.part in FEATURES and _describes(last) and (mark.role == "head" or _strange_part(mark)):
         # "pale eyelashes" is no pale skin, "striking green eyes" no beauty
         parts[-1] = _over(last, mark)
@@ -103,7 +138,10 @@ def _lies_on(mark: Mark, parts: list[Mark]) -> bool:
     """A part of the face, or a thing on it, takes in what lies there or it is likened to: "soot on his face"."""
     if (mark.role == "head" or _strange_part(mark)) and (place := _place(parts)) is not None:
         # "scar across left eye"
-        parts[place:] = [_longer(parts[place], mark), *_owners(parts[place:])]
+        lies = _longer(parts[place], mark)
+        if near := _worn_at(parts[place:], mark):
+            lies = replace(lies, item=replace(lies.what, kind=NEAR, instead=near))
+        parts[place:] = [lies, *_owners(parts[place:])]
     elif mark.role == "item" and is_had(mark) and (place := _inside(parts)) is not None:
         # "ice in his beard", "a feather in her hat"
         start = parts[place].start
@@ -111,11 +149,20 @@ def _lies_on(mark: Mark, parts: list[Mark]) -> bool:
         parts[place:] = [inside, *_owners(parts[place:])]
     elif mark.strange and (head := _likened(parts)) is not None:
         # "eyes the colour of rain", "hair like straw"
-        like = _styled if parts[head].part == "hair" else _over
+        like = _styled if parts[head].part in (*STATED, "hair") else _over
         parts[head:] = [like(parts[head], mark)]
     else:
         return False
     return True
+
+
+def _worn_at(marks: list[Mark], part: Mark) -> tuple[str, ...]:
+    """The attributes that come close to an unknown thing in the hair or round the neck: "leaves in her hair"."""
+    thing, way = marks[0], {mark.word for mark in marks[1:]}
+    if part.part == "hair" and "in" in way and not thing.word.endswith("ing"):
+        return ("Straight_Hair", "Wavy_Hair", "Bangs")
+    neck = part.part == "neck" and thing.strange and not way.isdisjoint(("round", "around", "at"))
+    return ("Wearing_Necklace",) if neck and not thing.word.endswith("ing") else ()
 
 
 def _owners(marks: list[Mark]) -> list[Mark]:
@@ -322,8 +369,8 @@ def _beside(first: Mark, second: Mark) -> bool:
 
 
 def _styled(first: Mark, last: Mark) -> Mark:
-    """Unknown words for how the hair is done or what a face expresses."""
-    instead = ("Smiling",) if last.part == "expression" else ("Straight_Hair", "Wavy_Hair", "Bangs")
+    """Unknown words for how the hair is done, what a face expresses or how a part of it is."""
+    instead = CLOSE.get(last.part) or CLOSE.get(first.part) or ("Straight_Hair", "Wavy_Hair", "Bangs")
     item = Item(first.start, last.end, NEAR, (), instead)
     return Mark("item", first.start, last.end, item, noun=True, word=first.word, part="hair")
 

@@ -35,8 +35,9 @@ def completed(marks: list[Mark], text: str) -> list[Mark]:
             # "he looks kind"
             mark = replace(mark, item=replace(mark.what, kind=NEAR, instead=("Smiling",)))
         if end > at + 1:
-            # pale as death is pale
-            alike = mark.role == "item" and marks[at + 1].word == "as"
+            # pale as death is pale, and who grins like a cat smiles
+            smiles = mark.role == "item" and mark.what.states == (("Smiling", True),)
+            alike = mark.role == "item" and marks[at + 1].word in (("as", "like") if smiles else ("as",))
             whole.append(_grown(mark, marks[at:end], mark.what.kind if alike else NEAR))
             # the sex that a "her" inside tells
             whole += [one for one in marks[at + 1 : end] if _owner(one)]
@@ -58,7 +59,14 @@ def is_hairdo(mark: Mark) -> bool:
 def _takes(mark: Mark) -> bool:
     """Whether words behind this can belong to it: a thing that one has or wears, hair, a look."""
     known = mark.role == "item" and mark.what.kind in (FOLLOWED, NEAR)
-    return known and (is_had(mark) or is_hairdo(mark) or mark.part in ("hair", "expression") or _is_of(mark))
+    if not known:
+        return False
+    shown = mark.part in ("hair", "expression") or _is_of(mark) or _is_narrow(mark)
+    return is_had(mark) or is_hairdo(mark) or shown
+
+
+def _is_narrow(mark: Mark) -> bool:
+    return {name for name, _ in mark.what.states} == {"Narrow_Eyes"}
 
 
 def _is_of_mood(mark: Mark) -> bool:
@@ -122,7 +130,10 @@ def _attached(marks: list[Mark], at: int, text: str) -> int:
     if _is_of(mark):
         named = text[thing.start].isupper()
         return last + 1 if word in ("of", "by", "about") and thing.strange and not named else 0
-    if word in ("with", "w", "wit", "wiv", "of"):
+    if word in ("with", "w", "wit", "wiv", "of") or word == "from" and is_had(mark):
+        return last + 1 if thing.strange else 0
+    if word in ("into", "at", "against") and mark.single and mark.what.kind == NEAR and _is_narrow(mark):
+        # "squinting into the sun"
         return last + 1 if thing.strange else 0
     if word == "in" and thing.role == "item" and thing.part == "beard":
         return last + 1

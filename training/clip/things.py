@@ -2,7 +2,8 @@
 
     python -m training.clip.things          on the sets of prompts that were written without sight of the tables
 
-Each line of a set is JSON: {"prompt", "followed", "near", "unknown"}, the last three lists of words of the prompt.
+Each line of a set is JSON: {"prompt", "followed", "near", "unknown"}, the last three lists of words of the prompt. What
+is which is defined in training/data/asked/README.md.
 """
 
 import json
@@ -12,9 +13,7 @@ from pathlib import Path
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
 
-DATA = Path(__file__).parents[1] / "data"
-ORDER = ("", "_second", "_third", "_fourth", "_fifth", "_sixth", "_seventh", "_eighth", "_ninth", "_tenth", "_eleventh")
-SETS = tuple(DATA / f"asked{which}.jsonl" for which in ORDER)
+SETS = sorted((Path(__file__).parents[1] / "data" / "asked").glob("*.jsonl"))
 Spans = list[tuple[int, int]]
 
 

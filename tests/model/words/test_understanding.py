@@ -214,11 +214,11 @@ def test_a_reading_is_the_same_in_every_process():
         ("white-stubbled, ginger sideburns", ["white-stubbled", "ginger sideburns"], []),
         ("a toothless smile", ["toothless smile"], []),
         # how hair is worn
-        ("her dark hair pinned up", ["dark hair", "pinned up"], []),
+        ("her dark hair pinned up", ["dark hair pinned up"], []),
         ("hair lacquered", ["hair lacquered"], []),
         ("tie loosened, a jet black bob", ["tie loosened", "jet black bob"], []),
         ("wild grey curls, straight bangs", ["wild grey curls", "straight bangs"], []),
-        ("long black hair", ["long"], []),
+        ("long black hair, gray hair in a tight bun", ["long black hair", "gray hair in a tight bun"], []),
         ("gelled black hair, bleached messy hair", ["gelled black hair", "bleached messy hair"], []),
         ("tiny red lips", ["tiny red lips"], []),
         ("hair like a bird's nest", ["hair like a bird's nest"], []),
@@ -256,7 +256,13 @@ def test_a_reading_is_the_same_in_every_process():
         ("no teeth", [], ["no teeth"]),
         ("an unruly dog", [], ["unruly dog"]),
         ("food all over the cheeks", [], ["food all over the cheeks"]),
-        ("nose pierced, eyebrow pierced", [], ["nose pierced", "eyebrow pierced"]),
+        ("leaves in her hair, chapped lips", ["leaves in her hair", "chapped lips"], []),
+        ("a whistle round his neck", ["whistle round his neck"], []),
+        ("small, mean eyes", ["small", "mean eyes"], []),
+        ("squinting into the sun, a cap from a feed store", ["squinting into the sun", "cap from a feed store"], []),
+        ("a lady of forty, she is eleven", ["of forty", "eleven"], []),
+        ("scarf around her neck", [], ["scarf around her neck"]),
+        ("nose pierced, eyebrow pierced", ["nose pierced"], ["eyebrow pierced"]),
         # an adjective of a person who wears a thing is the person's
         ("a young scientist in a lab coat", [], ["scientist in a lab coat"]),
         ("a bearded dragon slayer", [], ["dragon slayer"]),
@@ -312,9 +318,9 @@ def test_clean_text_keeps_the_places_of_its_characters():
 def test_prompts_written_blind_are_read():
     """Precision and recall of all three kinds over all sets; the figures are in docs/experiments.md."""
     asked = [one for path in SETS for one in read_set(path)]
-    assert len(asked) == 1187
+    assert len(asked) == 1587
     for kind, figures in things(asked).items():
-        assert min(figures.values()) > 0.92, (kind, figures)
+        assert min(figures.values()) > 0.94, (kind, figures)
 
 
 def test_no_word_is_part_of_two_things():
