@@ -10,6 +10,17 @@ TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"
 _TENS = "|".join(f"{ten}y" for ten in TENS[1:])
 NUMBER = rf"(?:\d{{1,3}}|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)}|{'|'.join(ONES)}|a hundred)"
 DECADE = rf"(?:\d0[' ]?s|{'|'.join(f'{ten}ies' for ten in TENS[1:])})"
+# what stands before an age that no "years" follows
+BEFORE_AGES = "is|was|looks|looked|turned|turns|maybe|about|only|I'm|he's|she's|He's|She's"
+_FROM_TEENS = rf"[1-9]\d|{'|'.join(TEENS[3:])}|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?"
+_END = r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b|whose\b|and\b))"
+
+
+def _behind(words: str) -> str:
+    """A pattern for the place behind one of these words."""
+    return f"(?:{'|'.join(f'(?<={word} )' for word in words.split('|'))})"
+
+
 PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -19,18 +30,16 @@ PATTERNS = [
         r"(?![ ](?:older|younger|later|ago|from))(?:[ -]*(?:old|of age))?\b",
         rf"\b(?:about|around|approx\.?|approximately|circa|perhaps|maybe|roughly|probably)\s+"
         rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
-        rf"(?:(?<=boy )|(?<=girl )|(?<=child )|(?<=man )|(?<=son )|(?<=daughter ))of[ ](?P<years>{NUMBER})"
-        r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b))",
-        rf"(?<=[a-z] )(?<!out )of[ ](?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)"
-        r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b|and\b))",
-        rf"\b(?:(?<=is )|(?<=was )|(?<=looks )|(?<=looked )|(?<=turned )|(?<=turns )|(?<=maybe )|(?<=about ))"
-        rf"(?P<years>[1-9]\d|{NUMBER})(?=[ ]*(?:[,.;)](?!\d)|$|with\b|and\b))",
+        rf"{_behind('boy|girl|child|man|son|daughter')}of[ ](?P<years>{NUMBER}){_END}",
+        rf"(?<=[a-z] )(?<!out )of[ ](?:about[ ])?(?P<years>{_FROM_TEENS}){_END}",
+        rf"\b{_behind(BEFORE_AGES)}(?P<years>[1-9]\d|{NUMBER})(?=[ ]*(?:[,.;)](?!\d)|$|with\b|and\b))",
         rf"(?<=[,(] )(?P<years>[4-9]|[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS + ONES[2:])})"
         r"(?=\s*(?:[,.;)](?!\d)|$))",
         rf"^(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)})(?=, [a-z])",
         r"^(?P<decade>[2-7]0s)(?= (?:male|female|man|woman)\b)",
         r"(?<=[,(] )(?P<decade>[2-7]0s)(?=\s*(?:[,.;)]|$))",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})(?:[ ](?:or|to|and)[ ]{NUMBER})?\b",
+        r"(?:(?<=[,(:] )|(?<=of ))(?P<years>[1-9]\d)(?: to | ?- ?)[1-9]\d(?=\s*(?:[,.;)]|$))",
         rf"\bbetween (?P<years>{NUMBER}) and {NUMBER}\b(?! (?:mm|cm|kg|feet|ft))",
         rf"\b(?:barely|just turned|not yet) (?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?"
         rf"|{'|'.join(TEENS)})\b",

@@ -15,6 +15,14 @@ CLOSE = {
     "lips": ("Big_Lips", "Wearing_Lipstick"),
     "eyebrows": ("Bushy_Eyebrows", "Arched_Eyebrows"),
 }
+# how a thing is worn at a part, and what comes close to it
+WORN_AT = (
+    ("neck", ("round", "around"), "Wearing_Necklace"),
+    ("throat", ("at", "round", "around"), "Wearing_Necklace"),
+    ("head", ("on",), "Wearing_Hat"),
+    ("ear", ("in", "through"), "Wearing_Earrings"),
+    ("ears", ("in", "through"), "Wearing_Earrings"),
+)
 # what adjectives say of a person that could be said of a thing
 MANNERS = {"Chubby", "Pale_Skin", "Smiling", "Attractive", "Blurry", "Bags_Under_Eyes"}
 COLOURS = {"Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"}
@@ -64,22 +72,28 @@ def _of_one_hair(marks: list[Mark], text: str) -> list[Mark]:
     """Hair with how it is done right behind it is one thing: "gray hair in a tight bun", "dark hair pinned up"."""
     whole: list[Mark] = []
     for mark in marks:
-        done = mark.role == "item" and mark.what.kind == NEAR and (mark.part == "hair" or is_hairdo(mark))
-        at = len(whole) - 1
-        while done and at >= 0 and whole[at].role in ("word", "verb") and whole[at].word in DOES:
-            at -= 1
-        hair = whole[at] if done and at >= 0 else None
-        if hair is None or hair.part != "hair" or hair.role not in ("head", "item") or hair.unknown:
+        if (at := _hair_before(whole, mark, text)) is None:
             whole.append(mark)
-        elif text[hair.end : mark.start].strip(" -").lower() not in BY:
-            whole.append(mark)
-        else:
-            said = hair.item if hair.role == "item" and hair.item else replace(mark.what, states=(), instead=())
-            states = tuple((dict(said.states) | dict(mark.what.states)).items())
-            instead = tuple(dict.fromkeys(said.instead + mark.what.instead))
-            item = Item(hair.start, mark.end, NEAR, states, instead)
-            whole[at:] = [replace(mark, start=hair.start, item=item, word=hair.word)]
+            continue
+        hair = whole[at]
+        said = hair.item if hair.role == "item" and hair.item else Item(hair.start, hair.end, NEAR)
+        states = tuple((dict(said.states) | dict(mark.what.states)).items())
+        instead = tuple(dict.fromkeys(said.instead + mark.what.instead))
+        item = Item(hair.start, mark.end, NEAR, states, instead)
+        whole[at:] = [replace(mark, start=hair.start, item=item, word=hair.word)]
     return whole
+
+
+def _hair_before(marks: list[Mark], done: Mark, text: str) -> int | None:
+    """Where the hair is among the marks that this, right behind it, tells how it is done; None if it does not."""
+    if done.role != "item" or done.what.kind != NEAR or not (done.part == "hair" or is_hairdo(done)):
+        return None
+    at = len(marks) - 1
+    while at >= 0 and marks[at].role in ("word", "verb") and marks[at].word in DOES:
+        at -= 1
+    if at < 0 or marks[at].part != "hair" or marks[at].role not in ("head", "item") or marks[at].unknown:
+        return None
+    return at if text[marks[at].end : done.start].strip(" -").lower() in BY else None
 
 
 def _goes_behind(mark: Mark, last: Mark, parts: list[Mark], text: str) -> bool:
@@ -161,8 +175,10 @@ def _worn_at(marks: list[Mark], part: Mark) -> tuple[str, ...]:
     thing, way = marks[0], {mark.word for mark in marks[1:]}
     if part.part == "hair" and "in" in way and not thing.word.endswith("ing"):
         return ("Straight_Hair", "Wavy_Hair", "Bangs")
-    neck = part.part == "neck" and thing.strange and not way.isdisjoint(("round", "around", "at"))
-    return ("Wearing_Necklace",) if neck and not thing.word.endswith("ing") else ()
+    if not thing.strange or thing.word.endswith("ing"):
+        return ()
+    worn = next((name for word, ways, name in WORN_AT if word == part.word and not way.isdisjoint(ways)), None)
+    return (worn,) if worn else ()
 
 
 def _owners(marks: list[Mark]) -> list[Mark]:

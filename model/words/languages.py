@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 from model.words.ages import young
 from model.words.marks import NEAR, UNKNOWN, Item, Mark
@@ -140,6 +141,11 @@ def _of_part(text: str, match: re.Match, part: Part, language: Language) -> list
     else:
         beside = max((one for one in said if one[0] < noun), default=said[0])
         said = [(min(one[0], noun), max(one[1], end), *one[2:]) if one is beside else one for one in said]
+    spans = sorted([(noun, end), *(one[:2] for one in said)])
+    side_by_side = not any(text[before[1] : after[0]].strip() for before, after in pairwise(spans))
+    if side_by_side and len(said) > 1 and NEAR in (kind for _, _, kind, _ in said):
+        # "kurze schwarze Haare" are near as a whole
+        said = [(first, last, NEAR, tuple(dict(state for one in said for state in one[3]).items()))]
     return [
         Mark("item", start, end, Item(start, end, kind, states), group=first, noun=True, word=text[start:end])
         for start, end, kind, states in said

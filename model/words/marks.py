@@ -6,21 +6,15 @@ FOLLOWED, NEAR, UNKNOWN = "followed", "near", "unknown"
 # the sex that a "him" or "her" tells by the way
 IMPLIED = "implied"
 # Attributes of which the denial of something near is a denial too: who wants no sombrero wants no hat.
+# fmt: off
 WHOLE = {
-    *("Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick"),
-    *(
-        "Heavy_Makeup",
-        "No_Beard",
-        "5_o_Clock_Shadow",
-        "Sideburns",
-        "Mustache",
-        "Goatee",
-        "Wavy_Hair",
-        "Smiling",
-        "Mouth_Slightly_Open",
-        "Bags_Under_Eyes",
-    ),
+    "Wearing_Hat", "Eyeglasses", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie", "Wearing_Lipstick",
+    "Heavy_Makeup", "No_Beard", "5_o_Clock_Shadow", "Sideburns", "Mustache", "Goatee", "Wavy_Hair", "Black_Hair",
+    "Blond_Hair", "Brown_Hair", "Gray_Hair", "Receding_Hairline", "Smiling", "Mouth_Slightly_Open", "Bags_Under_Eyes",
+    "Narrow_Eyes", "Arched_Eyebrows", "Bushy_Eyebrows", "Big_Nose", "Pointy_Nose", "Big_Lips", "Rosy_Cheeks",
+    "High_Cheekbones", "Chubby",
 }
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,8 @@ def items(marks: list[Mark]) -> list[Item]:
     reached: Mark | None = None
     # an "or" or a list's comma stands behind it
     linked = False
+    # the last "no" that an item has taken in
+    named: Mark | None = None
     for index, mark in enumerate(marks):
         if mark.role == "no":
             twice = (
@@ -116,8 +112,8 @@ def items(marks: list[Mark]) -> list[Item]:
         elif mark.role == "item":
             same = reached is not None and mark.group >= 0 and mark.group == reached.group
             if denial and (reached is None or linked or same):
-                again = bool(asked) and asked[-1].start == denial.start
-                asked.append(denied(mark.what, denial if reached is None and not again else None))
+                asked.append(denied(mark.what, denial if reached is None and denial is not named else None))
+                named = denial
                 if mark.what.kind != UNKNOWN or mark.noun:
                     reached, linked = mark, False
             else:
