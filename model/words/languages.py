@@ -124,7 +124,8 @@ def _of_part(text: str, match: re.Match, part: Part, language: Language) -> list
     noun, end = match.span("noun")
     hit = _match(text[:end], noun, language)
     own = hit[0] if hit and hit[0].role == "item" and hit[1] == end else None
-    at, said = match.start(), []
+    at = match.start()
+    said: list[tuple[int, int, str, tuple[tuple[str, bool], ...]]] = []
     while at < match.end():
         if noun <= at < end:
             at = end

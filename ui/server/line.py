@@ -345,16 +345,17 @@ class Line(queueing.Queue):
             await asyncio.sleep(1)
             try:
                 self.tidy(now := time.monotonic())
-                if self.at_rest(now):
+                if self.spares(now):
                     self.spared = now
                     await asyncio.to_thread(give_back_memory)
             except Exception as error:
                 say(f"queue: {fault(error)}")
 
-    def at_rest(self, now: float) -> bool:
-        """Whether nobody waits, runs or reads, but somebody has since memory was given back, SPARING ago or more."""
-        ran = max(self.served.values(), default=0.0) > self.spared
-        return ran and now - self.spared > SPARING and not self.busy()
+    def spares(self, now: float) -> bool:
+        """Whether freed memory is to be given back: after SPARING, if somebody has run since. It takes 10 ms, and with
+        visitors all the time there is no moment without a run."""
+        ran = bool(self.busy()) or max(self.served.values(), default=0.0) > self.spared
+        return ran and now - self.spared > SPARING
 
     def tidy(self, now: float) -> None:
         for lane_queue in self.event_queue_per_concurrency_id.values():
