@@ -96,3 +96,21 @@ def test_languages_as_their_speakers_write_them(prompt, expected):
 def test_a_mood_is_near_in_every_language():
     for words in ("sad", "traurig", "triste", "悲伤", "悲しそう", "उदास", "حزين"):
         assert kinds(words)["near"], words
+
+
+@pytest.mark.parametrize(
+    "prompt, near",
+    [
+        # one thing with all that is said of it
+        ("kurze schwarze Haare", ["kurze schwarze Haare"]),
+        ("短い黒髪", ["短い黒髪"]),
+        ("capelli ricci neri", ["capelli ricci neri"]),
+        # two things
+        ("el pelo largo y rubio", ["pelo largo"]),
+        # a shape is near what the attribute names
+        ("dünne Lippen, kleine Nase", ["dünne Lippen", "kleine Nase"]),
+        ("serio, labios finos", ["serio", "labios finos"]),
+    ],
+)
+def test_what_is_near_in_other_languages(prompt, near):
+    assert kinds(prompt)["near"] == near
