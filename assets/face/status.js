@@ -3,7 +3,10 @@
 const facet = window.facet,
   box = element.querySelector(".status"),
   line = element.querySelector("p"),
-  button = element.querySelector("button");
+  button = element.querySelector("button"),
+  // while something fills the screen, nothing outside of it can be pressed
+  inside = button.cloneNode();
+inside.className = "offered";
 let act = null,
   inSight = true;
 
@@ -17,7 +20,10 @@ function show({text = "", kind = ""}) {
 // Where the line is out of sight, under a long page or behind a face on the whole screen, what is new in it lies over
 // the page.
 function place() {
-  const over = !inSight || Boolean(document.fullscreenElement);
+  const whole = document.fullscreenElement;
+  if (whole) whole.append(inside);
+  else inside.remove();
+  const over = !inSight || Boolean(whole);
   if (over !== Boolean(box.popover)) element.style.minHeight = over ? `${box.offsetHeight}px` : "";
   // and again, above what fills the screen now
   box.popover = null;
@@ -33,14 +39,17 @@ document.addEventListener("fullscreenchange", place);
 
 facet.offer = (label, callback) => {
   act = callback;
-  button.textContent = label;
-  button.hidden = !callback;
+  for (const one of [button, inside]) {
+    one.textContent = label;
+    one.hidden = !callback;
+  }
 };
-button.addEventListener("click", () => {
+function press() {
   const back = act;
   facet.offer("", null);
   back?.();
-});
+}
+for (const one of [button, inside]) one.addEventListener("click", press);
 watch("value", () => show(props.value || {}));
 facet.hear("line", show);
 show(props.value || {});

@@ -54,6 +54,10 @@ def test_the_keys_are_listed_and_work(page: Page):
     told = page.locator("#status .status:popover-open")
     expect(told).to_have_text("Something went wrong.")
     expect(told).to_have_css("opacity", "1")
+    # and what is offered can be pressed there
+    page.evaluate("window.facet.offer('Bring it back', () => { window.brought = true; })")
+    page.get_by_role("button", name="Bring it back").click()
+    assert page.evaluate("window.brought")
     page.keyboard.press("f")
     page.wait_for_function("() => !document.fullscreenElement")
     expect(told).to_have_count(0)
