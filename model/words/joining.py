@@ -154,7 +154,7 @@ def _lies_on(mark: Mark, parts: list[Mark]) -> bool:
         # "scar across left eye"
         lies = _longer(parts[place], mark)
         if near := _worn_at(parts[place:], mark):
-            lies = replace(lies, item=replace(lies.what, kind=NEAR, instead=near))
+            lies = replace(lies, item=replace(lies.what, kind=NEAR, **near))
         parts[place:] = [lies, *_owners(parts[place:])]
     elif mark.role == "item" and is_had(mark) and (place := _inside(parts)) is not None:
         # "ice in his beard", "a feather in her hat"
@@ -170,15 +170,15 @@ def _lies_on(mark: Mark, parts: list[Mark]) -> bool:
     return True
 
 
-def _worn_at(marks: list[Mark], part: Mark) -> tuple[str, ...]:
-    """The attributes that come close to an unknown thing in the hair or round the neck: "leaves in her hair"."""
+def _worn_at(marks: list[Mark], part: Mark) -> dict[str, tuple]:
+    """What comes close to an unknown thing in the hair or round the neck, for its Item: "leaves in her hair"."""
     thing, way = marks[0], {mark.word for mark in marks[1:]}
-    if part.part == "hair" and "in" in way and not thing.word.endswith("ing"):
-        return ("Straight_Hair", "Wavy_Hair", "Bangs")
-    if not thing.strange or thing.word.endswith("ing"):
-        return ()
+    if thing.word.endswith("ing"):
+        return {}
+    if part.part == "hair" and "in" in way:
+        return {"instead": ("Straight_Hair", "Wavy_Hair", "Bangs")}
     worn = next((name for word, ways, name in WORN_AT if word == part.word and not way.isdisjoint(ways)), None)
-    return (worn,) if worn else ()
+    return {"states": ((worn, True),)} if worn and thing.strange else {}
 
 
 def _owners(marks: list[Mark]) -> list[Mark]:
