@@ -199,9 +199,8 @@ class Clip(nn.Module):
     @torch.inference_mode()
     def encode_images(self, images: Tensor | np.ndarray) -> Tensor:
         """(N, H, W, 3) uint8 -> (N, 512) unit vectors, float32."""
-        # a copy, since a frame is not to be written to
-        images = torch.from_numpy(images.copy()) if isinstance(images, np.ndarray) else images
-        images = images.to(self.head.weight.device)
+        # a copy: some arrays are read-only
+        images = (images if isinstance(images, Tensor) else torch.tensor(images)).to(self.head.weight.device)
         return self.image_features(images.permute(0, 3, 1, 2).float() / 255).float()
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:

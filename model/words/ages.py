@@ -8,11 +8,13 @@ TENS = ("ten", "twent", "thirt", "fort", "fift", "sixt", "sevent", "eight", "nin
 ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 _TENS = "|".join(f"{ten}y" for ten in TENS[1:])
-NUMBER = rf"(?:\d{{1,3}}|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)}|{'|'.join(ONES)}|a hundred)"
+# "forty", "forty-seven"
+_SPOKEN = rf"(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?"
+NUMBER = rf"(?:\d{{1,3}}|{_SPOKEN}|{'|'.join(TEENS)}|{'|'.join(ONES)}|a hundred)"
 DECADE = rf"(?:\d0[' ]?s|{'|'.join(f'{ten}ies' for ten in TENS[1:])})"
 # what stands before an age that no "years" follows
-BEFORE_AGES = "is|was|looks|looked|turned|turns|maybe|about|only|I'm|he's|she's|He's|She's"
-_FROM_TEENS = rf"[1-9]\d|{'|'.join(TEENS[3:])}|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?"
+BEFORE_AGES = "is|was|looks|looked|turned|turns|maybe|about|only|I'm|he's|she's"
+_FROM_TEENS = rf"[1-9]\d|{'|'.join(TEENS[3:])}|{_SPOKEN}"
 _END = r"(?=[ ]*(?:[,.;)]|$|with\b|in\b|who\b|whose\b|and\b))"
 
 
@@ -29,19 +31,19 @@ PATTERNS = [
         rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?"
         r"(?![ ](?:older|younger|later|ago|from))(?:[ -]*(?:old|of age))?\b",
         rf"\b(?:about|around|approx\.?|approximately|circa|perhaps|maybe|roughly|probably)\s+"
-        rf"(?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?)\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
+        rf"(?P<years>\d\d|{_SPOKEN})\b(?!\s*(?:%|k|mm|cm|kg|feet|ft))",
         rf"{_behind('boy|girl|child|man|son|daughter')}of[ ](?P<years>{NUMBER}){_END}",
         rf"(?<=[a-z] )(?<!out )of[ ](?:about[ ])?(?P<years>{_FROM_TEENS}){_END}",
-        rf"\b{_behind(BEFORE_AGES)}(?P<years>[1-9]\d|{NUMBER})(?=[ ]*(?:[,.;)](?!\d)|$|with\b|and\b))",
-        rf"(?<=[,(] )(?P<years>[4-9]|[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS + ONES[2:])})"
+        rf"\b{_behind(BEFORE_AGES)}(?P<years>{NUMBER})(?=[ ]*(?:[,.;)](?!\d)|$|with\b|and\b))",
+        rf"(?<=[,(] )(?P<years>[4-9]|[1-9]\d|{_SPOKEN}|{'|'.join(TEENS + ONES[2:])})"
         r"(?=\s*(?:[,.;)](?!\d)|$))",
-        rf"^(?P<years>[1-9]\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?|{'|'.join(TEENS)})(?=, [a-z])",
+        rf"^(?P<years>[1-9]\d|{_SPOKEN}|{'|'.join(TEENS)})(?=, [a-z])",
         r"^(?P<decade>[2-7]0s)(?= (?:male|female|man|woman)\b)",
         r"(?<=[,(] )(?P<decade>[2-7]0s)(?=\s*(?:[,.;)]|$))",
         rf"\b(?:age|aged|at the age of|turning)[ :]+(?P<years>{NUMBER})(?:[ ](?:or|to|and)[ ]{NUMBER})?\b",
         r"(?:(?<=[,(:] )|(?<=of ))(?P<years>[1-9]\d)(?: to | ?- ?)[1-9]\d(?=\s*(?:[,.;)]|$))",
         rf"\bbetween (?P<years>{NUMBER}) and {NUMBER}\b(?! (?:mm|cm|kg|feet|ft))",
-        rf"\b(?:barely|just turned|not yet) (?P<years>\d\d|(?:{_TENS})(?:[ -](?:{'|'.join(ONES)}))?"
+        rf"\b(?:barely|just turned|not yet) (?P<years>\d\d|{_SPOKEN}"
         rf"|{'|'.join(TEENS)})\b",
         rf"\b(?:older|younger|more|less|over|under) than (?P<years>{NUMBER})\b",
         rf"(?<![\w-])(?P<years>(?:{_TENS})-(?:{'|'.join(ONES)}))(?=\s*(?:[,.;)]|$))",

@@ -10,6 +10,7 @@ from model.words.trailing import DONE, FALLING, HAD, MOODS, WORN_SO, completed, 
 FEATURES = ("eyes", "eyebrows", "nose", "ears", "neck", "teeth", "chin", "jaw", "forehead", "lashes")
 # parts of which a kind or state is near what an attribute names
 STATED = ("lips", "eyebrows")
+# the attributes that come close to an unknown kind of a part; for hair see _styled
 CLOSE = {
     "expression": ("Smiling",),
     "lips": ("Big_Lips", "Wearing_Lipstick"),

@@ -66,6 +66,7 @@ def _takes(mark: Mark) -> bool:
 
 
 def _is_narrow(mark: Mark) -> bool:
+    """Whether this says narrow eyes and no more."""
     return {name for name, _ in mark.what.states} == {"Narrow_Eyes"}
 
 
@@ -130,10 +131,9 @@ def _attached(marks: list[Mark], at: int, text: str) -> int:
     if _is_of(mark):
         named = text[thing.start].isupper()
         return last + 1 if word in ("of", "by", "about") and thing.strange and not named else 0
-    if word in ("with", "w", "wit", "wiv", "of") or word == "from" and is_had(mark):
-        return last + 1 if thing.strange else 0
-    if word in ("into", "at", "against") and mark.single and mark.what.kind == NEAR and _is_narrow(mark):
-        # "squinting into the sun"
+    # "squinting into the sun"
+    looks = word in ("into", "at", "against") and mark.single and mark.what.kind == NEAR and _is_narrow(mark)
+    if looks or word in ("with", "w", "wit", "wiv", "of") or word == "from" and is_had(mark):
         return last + 1 if thing.strange else 0
     if word == "in" and thing.role == "item" and thing.part == "beard":
         return last + 1
