@@ -2,6 +2,7 @@
 
 import io
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -88,6 +89,24 @@ def tool(page: Page, name: str) -> None:
 def set_steps(page: Page, steps: int) -> None:
     tool(page, "Settings")
     setting(page, "steps", steps)
+
+
+def set_count(page: Page, count: int) -> None:
+    """Press the label of a number of faces, whose input is hidden."""
+    one = page.locator("#count").get_by_role("radio", name=str(count), exact=True)
+
+    def pressed() -> None:
+        one.locator("xpath=ancestor::label").click()
+        expect(one).to_be_checked(timeout=2_000)
+
+    # as with the settings, gradio may put the first value back
+    for _ in range(3):
+        with suppress(AssertionError):
+            pressed()
+            time.sleep(0.2)
+        if one.is_checked():
+            return
+    pressed()
 
 
 def generate(page: Page) -> None:

@@ -7,14 +7,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness.server import running
-from tests.browser.actions import DESKTOP, LAST, face, generate, status, step, tool, view
+from tests.browser.actions import DESKTOP, LAST, face, generate, set_count, status, step, tool, view
 from tests.conftest import save_critic, save_student
 
 
 @pytest.mark.parametrize("size, count", [("page", 16), ("phone", 4), ("page", 9)])
 def test_a_batch_to_open_one_from(size, count, request):
     page: Page = request.getfixturevalue(size)
-    page.locator("#count").get_by_role("radio", name=str(count), exact=True).check(force=True)
+    set_count(page, count)
     generate(page)
     cells = page.locator(".cells button")
     assert cells.count() == count
@@ -58,10 +58,10 @@ def test_a_best_seed_is_offered_for_one_face_alone(browser: Browser, tiny_weight
         page = browser.new_page(viewport=DESKTOP)
         page.goto(server.address)
         page.wait_for_function("() => window.facet?.face?.finished")
-        best, count = page.get_by_label("The best of 4 new seeds"), page.locator("#count")
+        best = page.get_by_label("The best of 4 new seeds")
         expect(best).to_be_enabled()
-        for faces, able in (("4", False), ("1", True)):
-            count.get_by_role("radio", name=faces, exact=True).check(force=True)
+        for faces, able in ((4, False), (1, True)):
+            set_count(page, faces)
             expect(best).to_be_enabled(enabled=able)
         page.get_by_label("A new seed each time").uncheck()
         expect(best).to_be_disabled()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.harness.browser import setting
-from tests.browser.actions import face, generate, set_steps, status, step, tool
+from tests.browser.actions import face, generate, set_count, set_steps, status, step, tool
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])
@@ -123,7 +123,7 @@ def test_stop_while_queued(page: Page, browser: Browser, address: str):
         other.goto(address)
         other.wait_for_function("() => window.facet?.face?.finished")
         set_steps(other, 1000)
-        other.locator("#count").get_by_role("radio", name="16", exact=True).check(force=True)
+        set_count(other, 16)
         other.click("#generate")
         other.wait_for_function(
             "() => window.facet.face && document.querySelector('#status p').textContent.startsWith('Drawing')"

@@ -15,6 +15,7 @@ from tests.browser.actions import (
     manage,
     opened,
     reads,
+    set_count,
     set_steps,
     status,
     tool,
@@ -166,7 +167,7 @@ def test_an_emptied_number_is_called_empty(page: Page):
 
 
 def test_live_mode_draws_as_many_faces_as_are_chosen(page: Page):
-    page.locator("#count").get_by_role("radio", name="4", exact=True).check(force=True)
+    set_count(page, 4)
     page.get_by_label("Live: redraw as I change things").check()
     box(page, "Smiling").check()
     page.wait_for_function("() => window.facet.face.kind === 'live' && window.facet.face.count === 4")
