@@ -58,6 +58,9 @@ train-student: .venv/dev  ## teach a network to draw in 4 calls what the U-Net i
 	$(FAST_PY) -m training.unet.student --max-minutes $(MINUTES)
 	cp runs/student/student.safetensors weights/
 
+concepts: .venv/dev  ## learn vectors for what no label names (dark skin, red hair, ...), with CLIP and U-Net as they are
+	$(FAST_PY) -m training.unet.concepts
+
 train-targets: .venv/dev  ## the small networks of "How it works", one for each of the lecture's targets, MINUTES each
 	for target in original previous noise; do $(FAST_PY) -m training.unet.train --recipe small --target $$target \
 		--state-dir runs/targets/$$target --out weights/targets/$$target.safetensors --max-minutes $(MINUTES) || exit 1; done
@@ -149,7 +152,7 @@ test-oldest: .venv-oldest/done  ## every test on the oldest torch that requireme
 	.venv-oldest/bin/python -m pip install --quiet --requirement requirements-dev.txt $(OLDEST)
 	@touch $@
 
-.PHONY: critic load soak audit lock pin-image spaces-check publish-weights publish-space test-oldest
+.PHONY: critic concepts load soak audit lock pin-image spaces-check publish-weights publish-space test-oldest
 
 clean:  ## forget the virtual environment and caches (not runs/)
 	rm -rf .venv .venv-oldest .pytest_cache .hypothesis

@@ -1,4 +1,5 @@
-"""The 40 CelebA attributes: order, groups, wording, contradictions, and the prompt that ticked boxes make."""
+"""The 40 CelebA attributes and what is known beside them: groups, wording, contradictions, and the prompt that ticked
+boxes make."""
 
 import tomllib
 from collections.abc import Iterable
@@ -50,6 +51,20 @@ ATTRIBUTES = (
     "Young",
 )
 
+# What can be asked for beside the attributes, see model/words/concepts.py; and the group that it is shown in.
+CONCEPTS = {
+    "Dark_Skin": "Person",
+    "Tanned_Skin": "Person",
+    "East_Asian": "Person",
+    "Red_Hair": "Hair",
+    "Long_Hair": "Hair",
+    "Short_Hair": "Hair",
+    "Sunglasses": "Accessories",
+    "White_Background": "Picture",
+}
+
+NAMES = (*ATTRIBUTES, *CONCEPTS)
+
 _TABLE = tomllib.loads((Path(__file__).parent / "wording.toml").read_text(encoding="utf-8"))
 # words that say nothing about the attributes
 FILLER: dict[str, list[str]] = _TABLE.pop("filler")
@@ -78,20 +93,29 @@ CONFLICTS = tuple(
         ("No_Beard", "Mustache"),
         ("No_Beard", "Sideburns"),
         ("No_Beard", "5_o_Clock_Shadow"),
+        ("Dark_Skin", "Pale_Skin"),
+        ("Dark_Skin", "Tanned_Skin"),
+        ("Pale_Skin", "Tanned_Skin"),
+        ("Red_Hair", "Black_Hair"),
+        ("Red_Hair", "Blond_Hair"),
+        ("Red_Hair", "Gray_Hair"),
+        ("Red_Hair", "Bald"),
+        ("Long_Hair", "Short_Hair"),
+        ("Long_Hair", "Bald"),
     )
 )
 
 
 def label(attribute: str) -> str:
     """`"Wearing_Hat"` -> `"Wearing hat"`: the attribute's name as the page writes it."""
-    return attribute.replace("_", " ").lower().replace("o clock", "o'clock").capitalize()
+    return attribute.replace("_", " ").lower().replace("o clock", "o'clock").capitalize().replace("asian", "Asian")
 
 
 def groups() -> dict[str, list[str]]:
-    """Heading -> its attributes, in the order in which the page shows them."""
+    """Heading -> its attributes and concepts, in the order in which the page shows them."""
     by_group: dict[str, list[str]] = {}
-    for attribute, entry in WORDING.items():
-        by_group.setdefault(entry["group"], []).append(attribute)
+    for name, group in [*((name, entry["group"]) for name, entry in WORDING.items()), *CONCEPTS.items()]:
+        by_group.setdefault(group, []).append(name)
     return by_group
 
 
@@ -101,7 +125,7 @@ def lacking(attribute: str) -> str:
     if attribute in special:
         return special[attribute]
     words = attribute.replace("_", " ").lower()
-    adjectives = WORDING[attribute].get("has", {}).get("adjective", [])
+    adjectives = WORDING.get(attribute, {}).get("has", {}).get("adjective", [])
     return f"not {words}" if words in adjectives or words.startswith("wearing") else f"no {words}"
 
 
@@ -122,15 +146,15 @@ def attributes_to_prompt(present: Iterable[str], absent: Iterable[str] = ()) -> 
     """The lecture's wording of ticked attributes: `"Photo of person bushy eyebrows, wearing hat."`
 
     Unwanted attributes follow in the same list ("not smiling", "no eyeglasses"). Attributes are put in CelebA's order,
-    so the same set always makes the same prompt. Nothing ticked makes the empty prompt, which means any face.
-    Raises InputError for an unknown attribute or a contradiction.
+    concepts behind them, so the same set always makes the same prompt. Nothing ticked makes the empty prompt, which
+    means any face. Raises InputError for an unknown name or a contradiction.
     """
     present, absent = list(dict.fromkeys(present)), list(dict.fromkeys(absent))
     for attribute in (*present, *absent):
-        if attribute not in ATTRIBUTES:
-            raise InputError(f"{attribute!r} is not one of the 40 CelebA attributes.")
+        if attribute not in NAMES:
+            raise InputError(f"{attribute!r} is not one of the 40 CelebA attributes, nor of the concepts beside them.")
     if problem := conflict(present, absent):
         raise InputError(problem)
-    words = [name.replace("_", " ").lower() for name in ATTRIBUTES if name in present]
-    words += [lacking(name) for name in ATTRIBUTES if name in absent]
+    words = [name.replace("_", " ").lower() for name in NAMES if name in present]
+    words += [lacking(name) for name in NAMES if name in absent]
     return f"Photo of person {', '.join(words)}." if words else ""

@@ -44,6 +44,7 @@ from model.settings import (
 from model.srresnet import SRResNet, upscale
 from model.start import Start
 from model.unet import FLAGS, UNet, condition_of
+from model.words.concepts import Concepts
 from model.words.understanding import Understood, fit_of, understand
 
 # pixels per side of a frame
@@ -75,6 +76,8 @@ class FacePipeline:
         self.clip, self.unet, self.upscaler, self.crisp, self.student = clip, unet, upscaler, crisp, student
         # scores how whole a face is, where there is one (see best_seed)
         self.critic: Critic | None = None
+        # what can be asked for beside the attributes
+        self.concepts = Concepts()
         self.device = unet.mean.device
         self._understand = lru_cache(READINGS)(partial(understand, clip))
 
@@ -89,7 +92,7 @@ class FacePipeline:
                 condition = torch.zeros(1, network.config.embedding + FLAGS)
                 pack(network, torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1), condition)
         pipe = cls(release.clip, release.unet, release.upscaler, release.crisp, release.student)
-        pipe.critic, pipe.executor = release.critic, executor
+        pipe.critic, pipe.concepts, pipe.executor = release.critic, release.concepts, executor
         return pipe
 
     def with_unet(self, unet: UNet) -> "FacePipeline":
@@ -206,7 +209,7 @@ class FacePipeline:
     def strengths(self, settings: Settings, attribute: str, values: Sequence[float] = (-2, -1, 0, 1, 2)) -> np.ndarray:
         """One attribute pushed and pulled, all else the same: a face for each value, (N, 64, 64, 3) uint8.
 
-        :param attribute: one of attributes.ATTRIBUTES.
+        :param attribute: one of attributes.NAMES.
         :param values:    up to 64, each from -5 to 5: 0 is the prompt alone, 1 about as far from it as stating the
                           attribute, -1 as denying it.
         """
@@ -308,7 +311,7 @@ class FacePipeline:
 
     def understood(self, prompt: str) -> Understood:
         """All that a prompt asks for, thing by thing, and the text that CLIP gets of it."""
-        return self.compute(self._understand, text("The prompt", prompt))
+        return self.compute(self._understand, text("The prompt", prompt), frozenset(self.concepts))
 
     def prompt_note(self, prompt: str) -> str:
         """One line if the prompt is too long for CLIP, else ""."""
@@ -333,8 +336,10 @@ class FacePipeline:
     def condition(self, texts: Sequence[str]) -> Tensor:
         """N texts -> (N, 514) conditions of the U-Net by what is read in them. Equal ones are read once."""
         rows = {one: row for row, one in enumerate(dict.fromkeys(texts))}
-        read = [self.understood(one).text if one else one for one in rows]
-        return condition_of(self.compute(self.clip.encode_texts, read).to(self.device))[[rows[one] for one in texts]]
+        read = [self.understood(one) if one else None for one in rows]
+        embeddings = self.compute(self.clip.encode_texts, [one.text if one else "" for one in read])
+        embeddings = self.concepts.added(embeddings, [one.concepts if one else () for one in read])
+        return condition_of(embeddings.to(self.device))[[rows[one] for one in texts]]
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

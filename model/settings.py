@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from model.attributes import ATTRIBUTES
+from model.attributes import NAMES
 from model.clip import LONGEST
 from model.errors import InputError
 from model.guidance import Guidance
@@ -179,7 +179,7 @@ def edits_of(value: Any) -> tuple[tuple[str, float], ...]:
         value = [one.rpartition(":")[::2] for one in value.split(",") if one]
     pairs = [listed("An edit", pair, 2, 2) for pair in listed("The edits", value, 0, MAX_EDITS)]
     for name, _ in pairs:
-        if name not in ATTRIBUTES:
+        if name not in NAMES:
             raise InputError(f"There is no attribute called {_shown(name)} to edit.")
     if len({name for name, _ in pairs}) < len(pairs):
         raise InputError("An attribute is edited twice: give it one strength.")

@@ -67,10 +67,11 @@ def understand(prompt: str) -> dict[str, Any]:
     """Say what the model reads in a prompt, without drawing anything.
 
     The answer is a dict: `present` and `absent`, dicts from a CelebA attribute ("Smiling") to a confidence, 0 to 1;
-    `items`, a list of all that the prompt asks for, each with its `text`, `start` and `end` in characters, its `kind`
-    ("followed"; "near": only something near it is drawn; "unknown"), `states`, a dict from attribute to whether the
-    face has it, and `instead`, the attributes nearest to what cannot be drawn; `unknown`, the words for what cannot be
-    drawn; `text`, what the model gets; `note`, a line about the whole prompt; `cut`, whether it is too long.
+    `concepts`, what is drawn beside the attributes ("Red_Hair"); `items`, a list of all that the prompt asks for, each
+    with its `text`, `start` and `end` in characters, its `kind` ("followed"; "near": only something near it is drawn;
+    "unknown"), `states`, a dict from attribute or concept to whether the face has it, and `instead`, the attributes
+    nearest to what cannot be drawn; `unknown`, the words for what cannot be drawn; `text`, what CLIP gets; `note`, a
+    line about the whole prompt; `cut`, whether it is too long.
 
     Parameters:
         prompt: What a face should look like, in English or one of nine other languages.

@@ -19,8 +19,8 @@ SHOWN = 6
 
 def wanted(pipe: FacePipeline, words: str, picks: Any) -> dict[str, bool]:
     """Attribute -> whether it should be there, of all that boxes and words ask for, the boxes first."""
-    present, absent = chosen(picks)
-    asked = dict.fromkeys(present, True) | dict.fromkeys(absent, False)
+    boxes = zip(chosen(picks), (True, False))
+    asked = {name: has for names, has in boxes for name in names if name in ATTRIBUTES}
     if words := typed(words):
         said = pipe.understood(words)
         asked = asked | {name: True for name in said.present if name not in asked}

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from model import attributes
-from model.attributes import ATTRIBUTES, CONFLICTS, WORDING
+from model.attributes import CONFLICTS, NAMES, WORDING
 from model.errors import InputError
 from model.words import lexicon, tables
 from ui.component import ASSETS, asset, component
@@ -99,16 +99,18 @@ def _attribute(name: str) -> str:
 
 def _words(name: str) -> str:
     """Everything an attribute is called, for the search."""
-    said = [words for way in ("has", "lacks") for kind in WORDING[name].get(way, {}).values() for words in kind]
+    ways = [WORDING.get(name, {}).get(way, {}) for way in ("has", "lacks")]
+    said = [words for way in ways for kind in way.values() for words in kind]
     return " ".join([attributes.label(name), attributes.lacking(name), *said]).lower()
 
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, set[str]]:
     """Attribute -> every word of the tables, in any language, that states it, denies it, or has it as its nearest."""
-    words_of: dict[str, set[str]] = {name: set() for name in ATTRIBUTES}
+    words_of: dict[str, set[str]] = {name: set() for name in NAMES}
     for kind in ("followed", "near", "unknown"):
-        for entry in lexicon.TABLE[kind] + [one for one in lexicon.KINDS[kind] if "states" in one]:
+        named = [one for one in lexicon.KINDS[kind] if "states" in one]
+        for entry in lexicon.CONCEPTS.get(kind, []) + lexicon.TABLE[kind] + named:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:
@@ -132,8 +134,8 @@ def chosen(picks: Any) -> tuple[list[str], list[str]]:
     """(present, absent) of a picker's value, as a browser sent it. Raises InputError."""
     picks = picks if isinstance(picks, dict) else {}
     present, absent = picks.get("present") or [], picks.get("absent") or []
-    if not all(isinstance(names, list) and all(name in ATTRIBUTES for name in names) for names in (present, absent)):
-        raise InputError("The ticked boxes hold something that is not one of the 40 CelebA attributes.")
+    if not all(isinstance(names, list) and all(name in NAMES for name in names) for names in (present, absent)):
+        raise InputError("The ticked boxes hold something that is not one of them.")
     return present, absent
 
 
@@ -156,8 +158,8 @@ def combined(words: str, present: list[str], absent: list[str]) -> str:
 def parted(prompt: str) -> tuple[str, list[str], list[str]]:
     """`combined` undone as far as it can be: (words, present, absent). Only the lecture's wording becomes boxes."""
     listed = prompt.removeprefix(OPENING).removesuffix(".").split(", ")
-    present = [name for name in ATTRIBUTES if name.replace("_", " ").lower() in listed]
-    absent = [name for name in ATTRIBUTES if attributes.lacking(name) in listed]
+    present = [name for name in NAMES if name.replace("_", " ").lower() in listed]
+    absent = [name for name in NAMES if attributes.lacking(name) in listed]
     try:
         if prompt and attributes.attributes_to_prompt(present, absent) == prompt:
             return "", present, absent

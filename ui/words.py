@@ -43,7 +43,10 @@ def read(words: str, picks: Any) -> dict[str, Any]:
         {"label": attributes.lacking(name).capitalize(), "kind": denial(name), "sure": sure}
         for name, sure in reading.absent.items()
     ]
-    both = {"present": list(said.present), "absent": list(said.absent)} if said else {"present": [], "absent": []}
+    chips += [{"label": attributes.label(name), "kind": "present"} for name in reading.concepts]
+    both: dict[str, list[str]] = {"present": [], "absent": []}
+    if said:
+        both = {"present": [*said.present, *said.concepts], "absent": list(said.absent)}
     long = "The prompt is long: only its beginning is read." if reading.cut else ""
     return {
         "prompt": prompt,

@@ -3,6 +3,9 @@ const facet = window.facet,
   part = selector => element.querySelector(selector);
 const TOLD = {followed: "drawn", near: "only something near it is drawn", unknown: "cannot be drawn"};
 
+// a concept is read from the tables alone, without a probability
+const certainty = sure => (sure ? `${Math.round(100 * sure)} % sure` : "");
+
 function show({
   prompt = "",
   parts = [],
@@ -16,10 +19,7 @@ function show({
   said = {present: [], absent: []},
 }) {
   part(".chips").innerHTML = chips
-    .map(
-      ({label, kind, sure}) =>
-        `<span class="chip ${kind}" title="${Math.round(100 * sure)} % sure">${facet.escape(label)}</span>`,
-    )
+    .map(({label, kind, sure}) => `<span class="chip ${kind}" title="${certainty(sure)}">${facet.escape(label)}</span>`)
     .join("");
   // on a phone they may be wider than the screen: then keys scroll them too
   requestAnimationFrame(() => {

@@ -10,6 +10,7 @@ from model.errors import WeightsError
 from model.files.hub import FILES, OPTIONAL, fetch, plain
 from model.srresnet import SRResNet
 from model.unet import UNet
+from model.words.concepts import Concepts
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Release:
     crisp: SRResNet | None
     student: UNet | None
     critic: Critic | None
+    concepts: Concepts
 
 
 def load_release(source: str | Path, device: str = "auto") -> Release:
@@ -40,7 +42,7 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
             f"{paths['clip']} ({clip.hash}): take both from the same release."
         )
     upscaler = SRResNet.from_file(paths["srresnet"], place)
-    crisp, student, critic = (folder / f"{name}.safetensors" for name in OPTIONAL)
+    crisp, student, critic, concepts = (folder / f"{name}.safetensors" for name in OPTIONAL)
     release = Release(
         clip,
         unet,
@@ -48,6 +50,7 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
         SRResNet.from_file(crisp, place) if crisp.is_file() else None,
         UNet.from_file(student, place) if student.is_file() else None,
         Critic.from_file(critic, clip) if critic.is_file() else None,
+        Concepts.from_file(concepts, unet) if concepts.is_file() else Concepts(),
     )
     if release.student and release.student.info.get("teacher") != unet.info["hash"]:
         raise WeightsError(

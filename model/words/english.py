@@ -12,8 +12,12 @@ from model.words.text import tokens
 REACH = 10
 # words that are names too
 NAMES = {"bob", "joy", "grace", "pearl", "ruby", "amber", "sandy", "rusty", "earl", "dick", "mark", "curly", "rosy"}
-# what a colour says of a person, and whether the skin is pale
-SKINS = {"black": False, "white": True}
+# what a colour says of a person
+SKINS = {
+    "black": Meaning(FOLLOWED, (("Dark_Skin", True),)),
+    "brown": Meaning(NEAR, (("Dark_Skin", True),)),
+    "white": Meaning(NEAR, (("Pale_Skin", True),)),
+}
 # parts of a face that a "no" takes away
 MISSABLE = ("expression", "teeth", "eyebrows", "lashes", "ears", "nose", "eyes", "neck", "chin")
 
@@ -91,7 +95,7 @@ class Reader:
         word = self.words[at].text
         if word in SKINS and self.names_sex(at + 1):
             # "a black woman"
-            self.emit_item(at, at, Meaning(NEAR, (("Pale_Skin", SKINS[word]),)))
+            self.emit_item(at, at, SKINS[word])
             return at + 1
         if word in NAMES and self.is_name(at):
             # "uncle Bob"

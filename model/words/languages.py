@@ -33,7 +33,7 @@ def marks(text: str, language: Language, rough: bool = False) -> list[Mark]:
         elif (found := _noun_phrase(whole, at, parts, language)) and not _longer(whole, at, found, language):
             said += found
             at = found[-1].end
-        elif hit := _match(whole, at, language):
+        elif hit := _match(whole, at, language) or rough and _describing(whole, at, language):
             phrase, end = hit
             item = Item(at, end, phrase.kind, phrase.states) if phrase.role == "item" else None
             said.append(Mark(phrase.role, at, end, item, noun=True, word=phrase.text))
@@ -75,6 +75,11 @@ def known_letters(marks: list[Mark], text: str) -> int:
 
 def _strange(mark: Mark) -> bool:
     return mark.item is not None and mark.what.kind == UNKNOWN
+
+
+def _describing(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:
+    """A word that describes some part of the face."""
+    return next(filter(None, (_match(text, at, part.described) for part in language.parts)), None)
 
 
 def _match(text: str, at: int, language: Language) -> tuple[Phrase, int] | None:

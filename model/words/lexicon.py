@@ -1,4 +1,4 @@
-"""English phrases and parts of the face, by their words (model/wording.toml, english.toml, kinds.toml)."""
+"""English phrases and parts of the face, by their words (model/wording.toml, and the tables beside this file)."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,8 +13,9 @@ from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.spelling import Spelling
 from model.words.text import tokens
 
-TABLE, KINDS = (
-    tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8")) for name in ("english", "kinds")
+CONCEPTS, TABLE, KINDS = (
+    tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8"))
+    for name in ("concepts", "english", "kinds")
 )
 Words = tuple[str, ...]
 # before a part they lead to it and do not describe it
@@ -94,15 +95,23 @@ def lexicon() -> Lexicon:
             ):
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
 
-    for kind in (NEAR, FOLLOWED, UNKNOWN):
-        for entry in TABLE[kind] + KINDS[kind]:
-            meaning = Meaning(kind, _states(entry.get("states", [])), tuple(entry.get("instead", [])), noun=True)
-            for word in entry["words"]:
-                add(split(word), meaning, entry.get("head", ""))
-                if kind == NEAR and set(meaning.instead) & {"Bangs"} and "head" not in entry:
-                    # "hair in a bun"
-                    for tied in TIED:
-                        add(split(f"hair {tied} {word}"), meaning)
+    entries = [(kind, entry) for kind in (NEAR, FOLLOWED) for entry in CONCEPTS[kind]]
+    entries += [(kind, entry) for kind in (NEAR, FOLLOWED, UNKNOWN) for entry in TABLE[kind] + KINDS[kind]]
+    for kind, entry in entries:
+        adjective = entry.get("adjective", False)
+        meaning = Meaning(
+            kind,
+            _states(entry.get("states", [])),
+            tuple(entry.get("instead", [])),
+            noun=not adjective,
+            adjective=adjective,
+        )
+        for word in entry["words"]:
+            add(split(word), meaning, entry.get("head", ""))
+            if kind == NEAR and set(meaning.instead) & {"Bangs"} and "head" not in entry:
+                # "hair in a bun"
+                for tied in TIED:
+                    add(split(f"hair {tied} {word}"), meaning)
     for words in product(*KINDS["bags"].values()):
         add(split(" ".join(words)), Meaning(FOLLOWED, (("Bags_Under_Eyes", True),), noun=True))
     for word in KINDS["people"]["words"]:

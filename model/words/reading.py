@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from model.words import english, languages, tables
 from model.words.languages import read_share
-from model.words.marks import FOLLOWED, UNKNOWN, Item, Mark, items
+from model.words.marks import FOLLOWED, NEAR, UNKNOWN, Item, Mark, items
 from model.words.tables import Language
 from model.words.text import clean
 
@@ -69,12 +69,15 @@ def spoken(text: str) -> tuple[Language | None, list[Mark]]:
     Between commas each part is read in English where that reads more of it: boxes add English words to any prompt.
     """
     said = english.marks(text)
-    if not any(mark.item and mark.what.kind == UNKNOWN for mark in said):
+    if not any(mark.item and mark.what.kind in (NEAR, UNKNOWN) for mark in said):
         return None, said
     in_english = read_share(said, text)
     readings = [(languages.marks(text, one), one) for one in likely(text, in_english)]
     whole, language = max(readings, key=lambda pair: read_share(pair[0], text), default=([], None))
-    if language is None or read_share(whole, text) <= in_english:
+    share = read_share(whole, text)
+    # "lange Haare": to English any word before hair is a state of it
+    as_well = any(mark.item and mark.what.states for mark in whole)
+    if language is None or share < in_english + (not as_well):
         return None, said
     # no English at all
     if not in_english:

@@ -4,13 +4,15 @@ Tables read the prompt (model/words): each thing in it is followed, drawn as som
 text head reads the same out of the prompt, CLIP gets the prompt as it is; else a plainer wording of what was read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from model.attributes import ATTRIBUTES, lacking
+from model.attributes import ATTRIBUTES, CONCEPTS, lacking
 from model.clip import Clip, is_cut
+from model.words.concepts import ALSO, ROUGHLY
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
 from model.words.text import READABLE, clean
@@ -35,24 +37,28 @@ class Understood:
     items: list[Item]
     # what CLIP gets: the prompt, or what was read of it in plain English
     text: str
+    # what is asked for beside the attributes (model/words/concepts.py)
+    concepts: tuple[str, ...]
     # one line about the whole prompt (an unread language), or ""
     note: str
 
 
-def understand(clip: Clip, prompt: str) -> Understood:
-    """Read a prompt of any length in any language."""
+def understand(clip: Clip, prompt: str, concepts: Set[str] = frozenset()) -> Understood:
+    """Read a prompt of any length in any language. concepts: those that can be drawn."""
     whole, prompt = prompt, shortened(prompt)
     reading = read(prompt)
-    text, probabilities = _said(clip, prompt, wanted(reading.items), plain=reading.language == "English")
+    items = [drawable(item, concepts) for item in reading.items]
+    states = wanted(items)
+    text, probabilities = _said(clip, prompt, states, plain=reading.language == "English")
     sides = probabilities.argmax(-1)
     present, absent = (
         {ATTRIBUTES[i]: round(probabilities[i, side].item(), 3) for i in (sides == side).nonzero().flatten().tolist()}
         for side in (PRESENT, ABSENT)
     )
-    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in reading.items if item.kind == UNKNOWN))
-    return Understood(
-        present, absent, unknown, len(whole) > len(prompt) or is_cut(text), reading.items, text, reading.note
-    )
+    unknown = list(dict.fromkeys(prompt[item.start : item.end] for item in items if item.kind == UNKNOWN))
+    cut = len(whole) > len(prompt) or is_cut(text)
+    asked = tuple(name for name in CONCEPTS if states.get(name))
+    return Understood(present, absent, unknown, cut, items, text, asked, reading.note)
 
 
 def shortened(prompt: str) -> str:
@@ -60,14 +66,31 @@ def shortened(prompt: str) -> str:
     return prompt if len(prompt) <= READABLE else prompt[:READABLE].rpartition(" ")[0] or prompt[:READABLE]
 
 
+def drawable(item: Item, concepts: Set[str]) -> Item:
+    """The item; of a concept without a vector what comes near it, or nothing."""
+    missing = [(name, has) for name, has in item.states if name in CONCEPTS and name not in concepts]
+    if not missing:
+        return item
+    kept = [state for state in item.states if state not in missing]
+    kept += [(ROUGHLY[name][0], ROUGHLY[name][1] == has) for name, has in missing if name in ROUGHLY]
+    return replace(item, kind=NEAR if kept else UNKNOWN, states=tuple(kept))
+
+
 def wanted(items: list[Item]) -> dict[str, bool]:
-    """Attribute -> whether the face has it, of all items. Where two contradict each other, what is followed counts
-    more than what is only near, then the later more than the earlier."""
+    """Attribute or concept -> whether the face has it, of all items.
+
+    Where two contradict each other, what is followed counts more than what is only near, then the later more than the
+    earlier.
+    """
     states: dict[str, bool] = {}
     for kind in (IMPLIED, NEAR, FOLLOWED):
         for item in items:
             if item.kind == kind:
                 states |= dict(item.states)
+    for name, (attribute, has) in ALSO.items():
+        # who wants no sunglasses wants no glasses; who wants no dark skin need not want pale skin
+        if states.get(name) or name in states and has:
+            states.setdefault(attribute, states[name] == has)
     return states
 
 

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from model.attributes import (
     ATTRIBUTES,
     COMBINED,
+    CONCEPTS,
     CONFLICTS,
     FILLER,
+    NAMES,
     WORDING,
     attributes_to_prompt,
     conflict,
@@ -22,8 +24,8 @@ from model.errors import InputError
 def test_table_covers_the_forty_attributes_once():
     assert len(ATTRIBUTES) == 40 and set(WORDING) == set(ATTRIBUTES)
     grouped = [name for names in groups().values() for name in names]
-    assert sorted(grouped) == sorted(ATTRIBUTES)
-    assert set().union(*CONFLICTS) <= set(ATTRIBUTES)
+    assert sorted(grouped) == sorted(NAMES) and set(NAMES) == {*ATTRIBUTES, *CONCEPTS}
+    assert set().union(*CONFLICTS) <= set(NAMES)
     kinds = {kind for entry in WORDING.values() for side in ("has", "lacks") for kind in entry.get(side, {})}
     assert kinds <= {"person", "pronoun", "object", "owner", "adjective", "with", "wearing", "hair", "no"}
     assert all(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model import attributes
-from model.attributes import ATTRIBUTES, CONFLICTS
+from model.attributes import CONFLICTS, NAMES
 from model.errors import InputError
 from ui import component, picker, words
 
@@ -23,7 +23,7 @@ def test_words_and_boxes_add_up():
         picker.combined("free", ["Bald", "Bangs"], [])
 
 
-@given(st.sets(st.sampled_from(ATTRIBUTES), max_size=6), st.sets(st.sampled_from(ATTRIBUTES), max_size=6))
+@given(st.sets(st.sampled_from(NAMES), max_size=6), st.sets(st.sampled_from(NAMES), max_size=6))
 def test_boxes_come_back_from_their_prompt(present, absent):
     if attributes.conflict(present, absent):
         return
@@ -48,14 +48,14 @@ def test_boxes_of_no_attribute_are_refused(picks):
 def test_presets_are_possible_faces():
     for name, (present, absent) in picker.PRESETS.items():
         assert attributes.conflict(present, absent) is None, name
-        assert set(present) | set(absent) <= set(ATTRIBUTES)
-    assert set(picker.FEMININE) | set(picker.MASCULINE) <= set(ATTRIBUTES)
+        assert set(present) | set(absent) <= set(NAMES)
+    assert set(picker.FEMININE) | set(picker.MASCULINE) <= set(NAMES)
 
 
 def test_the_picker_holds_every_attribute_and_its_other_names():
     page = picker._html()
-    assert page.count('type="checkbox"') == len(ATTRIBUTES) == page.count('aria-pressed="false"')
-    assert all(f'data-name="{name}"' in page for name in ATTRIBUTES)
+    assert page.count('type="checkbox"') == len(NAMES) == page.count('aria-pressed="false"')
+    assert all(f'data-name="{name}"' in page for name in NAMES)
     assert "spectacles" in picker._words("Eyeglasses") and "old" in picker._words("Young")
 
 

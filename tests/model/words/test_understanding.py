@@ -86,7 +86,7 @@ def test_what_cannot_be_drawn_is_named_by_phrase(clip):
 
 
 @pytest.mark.parametrize(
-    "words", ["red hair", "short hair", "black lipstick", "a smirk", "curly hair", "in her forties"]
+    "words", ["maroon hair", "shoulder-length hair", "black lipstick", "a smirk", "curly hair", "in her forties"]
 )
 def test_what_is_drawn_as_something_near(words):
     by_kind = kinds(words)
@@ -94,10 +94,9 @@ def test_what_is_drawn_as_something_near(words):
 
 
 def test_a_colour_means_what_stands_behind_it():
-    assert states("black hair") == {"Black_Hair": True} and states("a black woman") == {
-        "Male": False,
-        "Pale_Skin": False,
-    }
+    assert states("black hair") == {"Black_Hair": True}
+    assert states("a black woman") == {"Male": False, "Dark_Skin": True}
+    assert states("a tan jacket, a ginger cat") == {} and states("tan skin") == {"Tanned_Skin": True}
     assert states("a happy dog") == {} and states("a black dress") == {}
 
 
@@ -218,7 +217,7 @@ def test_a_reading_is_the_same_in_every_process():
         ("hair lacquered", ["hair lacquered"], []),
         ("tie loosened, a jet black bob", ["tie loosened", "jet black bob"], []),
         ("wild grey curls, straight bangs", ["wild grey curls", "straight bangs"], []),
-        ("long black hair, gray hair in a tight bun", ["long black hair", "gray hair in a tight bun"], []),
+        ("messy black hair, gray hair in a tight bun", ["messy black hair", "gray hair in a tight bun"], []),
         ("gelled black hair, bleached messy hair", ["gelled black hair", "bleached messy hair"], []),
         ("tiny red lips", ["tiny red lips"], []),
         ("hair like a bird's nest", ["hair like a bird's nest"], []),
@@ -342,11 +341,10 @@ def test_a_thing_stands_in_its_prompt_as_whole_words():
 @pytest.mark.parametrize(
     ("prompt", "text", "states"),
     [
-        ("a man with dark skin", "dark skin", {"Pale_Skin": False}),
-        ("a tanned woman", "tanned", {"Pale_Skin": False}),
-        ("a black woman with an afro", "black", {"Pale_Skin": False}),
-        ("a woman with red hair", "red hair", {"Brown_Hair": True}),
-        ("auburn hair", "auburn hair", {"Brown_Hair": True}),
+        ("a white man", "white", {"Pale_Skin": True}),
+        ("a Korean woman", "Korean", {"East_Asian": True}),
+        ("burgundy hair", "burgundy hair", {"Red_Hair": True}),
+        ("chocolate brown hair", "chocolate brown hair", {"Brown_Hair": True}),
         ("hair in a bun", "hair in a bun", {}),
         ("a middle-aged man", "middle-aged", {"Young": False}),
         ("mujer de mediana edad", "de mediana edad", {"Young": False}),

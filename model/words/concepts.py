@@ -1,0 +1,64 @@
+"""Concepts: what people ask for and no label names. Each is a vector that is added to the text's embedding.
+
+Textual inversion (Gal et al. 2022): CLIP and U-Net stay as they are, and for each concept that vector is learnt with
+which the U-Net explains photographs that show it (training/unet/concepts.py). So nothing else that is drawn changes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attributes import CONCEPTS
+from model.errors import WeightsError
+from model.files import checkpoint
+from model.unet import UNet
+
+# Concept -> what it says of an attribute, too. CLIP is told that beside it.
+ALSO = {
+    "Dark_Skin": ("Pale_Skin", False),
+    "Tanned_Skin": ("Pale_Skin", False),
+    "Sunglasses": ("Eyeglasses", True),
+}
+# and what is drawn in its place where it has no vector
+ROUGHLY = ALSO | {"Red_Hair": ("Brown_Hair", True)}
+
+
+class Concepts:
+    """The vectors that belong to one U-Net and its student."""
+
+    def __init__(self, vectors: Mapping[str, Tensor] | None = None):
+        """:param vectors: concept -> (512,), beside unit embeddings; none: no concept can be drawn."""
+        self.vectors = dict(vectors or {})
+
+    @classmethod
+    def from_file(cls, path: str | Path, unet: UNet) -> "Concepts":
+        """Read a checkpoint.
+
+        Raises WeightsError, one line, for a damaged one and for one that was learnt with another U-Net.
+        """
+        vectors, _, info = checkpoint.load(path)
+        if info.get("unet") != unet.info["hash"]:
+            raise WeightsError(
+                f"{path} was learnt with another U-Net ({info.get('unet', 'unnamed')}) than the one beside it "
+                f"({unet.info['hash']}): delete it, or learn it again by `make concepts`."
+            )
+        for name, vector in vectors.items():
+            if name not in CONCEPTS or vector.shape != unet.mean.shape:
+                raise WeightsError(f"{path} holds {name}, which is the vector of no concept. {checkpoint.CURE}")
+        return cls({name: vector.to(unet.mean.device) for name, vector in vectors.items()})
+
+    def __iter__(self):
+        return iter(self.vectors)
+
+    def added(self, embeddings: Tensor, asked: Sequence[Iterable[str]]) -> Tensor:
+        """(N, 512) unit embeddings of texts, and the concepts that each asks for -> (N, 512) unit embeddings."""
+        if not any(asked):
+            return embeddings
+        embeddings = embeddings.clone()
+        for row, names in enumerate(asked):
+            if names:
+                moved = embeddings[row] + sum(self.vectors[name].to(embeddings) for name in names)
+                embeddings[row] = F.normalize(moved, dim=0)
+        return embeddings
