@@ -55,11 +55,17 @@ def read(words: str, picks: Any) -> dict[str, Any]:
         "unknown": reading.unknown,
         "near": near(prompt, reading),
         "instead": [{"name": name, "label": attributes.label(name)} for name in instead(reading)],
-        "drawn": reading.text if reading.text != prompt else "",
+        "drawn": drawn(reading) if reading.text != prompt else "",
         "cut": " ".join(filter(None, (long, reading.note))),
         "warning": disagreement(both, present, absent),
         "said": both,
     }
+
+
+def drawn(reading: Understood) -> str:
+    """What is drawn, in plain words: the text that CLIP gets, and the concepts."""
+    concepts = ", ".join(attributes.label(name) for name in reading.concepts)
+    return f"{reading.text} With: {concepts}." if concepts else reading.text
 
 
 def parts(prompt: str, reading: Understood) -> list[dict[str, str]]:

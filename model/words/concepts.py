@@ -28,9 +28,11 @@ ROUGHLY = ALSO | {"Red_Hair": ("Brown_Hair", True)}
 class Concepts:
     """The vectors that belong to one U-Net and its student."""
 
-    def __init__(self, vectors: Mapping[str, Tensor] | None = None):
-        """:param vectors: concept -> (512,), beside unit embeddings; none: no concept can be drawn."""
-        self.vectors = dict(vectors or {})
+    def __init__(self, vectors: Mapping[str, Tensor] | None = None, info: dict | None = None):
+        """:param vectors: concept -> (512,), beside unit embeddings; none: no concept can be drawn.
+        :param info:    how they were learnt.
+        """
+        self.vectors, self.info = dict(vectors or {}), info or {}
 
     @classmethod
     def from_file(cls, path: str | Path, unet: UNet) -> "Concepts":
@@ -47,7 +49,7 @@ class Concepts:
         for name, vector in vectors.items():
             if name not in CONCEPTS or vector.shape != unet.mean.shape:
                 raise WeightsError(f"{path} holds {name}, which is the vector of no concept. {checkpoint.CURE}")
-        return cls({name: vector.to(unet.mean.device) for name, vector in vectors.items()})
+        return cls({name: vector.to(unet.mean.device) for name, vector in vectors.items()}, info)
 
     def __iter__(self):
         return iter(self.vectors)

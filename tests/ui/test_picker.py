@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from model import attributes
 from model.attributes import CONFLICTS, NAMES
 from model.errors import InputError
+from model.pipeline import FacePipeline
+from tests.conftest import ROOT
 from ui import component, picker, words
+from ui.server import engine
 
 
 def test_words_and_boxes_add_up():
@@ -66,6 +69,21 @@ def test_templates_hold_nothing_that_gradio_would_fill_in():
     templates = {path.name: path.read_text() for path in files if path.name != "page.css"}
     for name, text in {**templates, "picker": picker._html()}.items():
         assert not [sign for sign in ("{{", "${", "`", "\\") if sign in text], name
+
+
+def test_concepts_are_shown_like_attributes(monkeypatch):
+    """With the bundled weights, which have vectors for all of them."""
+    bundled = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
+    monkeypatch.setattr(engine, "pipeline", lambda: bundled)
+    shown = words.read("eine Frau mit roten Haaren", {"present": ["Sunglasses"], "absent": []})
+    assert shown["prompt"] == "eine Frau mit roten Haaren, sunglasses."
+    assert {"Red hair", "Sunglasses", "Eyeglasses", "Female"} == {chip["label"] for chip in shown["chips"]}
+    assert shown["said"]["present"] == ["Red_Hair"] and not shown["near"] and not shown["unknown"]
+    assert shown["drawn"] == "Photo of person eyeglasses, female. With: Red hair, Sunglasses."
+    assert "contradict" in words.read("", {"present": ["Long_Hair", "Bald"]})["warning"]
+    assert "no face has both" in words.read("a redhead", {"present": ["Blond_Hair"]})["warning"]
+    assert picker.parted("Photo of person male, dark skin.") == ("", ["Male", "Dark_Skin"], [])
+    assert "redhead" in picker._tables()["Red_Hair"] and "red hair" in picker.near_words("Red_Hair")
 
 
 def test_what_the_page_reads_in_words(pipe):

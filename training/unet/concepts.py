@@ -39,8 +39,8 @@ EARLIER = 0.7
 # By how much a finished vector is lengthened, since a sampler's few guided steps follow it less than the loss asks for:
 # so many of 100 faces show the concept, and they are as whole as without it (docs/experiments.md).
 STRENGTH = {
-    "Dark_Skin": 1.95,
-    "Tanned_Skin": 1.4,
+    "Dark_Skin": 1.6,
+    "Tanned_Skin": 1.6,
     "East_Asian": 1.3,
     "Red_Hair": 1.3,
     "Long_Hair": 1.6,
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise FacetError(f"{options.weights} holds a CLIP and a U-Net that do not belong together.")
         prepared = load_prepared(options.prepared, embedded=False)
         chosen = options.only or list(CONCEPTS)
-        kept = Concepts.from_file(options.out, unet).vectors if options.only else {}
+        kept = Concepts.from_file(options.out, unet) if options.only else Concepts()
         inversion = Inversion(prepared, clip, unet, {name: examples(prepared, name) for name in chosen}, options.batch)
         for step in range(options.steps):
             losses = inversion.learn(step, options.steps)
@@ -144,9 +144,10 @@ def main(arguments: list[str] | None = None) -> None:
                 told = ", ".join(f"{name} {loss:.4f}" for name, loss in zip(inversion.found, losses))
                 print(f"step {step} of {options.steps}: {told}", flush=True)
         info = {"kind": "concepts", "unet": unet.info["hash"], "clip": clip.hash, "steps": options.steps}
-        info |= {"photographs": {name: len(shown.rows) for name, shown in inversion.found.items()}}
+        seen = {name: len(shown.rows) for name, shown in inversion.found.items()}
+        info |= {"photographs": kept.info.get("photographs", {}) | seen}
         info |= {"data": prepared.hash, "device": device.type, "commit": commit(), "licence": LICENCE}
-        checkpoint.save(options.out, kept | inversion.vectors, {}, info, torch.float32)
+        checkpoint.save(options.out, kept.vectors | inversion.vectors, {}, info, torch.float32)
 
 
 if __name__ == "__main__":
