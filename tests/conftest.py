@@ -147,6 +147,12 @@ def save_critic(folder: Path) -> None:
     checkpoint.save(folder / "critic.safetensors", critic.state_dict(), vars(config), info, torch.float32)
 
 
+def save_concepts(folder: Path, **vectors: torch.Tensor) -> None:
+    """Put a concepts.safetensors with these vectors into a folder of weights, learnt with its U-Net."""
+    info = {"kind": "concepts", "unet": UNet.from_file(folder / "unet.safetensors").info["hash"]}
+    checkpoint.save(folder / "concepts.safetensors", vectors, {}, info, torch.float32)
+
+
 def random_unet() -> UNet:
     unet = UNet(TINY)
     # zero-initialised layers would make every face the same

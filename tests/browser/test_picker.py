@@ -4,12 +4,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from model import attributes
-from model.attributes import ATTRIBUTES
+from model.attributes import NAMES
 from tests.browser.actions import box, deny, face, reads, set_steps, words
 
 
 def test_forty_attributes_in_named_groups(page: Page):
-    assert page.locator("#picker input[type=checkbox]").count() == len(ATTRIBUTES)
+    assert page.locator("#picker input[type=checkbox]").count() == len(NAMES)
     for heading in attributes.groups():
         expect(page.get_by_role("group", name=heading, exact=True)).to_be_visible()
     box(page, "Smiling").check()
@@ -32,6 +32,19 @@ def test_contradictions_are_prevented_with_a_word(page: Page):
     expect(box(page, "Wavy hair")).not_to_be_checked()
     assert page.locator('[data-name="Bangs"]').get_attribute("title") == "Bangs and Bald exclude each other"
     reads(page, "Photo of person bald.")
+
+
+def test_a_concept_is_ticked_like_an_attribute(page: Page):
+    box(page, "Blond hair").check()
+    box(page, "Red hair").check()
+    expect(page.locator(".why")).to_have_text("Red hair took the place of Blond hair: no face has both.")
+    reads(page, "Photo of person red hair.")
+    deny(page, "Sunglasses").click()
+    reads(page, "Photo of person red hair, no sunglasses.")
+    search = page.get_by_label("Find an attribute")
+    search.fill("redhead")
+    expect(box(page, "Red hair")).to_be_visible()
+    expect(box(page, "Smiling")).to_be_hidden()
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])
@@ -91,5 +104,5 @@ def test_search_as_you_type(size, request):
     expect(page.locator(".nothing")).to_contain_text("Nearest")
     expect(box(page, "Narrow eyes")).to_be_visible()
     search.press("Escape")
-    assert page.locator(".attribute:visible").count() == len(ATTRIBUTES)
+    assert page.locator(".attribute:visible").count() == len(NAMES)
     expect(box(page, "Eyeglasses")).to_be_checked()

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from deploy import publish
 from model.errors import InputError
 from model.files.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
-from tests.conftest import ROOT, save_crisp, save_critic, save_student
+from tests.conftest import ROOT, save_concepts, save_crisp, save_critic, save_student
 from tests.fake_hub import FakeHub
 
 
@@ -31,6 +32,7 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     save_crisp(folder)
     save_student(folder)
     save_critic(folder)
+    save_concepts(folder, Red_Hair=torch.zeros(512))
     (folder / "targets").mkdir()
     shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
     (folder / "README.md").write_text("![Faces](../assets/pictures/faces.png) and [more](../docs/training.md)")

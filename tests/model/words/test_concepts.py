@@ -11,17 +11,11 @@ from model.errors import WeightsError
 from model.files import checkpoint
 from model.pipeline import FacePipeline
 from model.settings import Settings
-from model.unet import UNet
 from model.words import lexicon, tables
 from model.words.concepts import ALSO, ROUGHLY, Concepts
 from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.reading import read
-from tests.conftest import ROOT
-
-
-def save_concepts(folder, unet_hash: str = "", **vectors: torch.Tensor) -> None:
-    unet_hash = unet_hash or UNet.from_file(folder / "unet.safetensors").info["hash"]
-    checkpoint.save(folder / "concepts.safetensors", vectors, {}, {"unet": unet_hash}, torch.float32)
+from tests.conftest import ROOT, save_concepts
 
 
 @pytest.fixture
@@ -91,6 +85,8 @@ def test_a_concept_changes_the_faces_that_ask_for_it_and_no_other(weights, tiny_
     # in an edited prompt, a negative one and on a walk, too
     edits = Settings("a woman with red hair", seed=3, steps=2, edits=(("Smiling", 1.0),))
     assert (plain.generate_faces([edits]) != taught.generate_faces([edits])).any()
+    moved = Settings("a woman", seed=3, steps=2, edits=(("Red_Hair", 2.0),))
+    assert (plain.generate_faces([moved]) != taught.generate_faces([moved])).any()
 
 
 def test_what_has_no_vector_is_told(weights, tiny_weights):
@@ -119,7 +115,7 @@ def test_the_bundled_weights_draw_every_concept():
 
 
 def test_vectors_of_other_weights_and_of_nothing_are_refused(weights):
-    save_concepts(weights, "0123", Red_Hair=torch.zeros(512))
+    checkpoint.save(weights / "concepts.safetensors", {"Red_Hair": torch.zeros(512)}, {}, {"unet": "0123"})
     with pytest.raises(WeightsError, match="another U-Net") as error:
         FacePipeline.from_pretrained(weights, device="cpu")
     assert "\n" not in str(error.value)
