@@ -1,7 +1,8 @@
 """Concepts: what people ask for and no label names. Each is a vector that is added to the text's embedding.
 
-Textual inversion (Gal et al. 2022): CLIP and U-Net stay as they are, and for each concept that vector is learnt with
-which the U-Net explains photographs that show it (training/unet/concepts.py). So nothing else that is drawn changes.
+The vectors are learnt by a form of textual inversion (Gal et al. 2022, who learn the embedding of a new word): CLIP and
+the U-Net stay as they are, and a vector changes until the U-Net predicts best on photographs that show the concept
+(training/unet/concepts.py). A prompt that asks for no concept draws the same as without them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +16,13 @@ from model.errors import WeightsError
 from model.files import checkpoint
 from model.unet import UNet
 
-# Concept -> what it says of an attribute, too. CLIP is told that beside it.
+# Concept -> the attribute that it implies, and whether the face has it. The text for CLIP says that as well.
 ALSO = {
     "Dark_Skin": ("Pale_Skin", False),
     "Tanned_Skin": ("Pale_Skin", False),
     "Sunglasses": ("Eyeglasses", True),
 }
-# and what is drawn in its place where it has no vector
+# Concept -> what is drawn instead where the weights hold no vector for it.
 ROUGHLY = ALSO | {"Red_Hair": ("Brown_Hair", True)}
 
 
@@ -29,7 +30,7 @@ class Concepts:
     """The vectors that belong to one U-Net and its student."""
 
     def __init__(self, vectors: Mapping[str, Tensor] | None = None, info: dict | None = None):
-        """:param vectors: concept -> (512,), beside unit embeddings; none: no concept can be drawn.
+        """:param vectors: concept -> (512,), added to unit embeddings; without any, no concept can be drawn.
         :param info:    how they were learnt.
         """
         self.vectors, self.info = dict(vectors or {}), info or {}
@@ -48,7 +49,9 @@ class Concepts:
             )
         for name, vector in vectors.items():
             if name not in CONCEPTS or vector.shape != unet.mean.shape:
-                raise WeightsError(f"{path} holds {name}, which is the vector of no concept. {checkpoint.CURE}")
+                raise WeightsError(
+                    f"{path} holds {name}, which is no concept or has the wrong shape. {checkpoint.CURE}"
+                )
         return cls({name: vector.to(unet.mean.device) for name, vector in vectors.items()}, info)
 
     def __iter__(self):

@@ -12,8 +12,8 @@ from model.errors import InputError
 from training.data.prepared import Prepared
 
 LISTS = Path(__file__).parent / "concepts"
-# What no concept here is about. Where photographs of a concept are mostly of men or of smiling people, they would
-# teach that too, so the rarer kind counts more.
+# Attributes that shall be as frequent among a concept's photographs as among all: a list of mostly men would teach
+# "male" too. So the rarer kind counts more.
 # fmt: off
 APART = (
     "Male", "Young", "Smiling", "Mouth_Slightly_Open", "Eyeglasses", "Bald", "No_Beard", "Goatee", "Mustache",
@@ -21,7 +21,7 @@ APART = (
     "Chubby", "Blurry",
 )
 # fmt: on
-# a photograph's weight beside the mean one, at least and at most
+# bounds of a photograph's weight, relative to the mean
 LEAST, MOST = 0.1, 3.0
 
 
@@ -69,7 +69,7 @@ def balanced(everyone: Tensor, shown: Tensor) -> Tensor:
     # no overflow, and the same ratios
     weights = (odds - odds.max()).exp()
     weights = (weights / weights.mean()).clamp(LEAST, MOST)
-    # of the sexes exactly, unless one has next to no photographs: whatever else is drawn, nobody mistakes it
+    # then the sexes alone, as errors in them show most; the clamp leaves this nearly exact
     male = shown[:, ATTRIBUTES.index("Male")]
     share = everyone[:, ATTRIBUTES.index("Male")].float().mean()
     for sex, part in ((male, share), (~male, 1 - share)):

@@ -2,9 +2,9 @@
 
     python -m training.evaluation.colours --prepared runs/prepared
 
-CelebA labels pale skin and four colours of hair; "dark skin" and "red hair" are no labels, so nothing was learnt of
-them. Draws faces for prompts that ask for such colours, measures them beside the photographs, and writes the table
-into the model card.
+CelebA labels pale skin and four colours of hair; dark skin and red hair are drawn by vectors that were learnt
+afterwards (model/words/concepts.py). Draws faces for prompts that ask for such colours, measures them beside the
+photographs, and writes the table into the model card.
 """
 
 import argparse

@@ -3,9 +3,10 @@
     python -m training.unet.concepts --prepared runs/prepared --weights weights
     python -m training.unet.concepts --only Red_Hair       the others' vectors stay as they are
 
-The loss is the U-Net's own (Gal et al. 2022, equation 2): on noised photographs that show a concept, under captions
-that do not name it, the vector added to the caption's embedding is changed until the U-Net predicts best. A caption
-always tells the sex, so that the vector need not. Some nine minutes a concept on two CPU cores; it does not resume.
+The loss is the U-Net's own (as in Gal et al. 2022, equation 2): on noised photographs that show a concept, under
+captions that do not name it, the vector added to the caption's embedding is changed until the U-Net predicts best. A
+caption always tells the sex, so that the vector need not. Some nine minutes a concept on two CPU cores; it does not
+resume.
 """
 
 import argparse
@@ -34,10 +35,10 @@ from training.data.prepared import Prepared, load_prepared
 # of the embeddings' standard deviation
 LEARNING_RATE = 0.06
 WARM_UP = 20
-# Below 1, later times are drawn more often: colours and shapes are decided early in the reverse process.
-EARLIER = 0.7
-# By how much a finished vector is lengthened, since a sampler's few guided steps follow it less than the loss asks for:
-# so many of 100 faces show the concept, and they are as whole as without it (docs/experiments.md).
+# Below 1, noisier times are drawn more often: colours and shapes are decided there.
+NOISIER = 0.7
+# Factor on a finished vector; 1 where none is given. A sampler guides only a few steps, so the vector alone acts too
+# weakly. A larger factor shows the concept more often and draws less whole faces (docs/experiments.md).
 STRENGTH = {
     "Dark_Skin": 1.6,
     "Tanned_Skin": 1.6,
@@ -107,7 +108,7 @@ class Inversion:
     def _times(self) -> Tensor:
         """(batch,) times in (0, 1], one from each of as many equal slices."""
         slices = torch.randperm(self.batch, generator=self.generator) + torch.rand(self.batch, generator=self.generator)
-        return (slices.double() / self.batch).clamp(min=1e-3) ** EARLIER
+        return (slices.double() / self.batch).clamp(min=1e-3) ** NOISIER
 
     def _caption(self, row: int) -> str:
         attributes = self.prepared.attributes[row].numpy()
@@ -144,6 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
                 told = ", ".join(f"{name} {loss:.4f}" for name, loss in zip(inversion.found, losses))
                 print(f"step {step} of {options.steps}: {told}", flush=True)
         info = {"kind": "concepts", "unet": unet.info["hash"], "clip": clip.hash, "steps": options.steps}
+        info |= {"batch": options.batch, "strength": STRENGTH}
         seen = {name: len(shown.rows) for name, shown in inversion.found.items()}
         info |= {"photographs": kept.info.get("photographs", {}) | seen}
         info |= {"data": prepared.hash, "device": device.type, "commit": commit(), "licence": LICENCE}
