@@ -46,6 +46,7 @@ STRENGTH = {
     "Red_Hair": 1.3,
     "Long_Hair": 1.6,
     "Short_Hair": 1.4,
+    "Sunglasses": 0.8,
 }
 MALE = ATTRIBUTES.index("Male")
 
