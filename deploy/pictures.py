@@ -65,9 +65,9 @@ def presets(pipe: FacePipeline) -> np.ndarray:
 
 
 def card(pipe: FacePipeline, others: np.ndarray) -> Image.Image:
-    """CARD and the first five of other faces (N, 64, 64, 3), enlarged."""
+    """CARD and five other faces (5, 64, 64, 3), enlarged."""
     own = pipe.generate(list(CARD), list(CARD.values()))
-    faces = np.concatenate([own[1:2], others[1:4], own[:1], others[4:5], own[2:], others[:1]])
+    faces = np.concatenate([own[1:2], others[1:4], own[:1], others[4:], own[2:], others[:1]])
     large = contact_sheet(pipe.upscale(faces, crisp=pipe.crisp is not None), 4)
     return Image.fromarray(large).resize((4 * CARD_SIDE, 2 * CARD_SIDE), Image.Resampling.LANCZOS)
 

@@ -110,7 +110,7 @@ def _tables() -> dict[str, set[str]]:
     words_of: dict[str, set[str]] = {name: set() for name in NAMES}
     for kind in ("followed", "near", "unknown"):
         named = [one for one in lexicon.KINDS[kind] if "states" in one]
-        for entry in lexicon.CONCEPTS.get(kind, []) + lexicon.TABLE[kind] + named:
+        for entry in lexicon.CONCEPT_WORDS.get(kind, []) + lexicon.TABLE[kind] + named:
             part = entry.get("head", "")
             words = {f"{word} {part}".strip() for word in entry["words"]}
             for name in [*(state[1:] for state in entry.get("states", [])), *entry.get("instead", [])]:

@@ -26,6 +26,15 @@ ALSO = {
 ROUGHLY = ALSO | {"Red_Hair": ("Brown_Hair", True)}
 
 
+def carried_over(attributes: Mapping[str, tuple[str, bool]], concept: str, has: bool) -> list[tuple[str, bool]]:
+    """What a concept that is wanted or not (`has`) says of its attribute in ALSO or ROUGHLY: at most one state.
+
+    Who wants no sunglasses wants no glasses; who wants no dark skin need not want pale skin.
+    """
+    attribute, positive = attributes.get(concept, ("", False))
+    return [(attribute, positive == has)] if attribute and (has or positive) else []
+
+
 class Concepts:
     """The vectors that belong to one U-Net and its student."""
 

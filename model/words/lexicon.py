@@ -13,7 +13,7 @@ from model.words.marks import FOLLOWED, NEAR, UNKNOWN
 from model.words.spelling import Spelling
 from model.words.text import tokens
 
-CONCEPTS, TABLE, KINDS = (
+CONCEPT_WORDS, TABLE, KINDS = (
     tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8"))
     for name in ("concepts", "english", "kinds")
 )
@@ -95,7 +95,7 @@ def lexicon() -> Lexicon:
             ):
                 described[heads[words[-1:]]].setdefault(words[:-1], meaning)
 
-    entries = [(kind, entry) for kind in (NEAR, FOLLOWED) for entry in CONCEPTS[kind]]
+    entries = [(kind, entry) for kind in (NEAR, FOLLOWED) for entry in CONCEPT_WORDS[kind]]
     entries += [(kind, entry) for kind in (NEAR, FOLLOWED, UNKNOWN) for entry in TABLE[kind] + KINDS[kind]]
     for kind, entry in entries:
         adjective = entry.get("adjective", False)

@@ -12,7 +12,7 @@ import torch
 
 from model.attributes import ATTRIBUTES, CONCEPTS, lacking
 from model.clip import Clip, is_cut
-from model.words.concepts import ALSO, ROUGHLY
+from model.words.concepts import ALSO, ROUGHLY, carried_over
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
 from model.words.text import READABLE, clean
@@ -72,7 +72,7 @@ def drawable(item: Item, concepts: Set[str]) -> Item:
     if not missing:
         return item
     kept = [state for state in item.states if state not in missing]
-    kept += [(ROUGHLY[name][0], ROUGHLY[name][1] == has) for name, has in missing if name in ROUGHLY]
+    kept += [state for name, has in missing for state in carried_over(ROUGHLY, name, has)]
     return replace(item, kind=NEAR if kept else UNKNOWN, states=tuple(kept))
 
 
@@ -87,11 +87,8 @@ def wanted(items: list[Item]) -> dict[str, bool]:
         for item in items:
             if item.kind == kind:
                 states |= dict(item.states)
-    for name, (attribute, has) in ALSO.items():
-        # who wants no sunglasses wants no glasses; who wants no dark skin need not want pale skin
-        if states.get(name) or name in states and has:
-            states.setdefault(attribute, states[name] == has)
-    return states
+    # an attribute that is named itself counts more
+    return dict(state for name, has in states.items() for state in carried_over(ALSO, name, has)) | states
 
 
 def worded(states: dict[str, bool]) -> str:

@@ -28,7 +28,7 @@ def weights(tiny_weights, tmp_path):
 
 
 def test_every_name_in_the_tables_is_known():
-    entries = [entry for table in (lexicon.CONCEPTS, lexicon.TABLE) for kind in table.values() for entry in kind]
+    entries = [entry for table in (lexicon.CONCEPT_WORDS, lexicon.TABLE) for kind in table.values() for entry in kind]
     named = {state[1:] for entry in entries if isinstance(entry, dict) for state in entry.get("states", [])}
     for language in (*tables.languages(), tables.emoji()):
         phrases = [phrase for group in language.phrases.values() for phrase in group]
@@ -98,6 +98,13 @@ def test_what_has_no_vector_is_told(weights, tiny_weights):
     assert [item.kind for item in read_of[plain].items] == [NEAR, UNKNOWN, NEAR]
     assert read_of[plain].items[0].states == (("Brown_Hair", True),)
     assert read_of[plain].items[2].states == (("Eyeglasses", False),) and read_of[plain].concepts == ()
+
+
+def test_a_denial_says_no_more_than_it_does(weights):
+    """Neither with a vector nor without does "not dark" mean "pale"."""
+    for folder in (weights, ROOT / "weights"):
+        understood = FacePipeline.from_pretrained(folder, device="cpu").understood("a man, not dark skinned")
+        assert all(name != "Pale_Skin" for item in understood.items for name, _ in item.states)
 
 
 def test_a_concept_says_what_goes_without_saying():
