@@ -25,6 +25,10 @@ ALSO = {
 # Concept -> what is drawn instead where the weights hold no vector for it.
 ROUGHLY = ALSO | {"Red_Hair": ("Brown_Hair", True)}
 
+# Concept -> what the plain wording for CLIP says of it. Red hair is the one that is drawn better with the words: from
+# the vector alone faces are less whole (docs/experiments.md).
+SAID = {"Red_Hair": "red hair"}
+
 
 def carried_over(attributes: Mapping[str, tuple[str, bool]], concept: str, has: bool) -> list[tuple[str, bool]]:
     """What a concept that is wanted or not (`has`) says of its attribute in ALSO or ROUGHLY: at most one state.

@@ -12,7 +12,7 @@ import torch
 
 from model.attributes import ATTRIBUTES, CONCEPTS, lacking
 from model.clip import Clip, is_cut
-from model.words.concepts import ALSO, ROUGHLY, carried_over
+from model.words.concepts import ALSO, ROUGHLY, SAID, carried_over
 from model.words.marks import FOLLOWED, IMPLIED, NEAR, UNKNOWN, Item
 from model.words.reading import read
 from model.words.text import READABLE, clean
@@ -91,10 +91,11 @@ def wanted(items: list[Item]) -> dict[str, bool]:
     return dict(state for name, has in states.items() for state in carried_over(ALSO, name, has)) | states
 
 
-def worded(states: dict[str, bool]) -> str:
-    """The lecture's wording of what was read, contradictions and all; "" for nothing."""
+def worded(states: dict[str, bool], said: bool = False) -> str:
+    """The lecture's wording of what was read, contradictions and all; "" for nothing. said: with concepts.SAID."""
     words = [name.replace("_", " ").lower() for name in ATTRIBUTES if states.get(name)]
     words += [lacking(name) for name in ATTRIBUTES if states.get(name) is False]
+    words += [words for name, words in SAID.items() if said and states.get(name)]
     return f"Photo of person {', '.join(words)}." if words else ""
 
 
@@ -106,7 +107,8 @@ def _said(clip: Clip, prompt: str, states: dict[str, bool], plain: bool) -> tupl
     aim = torch.tensor([PRESENT if states.get(n) else ABSENT if n in states else UNMENTIONED for n in ATTRIBUTES])
     wrong = (probabilities.argmax(-1) != aim).sum(1).tolist()
     best = int(wrong[1] < wrong[0] or not plain and wrong[1] == wrong[0])
-    return texts[best], probabilities[best]
+    # the words of concepts are for the U-Net: the head knows attributes alone
+    return (worded(states, said=True) if best else texts[0]), probabilities[best]
 
 
 @torch.inference_mode()

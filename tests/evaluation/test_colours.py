@@ -26,6 +26,8 @@ def test_each_colour_is_seen_where_it_is_and_nowhere_else():
     assert angles[0] < angles[1] < angles[2]
     seen = measured(faces)
     assert seen["dark"].tolist() == [True, False, False]
+    # more of a colour counts too
+    assert seen["tanned"].tolist() == [True, True, False]
     assert seen["light"].tolist() == [False, False, True]
     assert seen["red hair"].tolist() == [False, False, True]
 

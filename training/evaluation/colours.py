@@ -22,7 +22,7 @@ PLACE = Place("<!-- colours:begin -->", "<!-- colours:end -->")
 # Where CelebA's alignment puts both cheeks and the hair above the forehead: rows and columns of 64 pixels.
 CHEEKS = ((slice(37, 43), slice(19, 25)), (slice(37, 43), slice(39, 45)))
 HAIR = (slice(4, 11), slice(22, 42))
-# degrees: brown and dark below DARK, tanned up to TANNED, light above LIGHT
+# degrees: brown and dark below DARK, tanned or darker below TANNED, light from LIGHT on
 DARK, TANNED, LIGHT = 10, 28, 41
 # degrees of the Lab hue of red and auburn hair; lipstick and red walls lie below, brown hair above
 RED = (35, 60)
@@ -44,7 +44,7 @@ PROMPTS = {
 # what is measured -> how the table calls it
 COLOURS = {
     "dark": f"skin below {DARK}°",
-    "tanned": f"skin {DARK}° to {TANNED}°",
+    "tanned": f"skin below {TANNED}°",
     "light": f"skin from {LIGHT}°",
     "red hair": "red or auburn hair",
 }
@@ -87,8 +87,7 @@ def measured(faces: np.ndarray) -> dict[str, np.ndarray]:
         raise InputError(f"Colours are measured in faces of 64x64 pixels, not in {faces.shape}.")
     angle, (lightness, chroma, hue) = skin_angle(faces), hair_colour(faces)
     red = within(hue, RED) & within(chroma, VIVID) & within(lightness, LIT)
-    tanned = within(angle, (DARK, TANNED))
-    return {"dark": angle < DARK, "tanned": tanned, "light": angle >= LIGHT, "red hair": red}
+    return {"dark": angle < DARK, "tanned": angle < TANNED, "light": angle >= LIGHT, "red hair": red}
 
 
 def within(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:

@@ -41,9 +41,9 @@ NOISIER = 0.7
 # weakly. A larger factor shows the concept more often and draws less whole faces (docs/experiments.md).
 STRENGTH = {
     "Dark_Skin": 1.6,
-    "Tanned_Skin": 1.6,
+    "Tanned_Skin": 1.45,
     "East_Asian": 1.3,
-    "Red_Hair": 1.3,
+    "Red_Hair": 1.4,
     "Long_Hair": 1.6,
     "Short_Hair": 1.4,
     "Sunglasses": 0.8,

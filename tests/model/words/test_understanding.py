@@ -76,6 +76,17 @@ def test_a_prompt_that_clip_reads_right_stays_as_it_is(clip):
     assert understood.text == "Photo of person female, old."
 
 
+def test_red_hair_is_said_in_words_too(clip):
+    """The U-Net draws it better so; where the prompt itself goes to CLIP, it says so already."""
+    vectors = {"Red_Hair", "Dark_Skin"}
+    assert understand(clip, "eine rothaarige Frau", vectors).text == "Photo of person female, red hair."
+    assert understand(clip, "a woman with red hair", vectors).text == "a woman with red hair"
+    assert understand(clip, "eine Frau ohne rote Haare", vectors).text == "Photo of person female."
+    assert understand(clip, "eine dunkelhäutige Frau", vectors).text == "Photo of person female, no pale skin."
+    # not where another colour stands in
+    assert understand(clip, "eine rothaarige Frau").text == "Photo of person brown hair, female."
+
+
 def test_what_cannot_be_drawn_is_named_by_phrase(clip):
     understood = understand(clip, "an astronaut riding a horse")
     assert not understood.present and not understood.absent and understood.unknown == ["astronaut riding a horse"]
