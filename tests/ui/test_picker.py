@@ -79,7 +79,7 @@ def test_concepts_are_shown_like_attributes(monkeypatch):
     assert shown["prompt"] == "eine Frau mit roten Haaren, sunglasses."
     assert {"Red hair", "Sunglasses", "Eyeglasses", "Female"} == {chip["label"] for chip in shown["chips"]}
     assert shown["said"]["present"] == ["Red_Hair"] and not shown["near"] and not shown["unknown"]
-    assert shown["drawn"] == "Photo of person eyeglasses, female. With: Red hair, Sunglasses."
+    assert shown["drawn"] == "Photo of person eyeglasses, female, red hair. With: Red hair, Sunglasses."
     assert "contradict" in words.read("", {"present": ["Long_Hair", "Bald"]})["warning"]
     assert "no face has both" in words.read("a redhead", {"present": ["Blond_Hair"]})["warning"]
     assert picker.parted("Photo of person male, dark skin.") == ("", ["Male", "Dark_Skin"], [])
