@@ -25,8 +25,8 @@ ALSO = {
 # Concept -> what is drawn instead where the weights hold no vector for it.
 ROUGHLY = ALSO | {"Red_Hair": ("Brown_Hair", True)}
 
-# Concept -> what the plain wording for CLIP says of it. Red hair is the one that is drawn better with the words: from
-# the vector alone faces are less whole (docs/experiments.md).
+# Concept -> what the plain wording for CLIP says of it. Only red hair is drawn better with the words: the vector alone
+# makes faces less whole (docs/experiments.md).
 SAID = {"Red_Hair": "red hair"}
 
 

@@ -77,9 +77,11 @@ def test_concepts_are_read_in_every_language(prompt, concepts):
 def test_a_concept_changes_the_faces_that_ask_for_it_and_no_other(weights, tiny_weights):
     plain, taught = (FacePipeline.from_pretrained(folder, device="cpu") for folder in (tiny_weights, weights))
     prompts = ["a woman", "a woman with red hair", "a woman with long hair"]
-    before, after = (pipe.generate(prompts, [3, 3, 3], steps=2) for pipe in (plain, taught))
-    # A text's embedding differs in its last digits with the length of the others in its batch.
-    np.testing.assert_allclose(before[[0, 2]].astype(int), after[[0, 2]], atol=1)
+    # one by one: a text's embedding differs in its last digits with the length of the others in its batch
+    before, after = (
+        np.concatenate([pipe.generate([prompt], [3], steps=2) for prompt in prompts]) for pipe in (plain, taught)
+    )
+    np.testing.assert_array_equal(before[[0, 2]], after[[0, 2]])
     assert np.abs(before[1].astype(int) - after[1]).max() > 1
     condition = taught.condition(prompts)[:, :512]
     assert torch.allclose(condition.norm(dim=1), torch.ones(3), atol=1e-5)
