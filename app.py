@@ -27,7 +27,7 @@ from ui.exports import export
 from ui.how import page as how
 from ui.opening import greet, restore, warm_up
 from ui.picker import ideas, picker
-from ui.runs import BEST_OF, COUNTS, animate, enlarge, offer_choice, redraw, schedule
+from ui.runs import BEST_OF, COUNTS, animate, enlarge, influence, offer_choice, redraw, schedule
 from ui.sees import describe
 from ui.server import queue as waiting
 from ui.server import serve, store
@@ -319,6 +319,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
     # data of their own are never "always_last": gradio would repeat the data of the one before.
     player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **hidden)
+    player.influence(influence, None, [player, line], trigger_mode="once", **NETWORKS, **hidden)
     player.reuse(
         None,
         None,

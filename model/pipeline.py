@@ -22,10 +22,20 @@ from torch import Tensor
 from model.batch import Batch, check_together
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
-from model.device import half_precision, pack, run_in_parts
+from model.device import half_precision, run_in_parts
 from model.errors import InputError
 from model.files.release import load_release
-from model.guidance import Guidance, Predictor, along, conditions_of, guided, noises_of, slerp, stated_and_denied
+from model.guidance import (
+    Distilled,
+    Guidance,
+    Predictor,
+    along,
+    conditions_of,
+    guided,
+    noises_of,
+    slerp,
+    stated_and_denied,
+)
 from model.images import Frame, frames_of, to_pixels
 from model.sampler import SAMPLERS, Step, last_step, time_grid
 from model.settings import (
@@ -43,7 +53,7 @@ from model.settings import (
 )
 from model.srresnet import SRResNet, upscale
 from model.start import Start
-from model.unet import FLAGS, UNet, condition_of
+from model.unet import UNet, condition_of
 from model.words.concepts import Concepts
 from model.words.understanding import Understood, fit_of, understand
 
@@ -76,6 +86,8 @@ class FacePipeline:
         self.clip, self.unet, self.upscaler, self.crisp, self.student = clip, unet, upscaler, crisp, student
         # scores how whole a face is, where there is one (see best_seed)
         self.critic: Critic | None = None
+        # the U-Net with the default guidance built in, where there is one: one forward in the place of two
+        self.guided: UNet | None = None
         # what can be asked for beside the attributes
         self.concepts = Concepts()
         self.device = unet.mean.device
@@ -87,16 +99,13 @@ class FacePipeline:
     ) -> "FacePipeline":
         """Load a folder, or "owner/repo@revision" on the Hub (see load_release for what it raises)."""
         release = load_release(source, device)
-        for network in (release.unet, release.student):
-            if network and network.mean.device.type == "cpu":
-                condition = torch.zeros(1, network.config.embedding + FLAGS)
-                pack(network, torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1), condition)
         pipe = cls(release.clip, release.unet, release.upscaler, release.crisp, release.student)
-        pipe.critic, pipe.concepts, pipe.executor = release.critic, release.concepts, executor
+        pipe.critic, pipe.concepts, pipe.guided = release.critic, release.concepts, release.guided
+        pipe.executor = executor
         return pipe
 
     def with_unet(self, unet: UNet) -> "FacePipeline":
-        """The same pipeline with another U-Net, of the same CLIP, and without the student."""
+        """The same pipeline with another U-Net, of the same CLIP, and without what learnt from this one."""
         pipe = FacePipeline(self.clip, unet, self.upscaler, self.crisp)
         pipe.executor, pipe.precision = self.executor, self.precision
         return pipe
@@ -163,6 +172,7 @@ class FacePipeline:
         start_from: np.ndarray | None = None,
         strength: float = 0.6,
         mask: np.ndarray | None = None,
+        influence: bool = False,
     ) -> Iterator[list[Frame]]:
         """Draw 1 to 16 faces side by side, yielding a list of their Frames after every step. Close it to stop.
 
@@ -171,6 +181,7 @@ class FacePipeline:
                             square at 64 px is noised to the time `strength`; only the steps below that are run.
         :param strength:    above 0, up to 1: how much of `start_from` is drawn anew; near 1 nothing of it is left.
         :param mask:        (64, 64) bool: only where it is true anything changes.
+        :param influence:   whether the frames tell where the prompt acts. The faces are the same, and take longer.
         :raises InputError: at once, not at the first frame.
         """
         start = Start.read(start_from, strength, mask, SIZE)
@@ -178,8 +189,8 @@ class FacePipeline:
         if start and batch.settings.sampler == STUDENT:
             raise InputError("The student starts from noise, not from a picture: choose another sampler.")
         seen: list[Tensor | None] = []
-        sampling = self._sample(batch, seen.append)
-        return (frames_of(step, seen.pop()) for step in sampling)
+        sampling = self._sample(batch, seen.append if influence else None)
+        return (frames_of(step, seen.pop() if influence else None) for step in sampling)
 
     def generate_faces(self, faces: Sequence[Settings], batch_size: int = 32) -> np.ndarray:
         """Draw faces, `batch_size` at a time, that differ as those of `stream_faces`: (N, 64, 64, 3) uint8."""
@@ -347,6 +358,14 @@ class FacePipeline:
     def _directions(self) -> Tensor:
         return self.compute(self.clip.attribute_directions)
 
+    @cached_property
+    def _distilled(self) -> Distilled | None:
+        """The guided network and what it learnt."""
+        if self.guided is None:
+            return None
+        run, info = partial(self._forward, run_in_parts, self.guided), self.guided.info
+        return Distilled(run, info["guidance"], tuple(info["guidance_interval"]), self.condition([""])[0])
+
     def _forward(self, function: Callable[..., Tensor], *inputs: Any, **options: Any) -> Tensor:
         """`compute` in the number format of `precision`; the answer is float32."""
 
@@ -380,10 +399,11 @@ class FacePipeline:
         """The steps of a batch. watch: as in guidance.guided."""
         settings = batch.settings
         unet, sampler, guidance = self.unet, settings.sampler, replace(settings.as_guidance(), scale=batch.scale)
+        distilled = self._distilled
         if self.student and settings.sampler == STUDENT:
-            unet, sampler, guidance = self.student, "ddim", Guidance()
+            unet, sampler, guidance, distilled = self.student, "ddim", Guidance(), None
         run = partial(self._forward, run_in_parts, unet)
-        predictor = Predictor(run, unet.config.target, unet.config.steps)
+        predictor = Predictor(run, unet.config.target, unet.config.steps, distilled)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)
         times = time_grid(settings.steps, sampler, batch.start.time if batch.start else 1.0)
         sample = batch.start.around(SAMPLERS[sampler]) if batch.start else SAMPLERS[sampler]

@@ -11,7 +11,9 @@ The time and the condition (a CLIP embedding with two flags) modulate every resi
 shift after the group norm (Perez et al. 2018, FiLM; Dhariwal & Nichol 2021, section 3).
 """
 
+import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,6 +216,22 @@ class UNet(nn.Module):
                 else layer(x)
             )
         return F.pixel_shuffle(self.output(x), self.config.unshuffle)
+
+    @property
+    def modulation(self) -> dict[str, Tensor]:
+        """The weights through which time and condition act, and nothing else does: no convolution, no attention."""
+        names = {name for name, layer in self.named_modules() if isinstance(layer, nn.Linear)}
+        return {name: value for name, value in self.state_dict().items() if name.rpartition(".")[0] in names}
+
+    def with_modulation(self, tensors: Mapping[str, Tensor]) -> "UNet":
+        """The network with other weights in `modulation`; it shares all other layers with this one.
+
+        :param tensors: the same names and shapes as `modulation`.
+        """
+        shared = [layer for layer in self.modules() if not isinstance(layer, nn.Linear) and not any(layer.children())]
+        network = copy.deepcopy(self, {id(layer): layer for layer in shared})
+        network.load_state_dict(dict(tensors), strict=False)
+        return network
 
     def embed_condition(self, condition: Tensor) -> Tensor:
         """(N, 514) -> (N, hidden). Unit vectors have entries near 0.04, so the embedding is standardised first."""

@@ -56,11 +56,15 @@ def messages(
                     held,
                 )
                 sent, waiting, held = now, [], []
-            if late:
-                raise InputError(
-                    f"Stopped at step {first.index} of {first.total}: a run may take {DEADLINE:.0f} seconds. "
-                    "Use fewer steps."
-                )
+            in_time(start, first)
+
+
+def in_time(start: float, frame: Frame) -> None:
+    """Raises InputError where a run that began at the time.monotonic() `start` takes too long and is not at its end."""
+    if time.monotonic() - start > DEADLINE and frame.index < frame.total:
+        raise InputError(
+            f"Stopped at step {frame.index} of {frame.total}: a run may take {DEADLINE:.0f} seconds. Use fewer steps."
+        )
 
 
 def _frame(frames: Sequence[Frame], influence: bool) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def held(record: Any) -> tuple[Any, Any]:
 
 
 def streamer(pipe: FacePipeline, painting: Any) -> Callable[[Sequence[Settings]], Iterator[list[Frame]]]:
-    """`stream_faces`, of a part alone where there is a painting. Raises InputError."""
+    """`stream_faces`, of a part alone where there is a painting, with its influence. Raises InputError."""
     if not painting:
         return pipe.stream_faces
     face, strength, mask = painted(painting)
-    return partial(pipe.stream_faces, start_from=face, strength=strength, mask=mask)
+    return partial(pipe.stream_faces, start_from=face, strength=strength, mask=mask, influence=True)

@@ -17,7 +17,7 @@ from model.diffusion import alpha_bar
 from model.errors import FacetError, InputError
 from model.pipeline import FacePipeline, Frame
 from model.settings import DEFAULTS, MAX_SEED, STUDENT, Settings
-from ui.frames import file_of, jpeg, messages, png, read_face, sheet
+from ui.frames import file_of, heat, in_time, jpeg, messages, png, read_face, sheet
 from ui.onsets import onsets, wanted
 from ui.paint import PAINTING, painted, painting_of, streamer
 from ui.picker import chosen, combined
@@ -87,7 +87,7 @@ def animate(*values: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
         settings = replace(settings, seed=pipe.best_seed(settings, seeds(settings.seed, BEST_OF)))
         chosen_of = f" (best of {BEST_OF})"
     about = about_run(pipe, settings, controls)
-    with closing(messages(stream(pipe, settings, controls), about, influence=True)) as run:
+    with closing(messages(stream(pipe, settings, controls), about, influence=from_picture(controls))) as run:
         for message, frames in run:
             first, quarter = told is None, 4 * message["step"] // message["total"]
             history += frames
@@ -155,16 +155,27 @@ def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
         yield {"run": run, "large": more}, gr.skip(), gr.skip()
 
 
+@refusing(outputs=2)
+def influence(event: gr.EventData) -> tuple[Any, Any]:
+    """Where the prompt acts at each step of a run, {run, record, count}: drawn again to be seen -> player, status."""
+    sent = event._data if isinstance(event._data, dict) else {}
+    settings, count, start = Settings.read(sent.get("record"))[0], counted(sent.get("count")), time.monotonic()
+    faces, shown = [replace(settings, seed=seed) for seed in seeds(settings.seed, count)], []
+    with closing(engine.pipeline().stream_faces(faces, influence=True)) as steps:
+        for frames in steps:
+            shown.append(jpeg(sheet([heat(frame) for frame in frames])))
+            in_time(start, frames[0])
+    return {"run": str(sent.get("run")), "influence": shown}, status("Bright: where the prompt acts.")
+
+
 # --- their parts ------------------------------------------------------------------------------------------------------
 
 
 def about_run(pipe: FacePipeline, settings: Settings, controls: Controls) -> dict[str, Any]:
     """What every message of a run says beside its frames. Raises InputError for a count that is not offered."""
-    if controls.count not in COUNTS:
-        raise InputError(f"The number of faces must be one of {', '.join(map(str, COUNTS))}, not {controls.count!r}.")
     return {
         "run": secrets.token_hex(8),
-        "count": controls.count,
+        "count": counted(controls.count),
         "record": settings.as_record(),
         "seed": settings.seed,
         "seeds": seeds(settings.seed, controls.count),
@@ -173,11 +184,23 @@ def about_run(pipe: FacePipeline, settings: Settings, controls: Controls) -> dic
     }
 
 
+def counted(count: Any) -> int:
+    """Raises InputError for a number of faces that is not offered."""
+    if count not in COUNTS:
+        raise InputError(f"The number of faces must be one of {', '.join(map(str, COUNTS))}, not {count!r}.")
+    return count
+
+
 def quick(pipe: FacePipeline, settings: Settings, picture: Any = None) -> Settings:
     """The same face drawn fast: by the student where it can, else in at most LIVE_STEPS of the default sampler."""
     plain = settings.guidance == DEFAULTS.guidance and not settings.negative_prompt and not picture
     by_student = pipe.student is not None and plain
     return replace(settings, sampler=STUDENT if by_student else DEFAULTS.sampler, steps=min(settings.steps, LIVE_STEPS))
+
+
+def from_picture(controls: Controls) -> bool:
+    """Whether a run changes a picture: its frames bring their influence, since no record makes them again."""
+    return bool(controls.painting or controls.picture)
 
 
 def kept(settings: Settings, controls: Controls) -> dict[str, Any] | None:
@@ -204,12 +227,12 @@ def stream(pipe: FacePipeline, settings: Settings, controls: Controls) -> Iterat
     faces = [replace(settings, seed=seed) for seed in seeds(settings.seed, controls.count)]
     if controls.painting or not controls.picture:
         return streamer(pipe, controls.painting)(faces)
-    return pipe.stream_faces(faces, read_face(file_of(controls.picture)), controls.strength)
+    return pipe.stream_faces(faces, read_face(file_of(controls.picture)), controls.strength, influence=True)
 
 
 def in_one(steps: Iterator[Sequence[Frame]], about: dict[str, Any]) -> tuple[dict[str, Any], list[Sequence[Frame]]]:
     """A whole run as one message, which holds every frame, and its frames."""
-    parts = list(messages(steps, about, influence=True))
+    parts = list(messages(steps, about))
     message = parts[-1][0] | {"frames": [frame for part, _ in parts for frame in part["frames"]]}
     return message, [frames for _, held in parts for frames in held]
 

@@ -8,13 +8,6 @@ const MESSAGE_MS = 66,
   most = () => (run.total > 60 ? 1 : 32);
 // kinds of faces that are there at once
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];
-const EXPLAIN = {
-  denoised: "The face as predicted at this step.",
-  noisy: "The noisy image after this step; the next one starts from it.",
-  influence: "Bright: where the prompt changes this step's prediction most.",
-  large: "Enlarged eight times. Drag across it to compare.",
-  crisp: "The finest detail is invented. Drag across it to compare.",
-};
 const player = element.querySelector(".player"),
   part = selector => player.querySelector(selector);
 const [stage, picture, at] = [part(".stage"), part(".picture"), part(".at")];
@@ -52,7 +45,7 @@ function show(number) {
   picture.src = frame[kind] || frame.denoised;
   picture.hidden = view === "large";
   inset(run, frame, view);
-  picture.alt = `${EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${facet.described(run)}`;
+  picture.alt = `${facet.EXPLAIN[kind]} Step ${frame.step} of ${run.total}. ${facet.described(run)}`;
   at.value = number;
   at.setAttribute("aria-valuetext", `Step ${frame.step} of ${run.total}, noise level ${frame.noise_level.toFixed(2)}`);
   part(".step").textContent = `Step ${frame.step} of ${run.total}`;
@@ -98,7 +91,7 @@ function setView(name) {
 function explain() {
   const kind = view === "large" && compare.shown() === "crisp" ? "crisp" : view,
     many = run?.image && run.count > 1 ? " Open one to see it large." : "";
-  part(".explain").textContent = run ? EXPLAIN[kind] + many : "";
+  part(".explain").textContent = run ? facet.EXPLAIN[kind] + many : "";
 }
 
 // --- playing ---------------------------------------------------------------------------------------------------------
@@ -162,7 +155,8 @@ function ready() {
   at.max = Math.max(2, run.total);
   for (const control of [at, part(".play"), part(".before"), part(".after")]) control.disabled = !run.total;
   part(".kinds [data-view=large]").disabled = !run.large;
-  for (const name of ["noisy", "influence"]) part(`.kinds [data-view=${name}]`).disabled = !run.total;
+  part(".kinds [data-view=noisy]").disabled = !run.total;
+  const none = (part(".kinds [data-view=influence]").disabled = !facet.tellsInfluence(run));
   part(".empty").hidden = true;
   part(".back").hidden = !all;
   const seed = part(".seed");
@@ -171,8 +165,7 @@ function ready() {
   part(".decided").hidden = !run.decided?.length;
   part(".decided").innerHTML = facet.firstSeen(run);
   part(".marks").innerHTML = facet.marks(run);
-  if (view === "large" && !run.large) setView("denoised");
-  else setView(view);
+  setView((view === "large" && !run.large) || (view === "influence" && none) ? "denoised" : view);
 }
 
 function pace() {
@@ -206,6 +199,10 @@ function receive(message) {
     }
   }
   if (message.decided) run.decided = message.decided;
+  if (message.influence) {
+    run.frames.forEach((frame, index) => (frame.influence = message.influence[index]));
+    show(step);
+  }
   if (message.image) finish(message);
   else if (message.large && run.large) {
     Object.assign(run.large, message.large);
@@ -281,6 +278,9 @@ part(".kinds").addEventListener("click", event => {
   touched = true;
   compare.still();
   setView(button.dataset.view);
+  // It is drawn when it is first looked at.
+  if (view === "influence" && !run.frames[0].influence)
+    trigger("influence", {run: run.id, record: run.record, count: run.count});
 });
 part(".cells").addEventListener("click", event => {
   const button = event.target.closest("button");

@@ -1,6 +1,15 @@
 // A run of the page: {id, total, count, record, kind, of, painting, seeds, frames: [step 1, ...], image, large,
 // decided}. And what is made of it without the player: other objects and markup.
 Object.assign(window.facet, {
+  // What is seen in each view.
+  EXPLAIN: {
+    denoised: "The face as predicted at this step.",
+    noisy: "The noisy image after this step; the next one starts from it.",
+    influence: "Bright: where the prompt changes this step's prediction most.",
+    large: "Enlarged eight times. Drag across it to compare.",
+    crisp: "The finest detail is invented. Drag across it to compare.",
+  },
+
   // What the first message of a run begins.
   runOf: message => ({
     id: message.run,
@@ -36,6 +45,12 @@ Object.assign(window.facet, {
       steps: {total: run.total, frames: run.frames, decided: run.decided},
     };
   },
+
+  // Whether it can be seen where the prompt acts: the frames hold it, or the record makes them again. The student has no
+  // guidance to show.
+  tellsInfluence: ({frames, record, image, total, of}) =>
+    Boolean(frames[0]?.influence) ||
+    Boolean(record && image && total > 1 && record.sampler !== "student" && !["picture", "painted"].includes(of)),
 
   // One face of a batch, whose frames are square sheets of faces.
   async oneOf(sheet, index) {

@@ -19,7 +19,7 @@ from model.errors import WeightsError
 # that every release has
 FILES = ("clip", "unet", "srresnet")
 # fetched and hashed where a release has it
-OPTIONAL = ("srresnet_crisp", "student", "critic", "concepts")
+OPTIONAL = ("srresnet_crisp", "student", "critic", "concepts", "guided")
 # that fetching may take in all; the Hub's client has only limits for each answer
 FETCH_SECONDS = 180.0
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^#@\s]+)(#(?P<hash>[0-9a-f]{8,64}))?")

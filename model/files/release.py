@@ -3,19 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from model.clip import Clip
 from model.critic import Critic
-from model.device import pick_device
+from model.device import pack, pick_device
 from model.errors import WeightsError
+from model.files import checkpoint
 from model.files.hub import FILES, OPTIONAL, fetch, plain
 from model.srresnet import SRResNet
-from model.unet import UNet
+from model.unet import FLAGS, UNet
 from model.words.concepts import Concepts
 
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """All on one device; None is what the release does not have."""
+    """All on one device, ready to compute; None is what the release does not have."""
 
     clip: Clip
     unet: UNet
@@ -24,6 +27,8 @@ class Release:
     student: UNet | None
     critic: Critic | None
     concepts: Concepts
+    # the U-Net with guidance built in: other weights in its modulation, all else shared
+    guided: UNet | None
 
 
 def load_release(source: str | Path, device: str = "auto") -> Release:
@@ -42,15 +47,18 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
             f"{paths['clip']} ({clip.hash}): take both from the same release."
         )
     upscaler = SRResNet.from_file(paths["srresnet"], place)
-    crisp, student, critic, concepts = (folder / f"{name}.safetensors" for name in OPTIONAL)
+    crisp, student, critic, concepts, guided = (folder / f"{name}.safetensors" for name in OPTIONAL)
+    # before the guided network shares its layers
+    packed(unet)
     release = Release(
         clip,
         unet,
         upscaler,
         SRResNet.from_file(crisp, place) if crisp.is_file() else None,
-        UNet.from_file(student, place) if student.is_file() else None,
+        packed(UNet.from_file(student, place)) if student.is_file() else None,
         Critic.from_file(critic, clip) if critic.is_file() else None,
         Concepts.from_file(concepts, unet) if concepts.is_file() else Concepts(),
+        guided_network(guided, unet) if guided.is_file() else None,
     )
     if release.student and release.student.info.get("teacher") != unet.info["hash"]:
         raise WeightsError(
@@ -58,3 +66,31 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
             f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`."
         )
     return release
+
+
+def packed(unet: UNet) -> UNet:
+    """The network itself, its convolutions laid out for this CPU if it is on one; see device.pack."""
+    if unet.mean.device.type == "cpu":
+        condition = torch.zeros(1, unet.config.embedding + FLAGS)
+        pack(unet, torch.zeros(1, 3, 64, 64), torch.zeros(1), condition)
+    return unet
+
+
+def guided_network(path: str | Path, unet: UNet) -> UNet:
+    """The U-Net with the modulation in a file, which has guidance built in (training/unet/guided.py).
+
+    Raises WeightsError, one line, for a damaged file and for one that was learnt with another U-Net.
+    """
+    tensors, _, info = checkpoint.load(path)
+    if info.get("unet") != unet.info["hash"]:
+        raise WeightsError(
+            f"{path} was learnt with another U-Net ({info.get('unet', 'unnamed')}) than the one beside it "
+            f"({unet.info['hash']}): delete it, or learn it again by `make train-guided`."
+        )
+    own = unet.modulation
+    if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
+        raise WeightsError(f"{path} does not hold the modulation of {unet.info['hash']}. {checkpoint.CURE}")
+    network = unet.with_modulation(tensors)
+    # a plain attribute, which torch's types do not foresee
+    vars(network)["info"] = info
+    return network

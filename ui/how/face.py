@@ -3,7 +3,7 @@
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -34,7 +34,7 @@ def frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
 # few: a run of a thousand steps is 24 MB
 @lru_cache(maxsize=4)
 def _frames(pipe: FacePipeline, settings: Settings) -> tuple[Frame, ...]:
-    return tuple(replace(frame, influence=None) for (frame,) in pipe.stream_faces([settings]))
+    return tuple(frame for (frame,) in pipe.stream_faces([settings]))
 
 
 def face(pipe: FacePipeline, settings: Settings) -> np.ndarray:

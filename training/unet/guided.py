@@ -1,0 +1,230 @@
+"""Build guidance into the U-Net: teach its modulation to predict in one forward what guidance predicts in two.
+
+    python -m training.unet.guided --prepared runs/prepared --weights weights --max-minutes 30
+
+Guidance distillation (Meng et al. 2023, section 3.1) with one guidance, the default's. Only the layers through which
+time and condition act are learnt (`UNet.modulation`), so the file is small and both networks share all others. The
+network draws faces from noise, so that it learns where its own runs lead. At some of their steps the U-Net, its
+teacher, tells its guided prediction. Photographs play no part but through the captions and CLIP's embeddings of their
+faces.
+
+All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.clip import Clip
+from model.device import half_precision, pick_device
+from model.diffusion import to_original
+from model.errors import exit_in_one_line
+from model.files import checkpoint
+from model.sampler import time_grid, unipc
+from model.settings import DEFAULTS
+from model.unet import UNet, condition_of
+from model.words.concepts import Concepts
+from training.core.budget import Budget, Progress
+from training.core.log import Log, provenance
+from training.core.loop import Steps, run_steps
+from training.core.processes import rank_and_world
+from training.core.run import Run, add_run_options, running
+from training.core.seeds import mixed_seed
+from training.core.state import check_writable, keep, resume
+from training.data.checks import check_embeddings
+from training.data.prepared import Prepared, load_prepared
+from training.unet.batches import Data
+from training.unet.learner import Learner
+from training.unet.recipes import TINY, TrainConfig
+from training.unet.student import sample_inputs
+
+# of a run's steps within the guidance interval, those that the teacher looks at, at most
+TAUGHT = 4
+
+
+@dataclass(frozen=True)
+class GuidedConfig(TrainConfig):
+    """How to learn. An image here is one prediction of the teacher; a batch is that many at most, of batch / TAUGHT
+    faces.
+    """
+
+    # lengths of the runs, the default's more often than others
+    steps: tuple[int, ...] = (8, 10, 12, 12, 12, 12, 14, 16, 20)
+    # share of the captions that ask for a concept too
+    concept_share: float = 0.2
+
+
+RECIPES = {
+    "default": GuidedConfig(
+        images=100_000, batch=32, learning_rate=1e-4, weight_decay=0.0, half_life=1_500, average_every=1
+    ),
+    "tiny": GuidedConfig(
+        network=TINY, images=128, batch=16, learning_rate=1e-3, weight_decay=0.0, half_life=64, average_every=1
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What each step learns from, a function of (seed, process, step) and of the network that learns."""
+
+    teacher: UNet
+    data: Data
+    concepts: Concepts
+    config: GuidedConfig
+    rank: int
+    # of a step
+    faces: int
+
+    def of(self, network: UNet, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(x_t, t, condition, wanted prediction) of some steps of the network's own runs."""
+        condition, noise = sample_inputs(step, self.faces, self.data, self.config, self.rank)
+        rng = Random(mixed_seed(self.config.seed, self.rank, step))
+        condition = self._with_concepts(condition, rng).to(self.teacher.mean.device)
+        times = time_grid(rng.choice(self.config.steps), "unipc")
+        low, high = DEFAULTS.guidance_interval
+        inside = [place for place, time in enumerate(times[:-1]) if low <= time <= high]
+        looked_at = set(rng.sample(inside, min(TAUGHT, len(inside))))
+        seen: list[tuple[Tensor, ...]] = []
+        predict = self._watched(network, condition, times[list(looked_at)].tolist(), seen)
+        for place, _ in enumerate(unipc(predict, noise.to(condition.device), times)):
+            if place == max(looked_at):
+                break
+        return tuple(torch.cat(parts) for parts in zip(*seen))
+
+    def _watched(
+        self, network: UNet, condition: Tensor, times: list[float], seen: list[tuple[Tensor, ...]]
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """A run's `denoise` by the network, or by the teacher outside the interval; at `times` it adds to `seen`."""
+        empty = condition_of(self.data.captions.empty[None]).to(condition).expand_as(condition)
+        config, (low, high) = self.teacher.config, DEFAULTS.guidance_interval
+
+        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+            one = network if low <= t[0] <= high else self.teacher
+            if t[0].item() in times:
+                wanted = guided_prediction(self.teacher, (x_t, t.to(x_t)), condition, empty)
+                seen.append((x_t, t.to(x_t), condition, wanted))
+            prediction = predicted(one, x_t, t.to(x_t), condition)
+            return to_original(prediction, x_t, t, config.target, config.steps).clamp(-1, 1)
+
+        return denoise
+
+    def _with_concepts(self, condition: Tensor, rng: Random) -> Tensor:
+        """(N, 514): some of the captions' embeddings with the vector of a concept added."""
+        names = sorted(self.concepts)
+        asked = [[rng.choice(names)] if names and rng.random() < self.config.concept_share else [] for _ in condition]
+        asked = [[] if of_image else one for one, of_image in zip(asked, condition[:, -2].bool().tolist())]
+        embedding = self.concepts.added(condition[:, :-2], asked)
+        return torch.cat([embedding, condition[:, -2:]], dim=1)
+
+
+@torch.no_grad()
+def predicted(network: UNet, *inputs: Tensor) -> Tensor:
+    """The network's prediction, in half precision where that is fast."""
+    device = network.mean.device
+    dtype = half_precision(device)
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        return network(*inputs).float()
+
+
+def guided_prediction(teacher: UNet, noisy: tuple[Tensor, Tensor], condition: Tensor, empty: Tensor) -> Tensor:
+    """What the default guidance makes of both branches (Ho & Salimans 2022, equation 6).
+
+    :param noisy: x_t (N, 3, H, W) and t (N,).
+    """
+    twice = (torch.cat([each, each]) for each in noisy)
+    with_condition, without = predicted(teacher, *twice, torch.cat([condition, empty])).chunk(2)
+    return without + DEFAULTS.guidance * (with_condition - without)
+
+
+@torch.no_grad()
+def gap_left(network: UNet, lessons: Lessons, steps: int = 4) -> float:
+    """Mean squared distance of the network's predictions to the guided ones, as a share of the teacher's own distance
+    without guidance: 0 where guidance is wholly built in, 1 where nothing is. The same faces each time.
+    """
+    left = whole = 0.0
+    for step in range(steps):
+        x_t, t, condition, wanted = lessons.of(network, step)
+        left += F.mse_loss(predicted(network, x_t, t, condition), wanted).item()
+        whole += F.mse_loss(predicted(lessons.teacher, x_t, t, condition), wanted).item()
+    return left / max(whole, 1e-12)
+
+
+def train(weights: tuple[Clip, UNet, Concepts], prepared: Prepared, config: GuidedConfig, run: Run) -> UNet:
+    """Train on the U-Net's device until the images or the minutes are spent or a stop is requested.
+
+    :param weights: CLIP, the U-Net and its concepts.
+    :return:        the U-Net with the averaged modulation.
+
+    Resumes exactly from `run.state` if it is there. Writes the modulation to `run.out` at every save. Raises InputError
+    for faces embedded by another CLIP.
+    """
+    clip, teacher, concepts = weights
+    budget = Budget(
+        config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
+    )
+    check_embeddings(prepared, clip)
+    check_writable(run.folder, run.out)
+    rank, world = rank_and_world(config.batch)
+    config = replace(config, network=teacher.config)
+    identity = {"recipe": asdict(config), "unet": teacher.info["hash"], "data": prepared.hash}
+    identity["concepts"] = concepts.info.get("hash")
+    network, done = teacher.with_modulation({}).requires_grad_(False), Progress()
+    for name in teacher.modulation:
+        network.get_parameter(name).requires_grad_(True)
+    learner = Learner.of(network, config)
+    parts = {"network": network, **learner.parts}
+    resume(run.state, identity, parts, done)
+    data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
+    lessons = Lessons(teacher, data, concepts, config, rank, max(1, config.batch // TAUGHT // world))
+    unseen = replace(lessons, data=held_out, config=replace(config, seed=-1), rank=0)
+    log = Log(run.folder / "log.jsonl")
+
+    def learn(step: int) -> dict[str, Tensor]:
+        return learner.learn(step, lessons.of(network, step))
+
+    def save(finished: bool) -> None:
+        keep(run.state, identity, parts, done)
+        left = gap_left(learner.ema.network, unseen) if len(held_out.images) else None
+        seen = done.step * config.batch
+        log.write(images=seen, seconds=done.seconds, gap_left=left)
+        if run.out:
+            info = {
+                "kind": "guided",
+                "clip": clip.hash,
+                "unet": teacher.info["hash"],
+                "guidance": DEFAULTS.guidance,
+                "guidance_interval": DEFAULTS.guidance_interval,
+                "gap_left": left,
+                **provenance(seen, done.seconds, teacher.mean.device.type, prepared.hash),
+                "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
+            }
+            checkpoint.save(run.out, learner.ema.network.modulation, {}, info)
+
+    run_steps(Steps(learner.optimizers, learn, save), done, budget, log, run.stop)
+    return learner.ema.network
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.unet.guided", description=__doc__.split("\n")[0])
+    parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with CLIP, U-Net and concepts")
+    parser.add_argument("--recipe", choices=RECIPES, default="default")
+    add_run_options(parser, "runs/guided", "guided.safetensors")
+    options = parser.parse_args(arguments)
+    with exit_in_one_line("training.unet.guided"), running(options) as run:
+        prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
+        teacher = UNet.from_file(options.weights / "unet.safetensors", pick_device(run.device))
+        path = options.weights / "concepts.safetensors"
+        concepts = Concepts.from_file(path, teacher) if path.is_file() else Concepts()
+        train((clip, teacher, concepts), prepared, RECIPES[options.recipe], run)
+
+
+if __name__ == "__main__":
+    main()
