@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from model.errors import InputError
+from model.guidance import Encode, conditions_of, noises_of
 from model.sampler import FreshNoise, noise_of
 from model.settings import Settings
 from model.start import Start
@@ -30,6 +31,18 @@ class Batch:
     fresh_noise: FreshNoise
     # a picture to change
     start: Start | None = None
+
+    @classmethod
+    def of(cls, faces: Sequence[Settings], encode: Encode, shape: Sequence[int]) -> "Batch":
+        """N faces of this shape, at least one; see guidance.Encode."""
+        condition = conditions_of(faces, encode)
+        return cls(
+            faces[0],
+            [face.guidance for face in faces],
+            condition,
+            encode([face.negative_prompt for face in faces]),
+            noises_of(faces, shape, condition.device),
+        )
 
     def parts(self, seeds: list[int], size: int, shape: Sequence[int]) -> Iterator["Batch"]:
         """The same faces, `size` at a time, with the noise of N seeds, each of this shape."""

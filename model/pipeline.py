@@ -25,17 +25,7 @@ from model.critic import Critic
 from model.device import half_precision, run_in_parts
 from model.errors import InputError
 from model.files.release import load_release
-from model.guidance import (
-    Distilled,
-    Guidance,
-    Predictor,
-    along,
-    conditions_of,
-    guided,
-    noises_of,
-    slerp,
-    stated_and_denied,
-)
+from model.guidance import Distilled, Guidance, Predictor, along, guided, slerp, stated_and_denied
 from model.images import Frame, frames_of, to_pixels
 from model.sampler import SAMPLERS, Step, last_step, time_grid
 from model.settings import (
@@ -378,13 +368,7 @@ class FacePipeline:
     def _batch(self, faces: Sequence[Settings]) -> Batch:
         """Faces to draw together, at least one. Raises InputError as `_check` does."""
         self._check(faces)
-        return Batch(
-            faces[0],
-            [face.guidance for face in faces],
-            conditions_of(faces, self.condition),
-            self.condition([face.negative_prompt for face in faces]),
-            noises_of(faces, (3, SIZE, SIZE), self.device),
-        )
+        return Batch.of(faces, self.condition, (3, SIZE, SIZE))
 
     def _check(self, faces: Sequence[Settings]) -> None:
         """Raises InputError if faces cannot be drawn together, or not by the student that they ask for."""

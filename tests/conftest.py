@@ -23,6 +23,7 @@ from model.attributes import ATTRIBUTES
 from model.clip import Clip, ClipConfig
 from model.critic import Critic, CriticConfig, feature_maps
 from model.files import checkpoint
+from model.settings import DEFAULTS
 from model.srresnet import SRResNet, SRResNetConfig
 from model.unet import UNet
 from tests.deployed import deployed  # noqa: F401
@@ -151,6 +152,18 @@ def save_concepts(folder: Path, **vectors: torch.Tensor) -> None:
     """Put a concepts.safetensors with these vectors into a folder of weights, learnt with its U-Net."""
     info = {"kind": "concepts", "unet": UNet.from_file(folder / "unet.safetensors").info["hash"]}
     checkpoint.save(folder / "concepts.safetensors", vectors, {}, info, torch.float32)
+
+
+def save_guided(folder: Path) -> None:
+    """Put a guided.safetensors, another modulation than the U-Net's, into a folder of weights."""
+    unet = UNet.from_file(folder / "unet.safetensors")
+    generator = torch.Generator().manual_seed(3)
+    other = {
+        name: value + 0.1 * torch.randn(value.shape, generator=generator) for name, value in unet.modulation.items()
+    }
+    info = {"kind": "guided", "unet": unet.info["hash"], "guidance": DEFAULTS.guidance}
+    info |= {"guidance_interval": DEFAULTS.guidance_interval}
+    checkpoint.save(folder / "guided.safetensors", other, {}, info)
 
 
 def random_unet() -> UNet:

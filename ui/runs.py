@@ -159,7 +159,9 @@ def enlarge(event: gr.EventData) -> Iterator[tuple[Any, Any, Any]]:
 def influence(event: gr.EventData) -> tuple[Any, Any]:
     """Where the prompt acts at each step of a run, {run, record, count}: drawn again to be seen -> player, status."""
     sent = event._data if isinstance(event._data, dict) else {}
-    settings, count, start = Settings.read(sent.get("record"))[0], counted(sent.get("count")), time.monotonic()
+    if not isinstance(sent.get("record"), dict):
+        raise InputError("No settings make this face again, so it cannot be seen where the prompt acts.")
+    settings, count, start = Settings.read(sent["record"])[0], counted(sent.get("count")), time.monotonic()
     faces, shown = [replace(settings, seed=seed) for seed in seeds(settings.seed, count)], []
     with closing(engine.pipeline().stream_faces(faces, influence=True)) as steps:
         for frames in steps:

@@ -87,6 +87,8 @@ def guided_network(path: str | Path, unet: UNet) -> UNet:
             f"{path} was learnt with another U-Net ({info.get('unet', 'unnamed')}) than the one beside it "
             f"({unet.info['hash']}): delete it, or learn it again by `make train-guided`."
         )
+    if missing := {"guidance", "guidance_interval"} - info.keys():
+        raise WeightsError(f"{path} does not say which guidance it learnt ({min(missing)}). {checkpoint.CURE}")
     own = unet.modulation
     if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
         raise WeightsError(f"{path} does not hold the modulation of {unet.info['hash']}. {checkpoint.CURE}")

@@ -5,7 +5,7 @@ import time
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import LAST, box, face, generate, set_steps, status, step, view
+from tests.browser.actions import LAST, box, face, generate, set_count, set_steps, status, step, view
 
 
 def test_a_face_is_there_at_once_and_one_click_makes_an_own(moving: Page):
@@ -116,6 +116,13 @@ def test_clean_noisy_influence(page: Page):
     seen = {}
     for name in ("Clean", "Noisy", "Influence"):
         view(page, name)
+        if name == "Influence":
+            # drawn when it is first looked at, and not again
+            expect(status(page)).to_have_text("Bright: where the prompt acts.")
+            view(page, "Clean")
+            page.asked.clear()
+            view(page, name)
+            assert page.asked == []
         page.locator(".stage").focus()
         page.keyboard.press("Home")
         page.keyboard.press("ArrowRight")
@@ -124,6 +131,18 @@ def test_clean_noisy_influence(page: Page):
     assert len(set(seen.values())) == 3
     expect(page.locator(".explain")).to_contain_text("Bright")
     expect(page.locator(".noise")).to_have_text(re.compile("Noise level (1.00|0.9.)"))
+
+
+def test_influence_of_a_batch_and_of_one_of_its_faces(page: Page):
+    set_count(page, 4)
+    generate(page)
+    view(page, "Influence")
+    expect(status(page)).to_have_text("Bright: where the prompt acts.")
+    sheet = page.locator(".picture").get_attribute("src")
+    page.get_by_role("button", name="Open face 2").click()
+    view(page, "Influence")
+    expect(page.locator(".picture")).not_to_have_attribute("src", sheet)
+    expect(page.locator(".explain")).to_contain_text("Bright")
 
 
 def test_touch_scrubs_on_a_phone(phone: Page):

@@ -14,7 +14,7 @@ from deploy import publish
 from model.errors import InputError
 from model.files.hub import FILES, OPTIONAL, release_hash
 from model.pipeline import FacePipeline
-from tests.conftest import ROOT, save_concepts, save_crisp, save_critic, save_student
+from tests.conftest import ROOT, save_concepts, save_crisp, save_critic, save_guided, save_student
 from tests.fake_hub import FakeHub
 
 
@@ -33,6 +33,7 @@ def release(tiny_weights, tmp_path_factory) -> Path:
     save_student(folder)
     save_critic(folder)
     save_concepts(folder, Red_Hair=torch.zeros(512))
+    save_guided(folder)
     (folder / "targets").mkdir()
     shutil.copy(ROOT / "weights" / "targets" / "noise.safetensors", folder / "targets")
     (folder / "README.md").write_text("![Faces](../assets/pictures/faces.png) and [more](../docs/training.md)")

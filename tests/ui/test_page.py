@@ -34,10 +34,10 @@ def test_page_run_ends_with_the_large_face(app):
     steps = [value for value in players if "frames" in value]
     assert [frame["step"] for frame in frames_of(steps)] == [1, 2, 3, 4] and seeds[0] == 3
     assert all(
-        frame[kind].startswith("data:image/jpeg")
-        for frame in frames_of(steps)
-        for kind in ("denoised", "noisy", "influence")
+        frame[kind].startswith("data:image/jpeg") for frame in frames_of(steps) for kind in ("denoised", "noisy")
     )
+    # where the prompt acts is drawn when it is asked for
+    assert not any("influence" in frame for frame in frames_of(steps))
     assert (
         records[0] == Settings("a woman, smiling, not wearing hat.", "", 3, 4, "ddim").as_record() == steps[0]["record"]
     )
@@ -160,6 +160,26 @@ def test_opened_faces_are_enlarged(app):
         assert [line["kind"] for _, line, _ in app.enlarge(gr.EventData(None, bad))] == ["error"]
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_where_the_prompt_acts_is_drawn_for_a_run_on_screen(app, count):
+    record = Settings("a smiling woman", seed=4, steps=3).as_record()
+    player, line = app.influence(gr.EventData(None, {"run": "x", "record": record, "count": count}))
+    assert player["run"] == "x" and len(player["influence"]) == 3 and "Bright" in line["text"]
+    pictures = [read_picture(file_of(shown)) for shown in player["influence"]]
+    side = 64 if count == 1 else 128
+    assert {picture.shape for picture in pictures} == {(side, side, 3)}
+    # grey where guidance does not act, else colours
+    coloured = [np.ptp(picture.astype(int), axis=-1).max() > 60 for picture in pictures]
+    assert any(coloured) and not all(coloured)
+
+
+def test_influence_of_what_is_no_run_is_refused(app):
+    record = Settings("a smiling woman", steps=3).as_record()
+    for bad in (None, [], {}, {"record": record}, {"record": record, "count": 3}, {"record": 3, "count": 1}):
+        player, line = app.influence(gr.EventData(None, bad))
+        assert line["kind"] == "error" and "influence" not in str(player)
+
+
 def test_the_crisp_enlargement_comes_after_the_other(app, tiny_weights, tmp_path, monkeypatch):
     for path in tiny_weights.glob("*.safetensors"):
         shutil.copy(path, tmp_path)
@@ -182,6 +202,7 @@ def test_limits(app):
         "animate",
         "redraw",
         "enlarge",
+        "influence",
         "export",
         "strip",
         "sweep",
