@@ -3,7 +3,8 @@
     make bench-quality                  some hours on two CPU cores; what was drawn is kept, so a second run goes on
     make bench-quality ARGS="--faces 100 --budgets 4 10 25"
 
-A network call is one forward of one image; a step counts one more for each kind of guidance that acts at its time. For
+A network call is one forward of one image. A step takes one, and one more for each kind of guidance that acts at its
+time and is not built in (guided.safetensors). For
 each sampler and each budget of calls, faces are drawn from validation captions by as many steps as the budget allows.
 Their Fréchet distance to the training faces is measured as `make evaluate` does it (training/evaluation/fidelity.py).
 100 steps of DDPM, with their own count of calls, are the reference. The student, if there is one, has one count of
@@ -34,10 +35,14 @@ SEED = 1
 REFERENCE = "ddpm 100 steps"
 
 
-def calls(steps: int, sampler: str) -> int:
-    """Network calls for one face at the default guidance: each of its kinds takes one more within its interval."""
+def calls(steps: int, sampler: str, built_in: bool) -> int:
+    """Network calls for one face at the default guidance: each of its kinds takes one more within its interval, unless
+    guidance is built in.
+    """
     if sampler == STUDENT:
         return STUDENT_STEPS
+    if built_in:
+        return steps
     times = time_grid(steps, sampler)[:-1]
     at_work = [DEFAULTS.guidance_interval] * (DEFAULTS.guidance > 1) + [DEFAULTS.pag_interval] * (
         DEFAULTS.pag_scale > 0
@@ -45,9 +50,9 @@ def calls(steps: int, sampler: str) -> int:
     return steps + sum(int(((times >= low) & (times <= high)).sum()) for low, high in at_work)
 
 
-def steps_within(budget: int, sampler: str) -> int:
+def steps_within(budget: int, sampler: str, built_in: bool) -> int:
     """The most steps whose calls are at most `budget`, from 1. Raises InputError where not even one step is."""
-    fitting = [steps for steps in range(1, budget + 1) if calls(steps, sampler) <= budget]
+    fitting = [steps for steps in range(1, budget + 1) if calls(steps, sampler, built_in) <= budget]
     if not fitting:
         raise InputError(f"{budget} calls are too few for a step of {sampler}.")
     return fitting[-1]
@@ -70,8 +75,9 @@ def measure(pipe: FacePipeline, judge: Judge, plan: Plan, cache: Path = CACHE) -
     REFERENCE, 100 steps of DDPM, and STUDENT, if there is one, are two more rows.
     """
     captions, _ = prompts_of(CAPTIONS, plan.faces)
+    built_in = pipe.guided is not None
     within = {
-        f"{sampler} {budget}": (sampler, steps_within(budget, sampler))
+        f"{sampler} {budget}": (sampler, steps_within(budget, sampler, built_in))
         for budget in sorted(plan.budgets)
         for sampler in plan.samplers
     }
@@ -79,7 +85,7 @@ def measure(pipe: FacePipeline, judge: Judge, plan: Plan, cache: Path = CACHE) -
     results = {}
     for name, (sampler, steps) in {REFERENCE: ("ddpm", 100), **student, **within}.items():
         distances = fidelity(pipe, judge, [face_set(captions, SEED, Settings(steps=steps, sampler=sampler))], cache)
-        results[name] = {"steps": steps, "calls": calls(steps, sampler)} | {
+        results[name] = {"steps": steps, "calls": calls(steps, sampler, built_in)} | {
             kind: distances[kind]["mean"] for kind in FEATURES
         }
         print(name, results[name], flush=True)

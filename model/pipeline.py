@@ -342,19 +342,19 @@ class FacePipeline:
         embeddings = self.concepts.added(embeddings, [one.concepts if one else () for one in read])
         return condition_of(embeddings.to(self.device))[[rows[one] for one in texts]]
 
+    @cached_property
+    def distilled(self) -> Distilled | None:
+        """The guided network as guidance.guided takes it, where there is one."""
+        if self.guided is None:
+            return None
+        run, info = partial(self._forward, run_in_parts, self.guided), self.guided.info
+        return Distilled(run, info["guidance"], tuple(info["guidance_interval"]), self.condition([""])[0])
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     @cached_property
     def _directions(self) -> Tensor:
         return self.compute(self.clip.attribute_directions)
-
-    @cached_property
-    def _distilled(self) -> Distilled | None:
-        """The guided network and what it learnt."""
-        if self.guided is None:
-            return None
-        run, info = partial(self._forward, run_in_parts, self.guided), self.guided.info
-        return Distilled(run, info["guidance"], tuple(info["guidance_interval"]), self.condition([""])[0])
 
     def _forward(self, function: Callable[..., Tensor], *inputs: Any, **options: Any) -> Tensor:
         """`compute` in the number format of `precision`; the answer is float32."""
@@ -383,7 +383,7 @@ class FacePipeline:
         """The steps of a batch. watch: as in guidance.guided."""
         settings = batch.settings
         unet, sampler, guidance = self.unet, settings.sampler, replace(settings.as_guidance(), scale=batch.scale)
-        distilled = self._distilled
+        distilled = self.distilled
         if self.student and settings.sampler == STUDENT:
             unet, sampler, guidance, distilled = self.student, "ddim", Guidance(), None
         run = partial(self._forward, run_in_parts, unet)

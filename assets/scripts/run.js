@@ -46,8 +46,8 @@ Object.assign(window.facet, {
     };
   },
 
-  // Whether it can be seen where the prompt acts: the frames hold it, or the record makes them again. The student has no
-  // guidance to show.
+  // Whether it can be seen where the prompt acts: the frames hold it, or the record makes them again. The student has
+  // no guidance to show.
   tellsInfluence: ({frames, record, image, total, of}) =>
     Boolean(frames[0]?.influence) ||
     Boolean(record && image && total > 1 && record.sampler !== "student" && !["picture", "painted"].includes(of)),

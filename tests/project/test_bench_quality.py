@@ -9,25 +9,31 @@ from benchmarks import quality
 from model.errors import InputError
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, save_guided
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("steps", (1, 7, 25))
-def test_calls_are_those_that_the_network_gets(tiny_weights, sampler, steps):
-    pipe, seen = FacePipeline.from_pretrained(tiny_weights, "cpu"), []
-    pipe.unet.register_forward_hook(lambda network, inputs, output: seen.append(len(output)))
+@pytest.mark.parametrize("built_in", (False, True))
+def test_calls_are_those_that_the_networks_get(tiny_weights, tmp_path, sampler, steps, built_in):
+    weights, seen = shutil.copytree(tiny_weights, tmp_path / "weights"), []
+    if built_in:
+        save_guided(weights)
+    pipe = FacePipeline.from_pretrained(weights, "cpu")
+    for network in filter(None, (pipe.unet, pipe.guided)):
+        network.register_forward_hook(lambda network, inputs, output: seen.append(len(output)))
     pipe.generate(["a man"], [0], steps=steps, sampler=sampler)
-    assert quality.calls(steps, sampler) == sum(seen)
+    assert quality.calls(steps, sampler, built_in) == sum(seen)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_budget_is_used_as_far_as_it_goes(sampler):
     for budget in quality.BUDGETS:
-        steps = quality.steps_within(budget, sampler)
-        assert quality.calls(steps, sampler) <= budget < quality.calls(steps + 1, sampler)
+        steps = quality.steps_within(budget, sampler, built_in=False)
+        assert quality.calls(steps, sampler, False) <= budget < quality.calls(steps + 1, sampler, False)
+        assert quality.steps_within(budget, sampler, built_in=True) == budget
     with pytest.raises(InputError, match="too few"):
-        quality.steps_within(0, sampler)
+        quality.steps_within(0, sampler, built_in=True)
 
 
 def test_the_whole_benchmark(tiny_weights, tmp_path, capsys):

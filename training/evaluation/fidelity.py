@@ -52,6 +52,7 @@ def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> 
     code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     network = pipe.student if faces[0].sampler == STUDENT else pipe.unet
     maker = [pipe.clip.hash, network.info["hash"], code, str(dtype)]
+    maker += [pipe.guided.info["hash"]] if pipe.guided else []
     cache.mkdir(parents=True, exist_ok=True)
     drawn = []
     for start in tqdm(range(0, len(faces), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):

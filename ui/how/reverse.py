@@ -123,7 +123,8 @@ def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]
     if network is None:
         raise InputError("There is no student among the weights.")
     prompts = pipe.condition([settings.prompt, settings.negative_prompt])
-    predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps)
+    distilled = None if by_student else pipe.distilled
+    predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps, distilled)
     guidance = Guidance() if by_student else settings.as_guidance()
     denoise = guided(predictor, prompts[:1].expand(len(noise), -1), prompts[1:], guidance)
     fresh_noise = noise_of(range(len(noise)), (3, SIZE, SIZE), pipe.device)
