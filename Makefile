@@ -58,7 +58,7 @@ train-student: .venv/dev  ## teach a network to draw in 4 calls what the U-Net i
 	$(FAST_PY) -m training.unet.student --max-minutes $(MINUTES)
 	cp runs/student/student.safetensors weights/
 
-train-guided: .venv/dev  ## build the default guidance into the U-Net's modulation, MINUTES in all (after concepts)
+train-guided: .venv/dev  ## build the default guidance into the U-Net's modulation, MINUTES in all (after embed)
 	$(FAST_PY) -m training.unet.guided --max-minutes $(MINUTES)
 	cp runs/guided/guided.safetensors weights/
 

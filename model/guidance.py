@@ -123,6 +123,8 @@ class Guidance:
     pag_scale: float = 0.0
     # the lowest and the highest time at which it is used
     pag_interval: tuple[float, float] = (0.0, 1.0)
+    # whether a distilled network may take the place of both branches; or one for each face
+    distilled: bool | Sequence[bool] = True
 
 
 class Distilled(NamedTuple):
@@ -138,7 +140,7 @@ class Distilled(NamedTuple):
     def covers(self, guidance: Guidance, unconditional: Tensor) -> Tensor:
         """Of the N faces that are led away from `unconditional` (N, D), those whose guidance it learnt: (N,) bool."""
         scale = torch.as_tensor(guidance.scale, dtype=torch.float64).expand(len(unconditional))
-        learnt = guidance.interval == self.interval and guidance.pag_scale == 0
+        learnt = torch.as_tensor(guidance.distilled) & (guidance.interval == self.interval) & (guidance.pag_scale == 0)
         # a text's embedding differs in its last digits from one batch of texts to the next
         same = torch.isclose(unconditional, self.unconditional, atol=1e-4).all(1).cpu()
         return (scale == self.scale) & same & learnt

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.attributes import CONCEPTS
 from model.batch import Batch, check_together
 from model.clip import CONTEXT, Clip
 from model.critic import Critic
@@ -62,7 +63,8 @@ class FacePipeline:
 
     # Where the networks run; None is the thread that calls. Its own threads must not call the pipeline.
     executor: Executor | None = None
-    # The number format that U-Net, student and SRResNets compute in; None is float32.
+    # The number format that the U-Net computes in; None is float32. Student and SRResNets compute in half precision
+    # where that is fast: it moves their pixels by three grey levels at most.
     precision: torch.dtype | None = None
 
     def __init__(
@@ -186,7 +188,7 @@ class FacePipeline:
         """Draw faces, `batch_size` at a time, that differ as those of `stream_faces`: (N, 64, 64, 3) uint8."""
         batch_size, done = whole("The batch size", batch_size, 1, 4096), [np.zeros((0, SIZE, SIZE, 3), np.uint8)]
         # all of them before the first is drawn
-        self._check(faces)
+        check_together(faces, self.student is not None)
         for start in range(0, len(faces), batch_size):
             batch = self._batch(faces[start : start + batch_size])
             done.append(to_pixels(last_step(self._sample(batch)).denoised))
@@ -219,7 +221,8 @@ class FacePipeline:
         texts = stated_and_denied(settings.prompt, text("The attribute", attribute))
         plain, stated, denied = self.condition([settings.prompt, *texts])
         condition = along(plain, stated, denied, torch.tensor(values, device=self.device))
-        batch = replace(self._batch([settings] * len(values)), condition=condition)
+        moved = replace(settings, edits=((attribute, 1.0),))
+        batch = replace(self._batch([moved] * len(values)), condition=condition)
         parts = batch.parts([settings.seed] * len(values), 32, (3, SIZE, SIZE))
         return np.concatenate([to_pixels(last_step(self._sample(part)).denoised) for part in parts])
 
@@ -241,6 +244,7 @@ class FacePipeline:
         batch = replace(
             ends,
             scale=[first.guidance] * count,
+            distilled=[all(ends.distilled)] * count,
             condition=slerp(ends.condition[0], ends.condition[1], shares),
             unconditional=ends.unconditional[:1],
             fresh_noise=fresh_noise,
@@ -260,8 +264,7 @@ class FacePipeline:
             raise InputError("Choosing among seeds needs student.safetensors and critic.safetensors.")
         shown = replace(settings, sampler=STUDENT, negative_prompt="")
         here = copy.copy(self)
-        # in half precision, since nobody sees these faces
-        here.executor, here.precision = None, half_precision(self.device)
+        here.executor = None
 
         def preview() -> np.ndarray:
             batch = here._batch([replace(shown, seed=seed) for seed in seeds])
@@ -283,7 +286,7 @@ class FacePipeline:
         network = self.crisp if crisp else self.upscaler
         if network is None:
             raise InputError("There is no crisp upscaler: srresnet_crisp.safetensors is not among the weights.")
-        return upscale(network, faces, self._forward)
+        return upscale(network, faces, partial(self._forward, half_precision(self.device)))
 
     # --- what CLIP sees -------------------------------------------------------------------------------------------
 
@@ -342,51 +345,52 @@ class FacePipeline:
         embeddings = self.concepts.added(embeddings, [one.concepts if one else () for one in read])
         return condition_of(embeddings.to(self.device))[[rows[one] for one in texts]]
 
-    @cached_property
+    def covered(self, face: Settings) -> bool:
+        """Whether the guided network learnt such prompts: those without a concept, which it would draw more weakly."""
+        asked = (self.understood(prompt).concepts for prompt in (face.prompt, face.to_prompt) if prompt)
+        return not any(asked) and not any(name in CONCEPTS for name, _ in face.edits)
+
+    @property
     def distilled(self) -> Distilled | None:
         """The guided network as guidance.guided takes it, where there is one."""
         if self.guided is None:
             return None
-        run, info = partial(self._forward, run_in_parts, self.guided), self.guided.info
-        return Distilled(run, info["guidance"], tuple(info["guidance_interval"]), self.condition([""])[0])
+        run, info = partial(self._forward, self.precision, run_in_parts, self.guided), self.guided.info
+        return Distilled(run, info["guidance"], tuple(info["guidance_interval"]), self._empty)
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _empty(self) -> Tensor:
+        return self.condition([""])[0]
 
     @cached_property
     def _directions(self) -> Tensor:
         return self.compute(self.clip.attribute_directions)
 
-    def _forward(self, function: Callable[..., Tensor], *inputs: Any, **options: Any) -> Tensor:
-        """`compute` in the number format of `precision`; the answer is float32."""
+    def _forward(self, precision: torch.dtype | None, *inputs: Any, **options: Any) -> Tensor:
+        """`compute(*inputs, **options)` in a number format, None for float32; the answer is float32."""
 
-        def rounded(*inputs: Any, **options: Any) -> Tensor:
-            with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+        def rounded(function: Callable[..., Tensor], *inputs: Any, **options: Any) -> Tensor:
+            with torch.autocast(self.device.type, precision, enabled=precision is not None):
                 return function(*inputs, **options).float()
 
         return self.compute(rounded, *inputs, **options)
 
     def _batch(self, faces: Sequence[Settings]) -> Batch:
-        """Faces to draw together, at least one. Raises InputError as `_check` does."""
-        self._check(faces)
-        return Batch.of(faces, self.condition, (3, SIZE, SIZE))
-
-    def _check(self, faces: Sequence[Settings]) -> None:
-        """Raises InputError if faces cannot be drawn together, or not by the student that they ask for."""
-        check_together(faces)
-        if faces and faces[0].sampler == STUDENT:
-            if self.student is None:
-                raise InputError("There is no student: student.safetensors is not among the weights.")
-            if any(face.negative_prompt for face in faces):
-                raise InputError("The student knows no negative prompt: choose another sampler.")
+        """Faces to draw together, at least one. Raises InputError as `check_together` does."""
+        check_together(faces, self.student is not None)
+        return Batch.of(faces, self.condition, self.covered, (3, SIZE, SIZE))
 
     def _sample(self, batch: Batch, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
         """The steps of a batch. watch: as in guidance.guided."""
         settings = batch.settings
-        unet, sampler, guidance = self.unet, settings.sampler, replace(settings.as_guidance(), scale=batch.scale)
-        distilled = self.distilled
+        unet, sampler, precision, distilled = self.unet, settings.sampler, self.precision, self.distilled
+        guidance = replace(settings.as_guidance(), scale=batch.scale, distilled=batch.distilled)
         if self.student and settings.sampler == STUDENT:
-            unet, sampler, guidance, distilled = self.student, "ddim", Guidance(), None
-        run = partial(self._forward, run_in_parts, unet)
+            unet, sampler, precision, distilled = self.student, "ddim", half_precision(self.device), None
+            guidance = Guidance()
+        run = partial(self._forward, precision, run_in_parts, unet)
         predictor = Predictor(run, unet.config.target, unet.config.steps, distilled)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)
         times = time_grid(settings.steps, sampler, batch.start.time if batch.start else 1.0)

@@ -210,11 +210,8 @@ def upscale(network: SRResNet, images: np.ndarray, compute: Callable[..., Tensor
 
 
 def _enlarge(network: SRResNet, x: Tensor, window: tuple[int, int, int, int]) -> Tensor:
-    """(1, 3, H, W) in [-1, 1] and what of it to enlarge -> its enlargement; in bfloat16 on a GPU that has it."""
-    device = network.tail.weight.device
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    with torch.autocast("cuda", torch.bfloat16, enabled=half):
-        return run_in_parts(network, x.to(device), window=window)
+    """(1, 3, H, W) in [-1, 1] and what of it to enlarge -> its enlargement."""
+    return run_in_parts(network, x.to(network.tail.weight.device), window=window)
 
 
 def spans(length: int, most: int) -> Iterator[tuple[int, int]]:

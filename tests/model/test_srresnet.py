@@ -264,7 +264,9 @@ def test_the_crisp_upscaler_is_used_where_it_is_there(tiny_weights, network, tmp
     both = FacePipeline.from_pretrained(tmp_path, "cpu")
     assert np.array_equal(both.upscale(faces), pipe.upscale(faces))
     assert not np.array_equal(both.upscale(faces, crisp=True), pipe.upscale(faces))
-    assert np.array_equal(both.upscale(faces, crisp=True), upscale(both.crisp, faces))
+    # in half precision where that is fast
+    apart = both.upscale(faces, crisp=True).astype(int) - upscale(both.crisp, faces)
+    assert np.abs(apart).max() <= 3
     (tmp_path / "srresnet_crisp.safetensors").write_bytes(b"rubbish")
     with pytest.raises(WeightsError, match="srresnet_crisp"):
         FacePipeline.from_pretrained(tmp_path, "cpu")

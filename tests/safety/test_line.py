@@ -80,7 +80,7 @@ def test_many_sessions_push_out_nobody_who_waits(client):
 
         sessions = [f"waits{number}" for number in range(4)]
         for session in sessions:
-            assert join(client, session, ["", "", 1, 300, 2.0, "dpmpp"]).status_code == 200
+            assert join(client, session, ["", "", 1, 150, 2.0, "dpmpp"]).status_code == 200
         readers = [threading.Thread(target=read, args=(session,)) for session in sessions]
         for reader in readers:
             reader.start()

@@ -28,10 +28,8 @@ TINY = RECIPES["tiny"]
 
 @pytest.fixture(scope="module")
 def weights(tiny_weights):
-    """CLIP, the U-Net and a concept."""
-    unet = UNet.from_file(tiny_weights / "unet.safetensors")
-    concepts = Concepts({"Red_Hair": torch.randn(512, generator=torch.Generator().manual_seed(0)) / 20})
-    return Clip.from_file(tiny_weights / "clip.safetensors"), unet, concepts
+    """CLIP and the U-Net."""
+    return Clip.from_file(tiny_weights / "clip.safetensors"), UNet.from_file(tiny_weights / "unet.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +41,16 @@ def built_in(tiny_weights, tmp_path_factory):
 
 
 def lessons(weights, prepared, **changes) -> Lessons:
-    clip, teacher, concepts = weights
+    clip, teacher = weights
     config = replace(TINY, network=teacher.config, **changes)
-    return Lessons(teacher, Data.of(prepared, ~prepared.validation, clip), concepts, config, 0, faces=4)
+    return Lessons(teacher, Data.of(prepared, ~prepared.validation, clip), config, 0, faces=4)
 
 
 # --- what is learnt ---------------------------------------------------------------------------------------------------
 
 
 def test_the_modulation_is_all_that_differs(weights):
-    _, unet, _ = weights
+    _, unet = weights
     other = unet.with_modulation({name: value + 1 for name, value in unet.modulation.items()})
     own = {id(parameter) for parameter in unet.parameters()}
     assert {name for name, parameter in other.named_parameters() if id(parameter) not in own} == set(unet.modulation)
@@ -68,7 +66,7 @@ def test_the_modulation_is_all_that_differs(weights):
 def test_the_teacher_tells_what_guidance_makes_of_both_branches(weights, monkeypatch):
     """As the sampler has it, where that is not clipped."""
     monkeypatch.setattr(train_guided, "half_precision", lambda device: None)
-    clip, unet, _ = weights
+    clip, unet = weights
     conditions = condition_of(clip.encode_texts(["a man", ""]))
     x_t, t = torch.randn(2, 3, 64, 64) / 10, torch.full((2,), 0.6, dtype=torch.float64)
     wanted = guided_prediction(unet, (x_t, t.to(x_t)), conditions, conditions[1:].expand(2, -1))
@@ -79,7 +77,7 @@ def test_the_teacher_tells_what_guidance_makes_of_both_branches(weights, monkeyp
 
 
 def test_lessons_are_steps_of_the_own_runs_within_the_interval(weights, prepared):
-    clip, teacher, _ = weights
+    clip, teacher = weights
     taught, (low, high) = lessons(weights, prepared), DEFAULTS.guidance_interval
     for step in range(3):
         x_t, t, condition, wanted = taught.of(teacher, step)
@@ -91,14 +89,6 @@ def test_lessons_are_steps_of_the_own_runs_within_the_interval(weights, prepared
         assert not any(each.is_inference() for each in (x_t, t, condition, wanted))
     again = taught.of(teacher, 2)
     assert all(torch.equal(one, other) for one, other in zip(again, (x_t, t, condition, wanted)))
-
-
-def test_some_captions_ask_for_a_concept(weights, prepared):
-    clip, teacher, _ = weights
-    without, all_of_them = (lessons(weights, prepared, concept_share=share, image_share=0.0) for share in (0.0, 1.0))
-    plain, moved = (each.of(teacher, 0)[2] for each in (without, all_of_them))
-    assert (plain != moved).any(1).all() and torch.equal(plain[:, -2:], moved[:, -2:])
-    assert torch.allclose(moved[:, :-2].norm(dim=1), torch.ones(len(moved)), atol=1e-4)
 
 
 def test_resume_is_exact(weights, prepared, tmp_path):
@@ -113,12 +103,12 @@ def test_resume_is_exact(weights, prepared, tmp_path):
 def test_it_learns_guidance_and_leaves_the_rest_alone(weights, prepared, tmp_path, monkeypatch):
     """From a U-Net that follows its condition, as random weights hardly do."""
     monkeypatch.setattr(train_guided, "half_precision", lambda device: None)
-    clip, unet, concepts = weights
+    clip, unet = weights
     follows = {name: value * (6 if "condition" in name else 1) for name, value in unet.modulation.items()}
     follows, info = unet.with_modulation(follows), unet.info
     unet, unet.info = follows, info
     before, config = {name: value.clone() for name, value in unet.state_dict().items()}, replace(TINY, images=640)
-    learnt = train((clip, unet, concepts), prepared, config, Run(tmp_path, tmp_path / "guided.safetensors"))
+    learnt = train((clip, unet), prepared, config, Run(tmp_path, tmp_path / "guided.safetensors"))
     assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
     assert all(
         torch.equal(value, before[name]) for name, value in learnt.state_dict().items() if name not in unet.modulation
@@ -180,10 +170,35 @@ def test_other_guidance_takes_both_branches(built_in, change):
     assert np.array_equal(pipe.generate_faces([face]), plain.generate_faces([face]))
 
 
-def test_a_face_does_not_depend_on_the_others_of_its_batch(built_in):
-    pipe, _ = built_in
+@pytest.fixture
+def with_red_hair(built_in):
+    """Both pipelines, with a concept."""
+    vector = torch.randn(512, generator=torch.Generator().manual_seed(0)) / 20
+    for pipe in built_in:
+        pipe.concepts = Concepts({"Red_Hair": vector})
+    yield built_in
+    for pipe in built_in:
+        pipe.concepts = Concepts()
+
+
+def test_a_concept_takes_both_branches(with_red_hair):
+    """In the prompt, at a walk's end, as an edit: the guided network would draw it more weakly."""
+    pipe, plain = with_red_hair
+    man, red = (Settings(prompt, seed=5, steps=6) for prompt in ("a man", "a man with red hair"))
+    edits = (("Red_Hair", 1.0),)
+    for face in (red, replace(man, to_prompt=red.prompt, place=0.5), replace(man, edits=edits)):
+        assert not pipe.covered(face) and np.array_equal(pipe.generate_faces([face]), plain.generate_faces([face]))
+    assert np.array_equal(pipe.walk(man, red, 3), plain.walk(man, red, 3))
+    assert np.array_equal(pipe.strengths(man, "Red_Hair", [0, 1]), plain.strengths(man, "Red_Hair", [0, 1]))
+    assert pipe.covered(man) and not np.array_equal(pipe.generate_faces([man]), plain.generate_faces([man]))
+    assert "guided" in dict(forwards(pipe, lambda: pipe.strengths(man, "Smiling", [1])))
+
+
+def test_a_face_does_not_depend_on_the_others_of_its_batch(with_red_hair):
+    pipe, _ = with_red_hair
     run = Settings("a man", seed=5, steps=6)
     faces = [run, replace(run, guidance=3.0), replace(run, negative_prompt="bald"), replace(run, prompt="", seed=6)]
+    faces.append(replace(run, prompt="a man with red hair"))
     together = pipe.generate_faces(faces)
     assert all(close(face, pipe.generate_faces([one])[0]) for face, one in zip(together, faces))
 

@@ -4,6 +4,7 @@ Drawing is what takes time, so `draw` keeps every hundred faces on disk: an eval
 the judge reports of a set of faces (`Judge.activations`) is called its activations: "pooled", "spatial" and "logits".
 """
 
+import copy
 import hashlib
 import io
 import json
@@ -47,7 +48,8 @@ def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> 
 
     In bfloat16 where the hardware multiplies that faster: the same faces, some grey levels apart.
     """
-    dtype = half_precision(pipe.device)
+    quick, dtype = copy.copy(pipe), half_precision(pipe.device)
+    quick.precision = dtype
     files = sorted(path for path in MODEL.rglob("*") if path.suffix in (".py", ".toml"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     network = pipe.student if faces[0].sampler == STUDENT else pipe.unet
@@ -60,8 +62,7 @@ def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> 
         key = json.dumps([maker, [asdict(face) for face in part]])
         path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
-            with torch.autocast(pipe.device.type, dtype, enabled=dtype is not None):
-                made = pipe.generate_faces(part)
+            made = quick.generate_faces(part)
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 np.save(file, made)

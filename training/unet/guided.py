@@ -6,7 +6,7 @@ Guidance distillation (Meng et al. 2023, section 3.1) with one guidance, the def
 time and condition act are learnt (`UNet.modulation`), so the file is small and both networks share all others. The
 network draws faces from noise, so that it learns where its own runs lead. At some of their steps the U-Net, its
 teacher, tells its guided prediction. Photographs play no part but through the captions and CLIP's embeddings of their
-faces.
+faces. A face that asks for a concept is drawn by both branches (FacePipeline.covered), so no concept is learnt here.
 
 All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
 """
@@ -29,7 +29,6 @@ from model.files import checkpoint
 from model.sampler import time_grid, unipc
 from model.settings import DEFAULTS
 from model.unet import UNet, condition_of
-from model.words.concepts import Concepts
 from training.core.budget import Budget, Progress
 from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
@@ -56,8 +55,6 @@ class GuidedConfig(TrainConfig):
 
     # lengths of the runs, the default's more often than others
     steps: tuple[int, ...] = (8, 10, 12, 12, 12, 12, 14, 16, 20)
-    # share of the captions that ask for a concept too
-    concept_share: float = 0.2
 
 
 RECIPES = {
@@ -76,7 +73,6 @@ class Lessons:
 
     teacher: UNet
     data: Data
-    concepts: Concepts
     config: GuidedConfig
     rank: int
     # of a step
@@ -85,8 +81,7 @@ class Lessons:
     def of(self, network: UNet, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(x_t, t, condition, wanted prediction) of some steps of the network's own runs."""
         condition, noise = sample_inputs(step, self.faces, self.data, self.config, self.rank)
-        rng = Random(mixed_seed(self.config.seed, self.rank, step))
-        condition = self._with_concepts(condition, rng).to(self.teacher.mean.device)
+        rng, condition = Random(mixed_seed(self.config.seed, self.rank, step)), condition.to(self.teacher.mean.device)
         times = time_grid(rng.choice(self.config.steps), "unipc")
         low, high = DEFAULTS.guidance_interval
         inside = [place for place, time in enumerate(times[:-1]) if low <= time <= high]
@@ -114,14 +109,6 @@ class Lessons:
             return to_original(prediction, x_t, t, config.target, config.steps).clamp(-1, 1)
 
         return denoise
-
-    def _with_concepts(self, condition: Tensor, rng: Random) -> Tensor:
-        """(N, 514): some of the captions' embeddings with the vector of a concept added."""
-        names = sorted(self.concepts)
-        asked = [[rng.choice(names)] if names and rng.random() < self.config.concept_share else [] for _ in condition]
-        asked = [[] if of_image else one for one, of_image in zip(asked, condition[:, -2].bool().tolist())]
-        embedding = self.concepts.added(condition[:, :-2], asked)
-        return torch.cat([embedding, condition[:, -2:]], dim=1)
 
 
 @torch.no_grad()
@@ -156,16 +143,16 @@ def gap_left(network: UNet, lessons: Lessons, steps: int = 4) -> float:
     return left / max(whole, 1e-12)
 
 
-def train(weights: tuple[Clip, UNet, Concepts], prepared: Prepared, config: GuidedConfig, run: Run) -> UNet:
+def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, run: Run) -> UNet:
     """Train on the U-Net's device until the images or the minutes are spent or a stop is requested.
 
-    :param weights: CLIP, the U-Net and its concepts.
+    :param weights: CLIP and the U-Net.
     :return:        the U-Net with the averaged modulation.
 
     Resumes exactly from `run.state` if it is there. Writes the modulation to `run.out` at every save. Raises InputError
     for faces embedded by another CLIP.
     """
-    clip, teacher, concepts = weights
+    clip, teacher = weights
     budget = Budget(
         config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
@@ -174,7 +161,6 @@ def train(weights: tuple[Clip, UNet, Concepts], prepared: Prepared, config: Guid
     rank, world = rank_and_world(config.batch)
     config = replace(config, network=teacher.config)
     identity = {"recipe": asdict(config), "unet": teacher.info["hash"], "data": prepared.hash}
-    identity["concepts"] = concepts.info.get("hash")
     network, done = teacher.with_modulation({}).requires_grad_(False), Progress()
     for name in teacher.modulation:
         network.get_parameter(name).requires_grad_(True)
@@ -182,7 +168,7 @@ def train(weights: tuple[Clip, UNet, Concepts], prepared: Prepared, config: Guid
     parts = {"network": network, **learner.parts}
     resume(run.state, identity, parts, done)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
-    lessons = Lessons(teacher, data, concepts, config, rank, max(1, config.batch // TAUGHT // world))
+    lessons = Lessons(teacher, data, config, rank, max(1, config.batch // TAUGHT // world))
     unseen = replace(lessons, data=held_out, config=replace(config, seed=-1), rank=0)
     log = Log(run.folder / "log.jsonl")
 
@@ -214,16 +200,14 @@ def train(weights: tuple[Clip, UNet, Concepts], prepared: Prepared, config: Guid
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.unet.guided", description=__doc__.split("\n")[0])
     parser.add_argument("--prepared", type=Path, default=Path("runs/prepared"), help="what training.data.prepare wrote")
-    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with CLIP, U-Net and concepts")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with CLIP and U-Net")
     parser.add_argument("--recipe", choices=RECIPES, default="default")
     add_run_options(parser, "runs/guided", "guided.safetensors")
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.unet.guided"), running(options) as run:
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
         teacher = UNet.from_file(options.weights / "unet.safetensors", pick_device(run.device))
-        path = options.weights / "concepts.safetensors"
-        concepts = Concepts.from_file(path, teacher) if path.is_file() else Concepts()
-        train((clip, teacher, concepts), prepared, RECIPES[options.recipe], run)
+        train((clip, teacher), prepared, RECIPES[options.recipe], run)
 
 
 if __name__ == "__main__":

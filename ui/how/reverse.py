@@ -125,7 +125,7 @@ def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]
     prompts = pipe.condition([settings.prompt, settings.negative_prompt])
     distilled = None if by_student else pipe.distilled
     predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps, distilled)
-    guidance = Guidance() if by_student else settings.as_guidance()
+    guidance = Guidance() if by_student else replace(settings.as_guidance(), distilled=pipe.covered(settings))
     denoise = guided(predictor, prompts[:1].expand(len(noise), -1), prompts[1:], guidance)
     fresh_noise = noise_of(range(len(noise)), (3, SIZE, SIZE), pipe.device)
     return SAMPLERS[sampler](denoise, noise.to(pipe.device), time_grid(settings.steps, sampler), fresh_noise)

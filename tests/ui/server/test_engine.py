@@ -93,7 +93,7 @@ def test_a_run_goes_on_beside_a_long_one(pipe, ran):
     with ThreadPoolExecutor(1) as visitor:
         begun = threading.Event()
         pipe.unet.register_forward_pre_hook(lambda *_: begun.set())
-        walk = visitor.submit(pipe.walk, replace(MAN, steps=200), Settings(seed=2, steps=200), 24)
+        walk = visitor.submit(pipe.walk, replace(MAN, steps=80), Settings(seed=2, steps=80), 24)
         begun.wait(10)
         assert len(list(pipe.stream("a woman", steps=3))) == 3 and not walk.done()
         assert walk.result().shape == (24, 64, 64, 3)
