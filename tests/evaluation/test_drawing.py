@@ -1,6 +1,7 @@
 """Faces that an evaluation draws are kept on disk (training/evaluation/fidelity.py)."""
 
 import numpy as np
+import torch
 
 from model.pipeline import FacePipeline
 from model.settings import Settings
@@ -35,6 +36,14 @@ def test_drawn_faces_are_kept_and_drawn_anew_for_other_settings(tiny_weights, tm
     pipe.unet.info["hash"] = "another network"
     fidelity.draw(pipe, asked_for[:2], tmp_path)
     assert len(asked) == 4
+
+
+def test_the_u_net_draws_in_the_number_format_that_is_fast(tiny_weights, tmp_path, monkeypatch):
+    pipe, seen = FacePipeline.from_pretrained(tiny_weights, "cpu"), set()
+    next(pipe.unet.children()).register_forward_hook(lambda layer, inputs, output: seen.add(output.dtype))
+    monkeypatch.setattr(fidelity, "half_precision", lambda device: torch.bfloat16)
+    fidelity.draw(pipe, [Settings("a man", steps=1)], tmp_path)
+    assert seen == {torch.bfloat16} and pipe.precision is None
 
 
 def test_faces_are_drawn_anew_where_prompts_are_read_otherwise(tiny_weights, tmp_path, monkeypatch):

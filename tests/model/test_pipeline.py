@@ -289,18 +289,37 @@ def test_bundled_weights_draw_what_the_prompt_says():
         pipe.generate(["a man"], [-1])
 
 
-def test_bfloat16_draws_the_same_face():
-    """Networks compute in it, answers are float32, and the face is some grey levels away at most."""
+def test_number_formats_draw_the_same_face(monkeypatch):
+    """Student and SRResNets compute in half precision where that is fast, the U-Net where it is told to; answers are
+    float32, and the face is some grey levels away at most.
+    """
     pipe = FacePipeline.from_pretrained(ROOT / "weights", device="cpu")
-    plain = pipe.generate(["a smiling woman"], [7], steps=4)
-    seen = set()
-    for network in (pipe.unet, pipe.crisp):
-        next(network.children()).register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-    pipe.precision = torch.bfloat16
-    rounded = pipe.generate(["a smiling woman"], [7], steps=4)
-    assert 0 < np.abs(rounded.astype(int) - plain).mean() < 3
-    assert pipe.upscale(plain, crisp=True).shape == (1, 512, 512, 3)
-    assert seen == {torch.bfloat16} and pipe.with_unet(pipe.unet).precision is torch.bfloat16
+    names, seen = ("unet", "guided", "student", "upscaler", "crisp"), set()
+    for name in names:
+        first = next(getattr(pipe, name).children())
+        first.register_forward_hook(lambda layer, inputs, output, name=name: seen.add((name, output.dtype)))
+
+    def draw(half: torch.dtype | None, precision: torch.dtype | None) -> tuple[list[np.ndarray], dict]:
+        monkeypatch.setattr("model.pipeline.half_precision", lambda device: half)
+        pipe.precision = precision
+        seen.clear()
+        faces = [pipe.generate(["a smiling woman"], [7], steps=4, sampler=name)[0] for name in ("unipc", "student")]
+        faces += [pipe.upscale(faces[0][None], crisp)[0] for crisp in (False, True)]
+        assert len(seen) == len(names)
+        return faces, dict(seen)
+
+    (plain, full), (quick, fast), (rounded, half) = (
+        draw(None, None),
+        draw(torch.bfloat16, None),
+        draw(torch.bfloat16, torch.bfloat16),
+    )
+    assert set(full.values()) == {torch.float32} and set(half.values()) == {torch.bfloat16}
+    assert {name for name, dtype in fast.items() if dtype == torch.float32} == {"unet", "guided"}
+    assert np.array_equal(quick[0], plain[0])
+    apart = [np.abs(one.astype(int) - other) for one, other in zip(quick[1:], plain[1:])]
+    assert all(0 < each.mean() < 1 and each.max() <= 4 for each in apart)
+    assert 0 < np.abs(rounded[0].astype(int) - plain[0]).mean() < 3
+    assert pipe.with_unet(pipe.unet).precision is torch.bfloat16
 
 
 def test_the_best_of_several_seeds_is_whole_and_fits_the_prompt():
