@@ -15,7 +15,9 @@ from ui.server import start  # isort: skip, since it must come before gradio
 ADDRESS = start.prepare()
 
 from ui.server import folder  # isort: skip, before gradio builds anything
-import gradio as gr
+
+with start.without_stubs():
+    import gradio as gr
 
 from ui.server.gpu import lend  # isort: skip, since it must come before torch
 from model import attributes

@@ -1,5 +1,6 @@
 """The machine the app starts on: it starts, or says in one line why not."""
 
+import inspect
 import os
 import platform
 import re
@@ -244,3 +245,18 @@ def test_the_app_starts_on_a_hard_machine(tiny_weights, tmp_path):
             process.communicate(timeout=30)
     assert [path.name for path in temp.iterdir() if path.name.startswith("facet-")] == []
     assert (temp / "gradio").read_text() == "of another user"
+
+
+def test_gradio_parses_no_sources_as_it_is_imported(monkeypatch):
+    """As it would, to write stubs for editors."""
+    import gradio
+    from gradio import component_meta
+
+    parsed = []
+    monkeypatch.setattr(component_meta, "extract_class_source_code", lambda *_: parsed.append(1) or ("", 1))
+    monkeypatch.setattr(component_meta, "create_pyi", lambda *_: "")
+    with start.without_stubs():
+        component_meta.create_or_modify_pyi(gradio.Textbox, "Textbox", [])
+        # nothing else is hidden
+        assert inspect.getfile(Path)
+    assert not parsed and inspect.getfile(gradio.Textbox).endswith("textbox.py")
