@@ -155,15 +155,19 @@ def save_concepts(folder: Path, **vectors: torch.Tensor) -> None:
 
 
 def save_guided(folder: Path) -> None:
-    """Put a guided.safetensors, another modulation than the U-Net's, into a folder of weights."""
+    """Put a guided.safetensors, a random change of the U-Net's modulation, into a folder of weights."""
     unet = UNet.from_file(folder / "unet.safetensors")
     generator = torch.Generator().manual_seed(3)
-    other = {
-        name: value + 0.1 * torch.randn(value.shape, generator=generator) for name, value in unet.modulation.items()
-    }
+    change = {}
+    for name, value in unet.modulation.items():
+        if value.ndim == 2:
+            up, down = (torch.randn(shape, generator=generator) / 5 for shape in ((len(value), 4), (4, value.shape[1])))
+            change |= {f"{name}.up": up, f"{name}.down": down}
+        else:
+            change[name] = torch.randn(value.shape, generator=generator) / 10
     info = {"kind": "guided", "unet": unet.info["hash"], "guidance": DEFAULTS.guidance}
     info |= {"guidance_interval": DEFAULTS.guidance_interval}
-    checkpoint.save(folder / "guided.safetensors", other, {}, info)
+    checkpoint.save(folder / "guided.safetensors", change, {}, info)
 
 
 def random_unet() -> UNet:

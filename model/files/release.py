@@ -1,9 +1,11 @@
 """The networks of one release: a folder of weights, or the Hub's, whose files belong together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from model.clip import Clip
 from model.critic import Critic
@@ -77,7 +79,7 @@ def packed(unet: UNet) -> UNet:
 
 
 def guided_network(path: str | Path, unet: UNet) -> UNet:
-    """The U-Net with the modulation in a file, which has guidance built in (training/unet/guided.py).
+    """The U-Net with the change of its modulation in a file, which builds guidance in (training/unet/guided.py).
 
     Raises WeightsError, one line, for a damaged file and for one that was learnt with another U-Net.
     """
@@ -89,10 +91,24 @@ def guided_network(path: str | Path, unet: UNet) -> UNet:
         )
     if missing := {"guidance", "guidance_interval"} - info.keys():
         raise WeightsError(f"{path} does not say which guidance it learnt ({min(missing)}). {checkpoint.CURE}")
-    own = unet.modulation
-    if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
-        raise WeightsError(f"{path} does not hold the modulation of {unet.info['hash']}. {checkpoint.CURE}")
-    network = unet.with_modulation(tensors)
+    try:
+        network = with_change(unet, tensors)
+    except (KeyError, RuntimeError):
+        raise WeightsError(f"{path} does not hold the modulation of {unet.info['hash']}. {checkpoint.CURE}") from None
     # a plain attribute, which torch's types do not foresee
     vars(network)["info"] = info
     return network
+
+
+def with_change(unet: UNet, change: Mapping[str, Tensor]) -> UNet:
+    """The U-Net with something added to its modulation, all else shared.
+
+    :param change: for each of its vectors "name", for each of its (A, B) matrices "name.up" (A, R) and "name.down"
+                   (R, B), whose product is added (Hu et al. 2021, LoRA). Raises KeyError for one that is missing,
+                   RuntimeError for a wrong shape.
+    """
+    tensors = {}
+    for name, value in unet.modulation.items():
+        added = change[f"{name}.up"] @ change[f"{name}.down"] if value.ndim == 2 else change[name]
+        tensors[name] = value + added.to(value).view_as(value)
+    return unet.with_modulation(tensors)

@@ -11,6 +11,7 @@ import torch
 from model.clip import Clip
 from model.errors import InputError, WeightsError
 from model.files import checkpoint
+from model.files.release import with_change
 from model.guidance import Guidance, Predictor, guided
 from model.pipeline import FacePipeline
 from model.settings import DEFAULTS, Settings
@@ -61,6 +62,25 @@ def test_the_modulation_is_all_that_differs(weights):
     same = unet.with_modulation(unet.modulation)
     with torch.inference_mode():
         assert torch.equal(same(*inputs), unet(*inputs)) and not torch.allclose(other(*inputs), unet(*inputs))
+
+
+def test_a_change_keeps_the_largest_singular_values(weights, monkeypatch):
+    _, unet = weights
+    monkeypatch.setattr(train_guided, "STRENGTH", 2.0)
+    moved = unet.with_modulation(
+        {name: value + torch.randn_like(value) / 50 for name, value in unet.modulation.items()}
+    )
+    for rank, exact in ((1024, True), (3, False)):
+        monkeypatch.setattr(train_guided, "RANK", rank)
+        tensors = train_guided.change(moved, unet)
+        network = with_change(unet, tensors)
+        for name, before in unet.modulation.items():
+            whole, kept = 2 * (moved.modulation[name] - before), network.modulation[name] - before
+            assert torch.allclose(kept, whole, atol=1e-4) == (exact or before.ndim == 1), name
+            if before.ndim == 2 and not exact:
+                sizes = torch.linalg.svdvals(whole)
+                assert torch.allclose(torch.linalg.svdvals(kept)[:3], sizes[:3], rtol=1e-2, atol=1e-4)
+                assert tensors[f"{name}.up"].shape == (len(before), 3)
 
 
 def test_the_teacher_tells_what_guidance_makes_of_both_branches(weights, monkeypatch):
@@ -116,7 +136,9 @@ def test_it_learns_guidance_and_leaves_the_rest_alone(weights, prepared, tmp_pat
     *_, last = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
     assert last["gap_left"] < 0.8
     tensors, _, info = checkpoint.load(tmp_path / "guided.safetensors")
-    assert tensors.keys() == unet.modulation.keys() and info["unet"] == unet.info["hash"]
+    read = with_change(unet, {name: value.float() for name, value in tensors.items()}).modulation
+    assert all(torch.allclose(value, learnt.modulation[name], atol=2e-3) for name, value in read.items())
+    assert info["unet"] == unet.info["hash"]
     assert info["gap_left"] == pytest.approx(last["gap_left"], abs=1e-4) and info["guidance"] == DEFAULTS.guidance
 
 

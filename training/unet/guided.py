@@ -26,6 +26,7 @@ from model.device import half_precision, pick_device
 from model.diffusion import to_original
 from model.errors import exit_in_one_line
 from model.files import checkpoint
+from model.files.release import with_change
 from model.sampler import time_grid, unipc
 from model.settings import DEFAULTS
 from model.unet import UNet, condition_of
@@ -46,6 +47,8 @@ from training.unet.student import sample_inputs
 # Factor on what the weights have learnt. A network that predicts the mean of what it cannot tell guides a little too
 # weakly: at 1 faces show what their captions state 2 % less than by both branches (docs/experiments.md).
 STRENGTH = 1.15
+# Of the change of each matrix, of some hundred rows and columns: the rest is 1 % of it and mostly noise.
+RANK = 64
 # of a run's steps within the guidance interval, those that the teacher looks at, at most
 TAUGHT = 4
 
@@ -146,19 +149,25 @@ def gap_left(network: UNet, lessons: Lessons, steps: int = 4) -> float:
     return left / max(whole, 1e-12)
 
 
-def strengthened(learnt: UNet, teacher: UNet) -> UNet:
-    """The U-Net with what was learnt, times STRENGTH."""
-    before, after = teacher.modulation, learnt.modulation
-    return teacher.with_modulation({name: before[name] + STRENGTH * (after[name] - before[name]) for name in before})
+def change(learnt: UNet, teacher: UNet) -> dict[str, Tensor]:
+    """What was learnt, times STRENGTH, as `with_change` takes it: matrices by their RANK largest singular values."""
+    after, tensors = learnt.modulation, {}
+    for name, before in teacher.modulation.items():
+        tensors[name] = STRENGTH * (after[name] - before)
+        if before.ndim == 2:
+            up, size, down = torch.linalg.svd(tensors.pop(name), full_matrices=False)
+            root = size[:RANK].sqrt()
+            tensors |= {f"{name}.up": up[:, :RANK] * root, f"{name}.down": root[:, None] * down[:RANK]}
+    return tensors
 
 
 def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, run: Run) -> UNet:
     """Train on the U-Net's device until the images or the minutes are spent or a stop is requested.
 
     :param weights: CLIP and the U-Net.
-    :return:        the U-Net with the averaged modulation, strengthened.
+    :return:        the U-Net with the change of its modulation that the file holds.
 
-    Resumes exactly from `run.state` if it is there. Writes the modulation to `run.out` at every save. Raises InputError
+    Resumes exactly from `run.state` if it is there. Writes the change to `run.out` at every save. Raises InputError
     for faces embedded by another CLIP.
     """
     clip, teacher = weights
@@ -184,12 +193,10 @@ def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, 
     def learn(step: int) -> dict[str, Tensor]:
         return learner.learn(step, lessons.of(network, step))
 
-    def result() -> UNet:
-        return strengthened(learner.ema.network, teacher)
-
     def save(finished: bool) -> None:
         keep(run.state, identity, parts, done)
-        left = gap_left(result(), unseen) if len(held_out.images) else None
+        learnt = change(learner.ema.network, teacher)
+        left = gap_left(with_change(teacher, learnt), unseen) if len(held_out.images) else None
         seen = done.step * config.batch
         log.write(images=seen, seconds=done.seconds, gap_left=left)
         if run.out:
@@ -204,10 +211,10 @@ def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, 
                 **provenance(seen, done.seconds, teacher.mean.device.type, prepared.hash),
                 "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
             }
-            checkpoint.save(run.out, result().modulation, {}, info)
+            checkpoint.save(run.out, learnt, {}, info)
 
     run_steps(Steps(learner.optimizers, learn, save), done, budget, log, run.stop)
-    return result()
+    return with_change(teacher, change(learner.ema.network, teacher))
 
 
 def main(arguments: list[str] | None = None) -> None:
