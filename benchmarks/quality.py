@@ -4,8 +4,8 @@
     make bench-quality ARGS="--faces 100 --budgets 4 10 25"
 
 A network call is one forward of one image. A step takes one, and one more for each kind of guidance that acts at its
-time and is not built in (guided.safetensors). For
-each sampler and each budget of calls, faces are drawn from validation captions by as many steps as the budget allows.
+time and is not built in (guided.safetensors). For each sampler and each budget of calls, faces are drawn from
+validation captions by as many steps as the budget allows.
 Their Fréchet distance to the training faces is measured as `make evaluate` does it (training/evaluation/fidelity.py).
 100 steps of DDPM, with their own count of calls, are the reference. The student, if there is one, has one count of
 calls. Distances depend on the number of faces: only equal numbers compare. Writes quality.json and quality.png here,

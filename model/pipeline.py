@@ -221,8 +221,8 @@ class FacePipeline:
         texts = stated_and_denied(settings.prompt, text("The attribute", attribute))
         plain, stated, denied = self.condition([settings.prompt, *texts])
         condition = along(plain, stated, denied, torch.tensor(values, device=self.device))
-        moved = replace(settings, edits=((attribute, 1.0),))
-        batch = replace(self._batch([moved] * len(values)), condition=condition)
+        covered = [self.covered(replace(settings, edits=((attribute, 1.0),)))] * len(values)
+        batch = replace(self._batch([settings] * len(values)), condition=condition, distilled=covered)
         parts = batch.parts([settings.seed] * len(values), 32, (3, SIZE, SIZE))
         return np.concatenate([to_pixels(last_step(self._sample(part)).denoised) for part in parts])
 
@@ -385,11 +385,12 @@ class FacePipeline:
     def _sample(self, batch: Batch, watch: Callable[[Tensor | None], None] | None = None) -> Iterator[Step]:
         """The steps of a batch. watch: as in guidance.guided."""
         settings = batch.settings
-        unet, sampler, precision, distilled = self.unet, settings.sampler, self.precision, self.distilled
-        guidance = replace(settings.as_guidance(), scale=batch.scale, distilled=batch.distilled)
         if self.student and settings.sampler == STUDENT:
             unet, sampler, precision, distilled = self.student, "ddim", half_precision(self.device), None
             guidance = Guidance()
+        else:
+            unet, sampler, precision, distilled = self.unet, settings.sampler, self.precision, self.distilled
+            guidance = replace(settings.as_guidance(), scale=batch.scale, distilled=batch.distilled)
         run = partial(self._forward, precision, run_in_parts, unet)
         predictor = Predictor(run, unet.config.target, unet.config.steps, distilled)
         denoise = guided(predictor, batch.condition, batch.unconditional, guidance, watch)

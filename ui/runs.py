@@ -162,7 +162,7 @@ def influence(event: gr.EventData) -> tuple[Any, Any]:
     if not isinstance(sent.get("record"), dict):
         raise InputError("No settings make this face again, so it cannot be seen where the prompt acts.")
     settings, count, start = Settings.read(sent["record"])[0], counted(sent.get("count")), time.monotonic()
-    faces, shown = [replace(settings, seed=seed) for seed in seeds(settings.seed, count)], []
+    faces, shown = side_by_side(settings, count), []
     with closing(engine.pipeline().stream_faces(faces, influence=True)) as steps:
         for frames in steps:
             shown.append(jpeg(sheet([heat(frame) for frame in frames])))
@@ -224,9 +224,14 @@ def seeds(first: int, count: int) -> list[int]:
     return [(first + index) % (MAX_SEED + 1) for index in range(count)]
 
 
+def side_by_side(settings: Settings, count: int) -> list[Settings]:
+    """The faces of a run."""
+    return [replace(settings, seed=seed) for seed in seeds(settings.seed, count)]
+
+
 def stream(pipe: FacePipeline, settings: Settings, controls: Controls) -> Iterator[list[Frame]]:
     """The frames of a run: a list of one per face after every step."""
-    faces = [replace(settings, seed=seed) for seed in seeds(settings.seed, controls.count)]
+    faces = side_by_side(settings, controls.count)
     if controls.painting or not controls.picture:
         return streamer(pipe, controls.painting)(faces)
     return pipe.stream_faces(faces, read_face(file_of(controls.picture)), controls.strength, influence=True)

@@ -8,10 +8,10 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -187,3 +187,16 @@ def fill(network: N, tensors: dict[str, Tensor], path: str | Path) -> N:
     check(network, tensors, path)
     network.load_state_dict(tensors)
     return network
+
+
+def check_unet(path: str | Path, info: Mapping[str, Any], unet: str, command: str) -> None:
+    """Raises WeightsError for a file that was learnt with another U-Net than the one with the hash `unet`.
+
+    :param info:    the metadata of the file.
+    :param command: learns it again.
+    """
+    if info.get("unet") != unet:
+        raise WeightsError(
+            f"{path} was learnt with another U-Net ({info.get('unet', 'unnamed')}) than the one beside it "
+            f"({unet}): delete it, or learn it again by `{command}`."
+        )

@@ -84,11 +84,7 @@ def guided_network(path: str | Path, unet: UNet) -> UNet:
     Raises WeightsError, one line, for a damaged file and for one that was learnt with another U-Net.
     """
     tensors, _, info = checkpoint.load(path)
-    if info.get("unet") != unet.info["hash"]:
-        raise WeightsError(
-            f"{path} was learnt with another U-Net ({info.get('unet', 'unnamed')}) than the one beside it "
-            f"({unet.info['hash']}): delete it, or learn it again by `make train-guided`."
-        )
+    checkpoint.check_unet(path, info, unet.info["hash"], "make train-guided")
     if missing := {"guidance", "guidance_interval"} - info.keys():
         raise WeightsError(f"{path} does not say which guidance it learnt ({min(missing)}). {checkpoint.CURE}")
     try:

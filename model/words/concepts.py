@@ -55,11 +55,7 @@ class Concepts:
         Raises WeightsError, one line, for a damaged one and for one that was learnt with another U-Net.
         """
         vectors, _, info = checkpoint.load(path)
-        if info.get("unet") != unet.info["hash"]:
-            raise WeightsError(
-                f"{path} was learnt with another U-Net ({info.get('unet', 'unnamed')}) than the one beside it "
-                f"({unet.info['hash']}): delete it, or learn it again by `make concepts`."
-            )
+        checkpoint.check_unet(path, info, unet.info["hash"], "make concepts")
         for name, vector in vectors.items():
             if name not in CONCEPTS or vector.shape != unet.mean.shape:
                 raise WeightsError(
