@@ -9,7 +9,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 FAST_PY := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test lint format prepare embed train-clip train-words train-unet train-student train-guided train-targets train-srresnet-general train-srresnet train-srgan evaluate
+.PHONY: help app test lint format prepare embed train-clip train-words train-unet train-student train-guided train-reward train-targets train-srresnet-general train-srresnet train-srgan evaluate
 .PHONY: bench bench-peers bench-quality bench-sr grid pictures clean
 
 help:  ## list the targets
@@ -61,6 +61,10 @@ train-student: .venv/dev  ## teach a network to draw in 4 calls what the U-Net i
 train-guided: .venv/dev  ## build the default guidance into the U-Net's modulation, MINUTES in all (after embed)
 	$(FAST_PY) -m training.unet.guided --max-minutes $(MINUTES)
 	cp runs/guided/guided.safetensors weights/
+
+train-reward: .venv/dev  ## teach the network of train-guided to draw whole faces, MINUTES in all (after train-guided)
+	$(FAST_PY) -m training.unet.reward --max-minutes $(MINUTES)
+	cp runs/reward/guided.safetensors weights/
 
 concepts: .venv/dev  ## learn vectors for what no label names (dark skin, red hair, ...), with CLIP and U-Net as they are
 	$(FAST_PY) -m training.unet.concepts

@@ -106,9 +106,7 @@ class Critic(nn.Module):
         Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the
         worst place.
         """
-        size = self.config.size
-        inner = self.second(maps[0])[:, size // 3 : size - size // 6, size // 4 : size - size // 4]
-        return torch.stack([inner.mean((1, 2)), self.third(maps[1]).amax((1, 2))], dim=1)
+        return torch.stack([of_face(self.second(maps[0])).mean((1, 2)), self.third(maps[1]).amax((1, 2))], dim=1)
 
     @torch.inference_mode()
     def scores(self, clip: Clip, faces: np.ndarray) -> np.ndarray:
@@ -132,6 +130,14 @@ class Critic(nn.Module):
         self.scale_mean[2], self.scale_std[2] = total.mean(), total.std()
 
 
+def of_face(distances: Tensor) -> Tensor:
+    """The middle of an aligned face, from the eyes to the mouth: (N, S, S) -> (N, H, W) of a map with a value for each
+    place.
+    """
+    size = distances.shape[-1]
+    return distances[:, size // 3 : size - size // 6, size // 4 : size - size // 4]
+
+
 def can_see(clip: Clip) -> bool:
     """Whether this CLIP's image tower is a ResNet, whose stages the critic looks at."""
     return hasattr(clip.towers.visual, "layer3")
@@ -139,12 +145,15 @@ def can_see(clip: Clip) -> bool:
 
 @torch.inference_mode()
 def feature_maps(clip: Clip, faces: np.ndarray) -> tuple[Tensor, Tensor]:
-    """(N, H, W, 3) uint8 -> what the tower's second and third stage make of them.
+    """`stages` of (N, H, W, 3) uint8, in float32."""
+    return stages(clip, torch.as_tensor(faces).to(clip.head.weight.device).permute(0, 3, 1, 2).float() / 255)
 
-    (N, C, S, S) and (N, 2C, S/2, S/2) float32.
+
+def stages(clip: Clip, images: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 3, H, W) in [0, 1] -> what the image tower's second and third stage make of them, with gradient.
+
+    (N, C, S, S) and (N, 2C, S/2, S/2).
     """
     tower = clip.towers.visual
-    images = torch.as_tensor(faces).to(clip.head.weight.device).permute(0, 3, 1, 2).float() / 255
-    x = tower.stem(clip.standardised(images))
-    second = tower.layer2(tower.layer1(x))
+    second = tower.layer2(tower.layer1(tower.stem(clip.standardised(images))))
     return second, tower.layer3(second)

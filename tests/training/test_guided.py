@@ -66,13 +66,12 @@ def test_the_modulation_is_all_that_differs(weights):
 
 def test_a_change_keeps_the_largest_singular_values(weights, monkeypatch):
     _, unet = weights
-    monkeypatch.setattr(train_guided, "STRENGTH", 2.0)
     moved = unet.with_modulation(
         {name: value + torch.randn_like(value) / 50 for name, value in unet.modulation.items()}
     )
     for rank, exact in ((1024, True), (3, False)):
         monkeypatch.setattr(train_guided, "RANK", rank)
-        tensors = train_guided.change(moved, unet)
+        tensors = train_guided.change(moved, unet, 2.0)
         network = with_change(unet, tensors)
         for name, before in unet.modulation.items():
             whole, kept = 2 * (moved.modulation[name] - before), network.modulation[name] - before

@@ -117,13 +117,15 @@ class Lessons:
         return denoise
 
 
-@torch.no_grad()
-def predicted(network: UNet, *inputs: Tensor) -> Tensor:
-    """The network's prediction, in half precision where that is fast."""
+def prediction_of(network: UNet, *inputs: Tensor) -> Tensor:
+    """The network's prediction, in half precision where that is fast, with gradient."""
     device = network.mean.device
     dtype = half_precision(device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
         return network(*inputs).float()
+
+
+predicted = torch.no_grad()(prediction_of)
 
 
 def guided_prediction(teacher: UNet, noisy: tuple[Tensor, Tensor], condition: Tensor, empty: Tensor) -> Tensor:
@@ -149,11 +151,11 @@ def gap_left(network: UNet, lessons: Lessons, steps: int = 4) -> float:
     return left / max(whole, 1e-12)
 
 
-def change(learnt: UNet, teacher: UNet) -> dict[str, Tensor]:
-    """What was learnt, times STRENGTH, as `with_change` takes it: matrices by their RANK largest singular values."""
+def change(learnt: UNet, teacher: UNet, strength: float) -> dict[str, Tensor]:
+    """What was learnt, times a strength, as `with_change` takes it: matrices by their RANK largest singular values."""
     after, tensors = learnt.modulation, {}
     for name, before in teacher.modulation.items():
-        tensors[name] = STRENGTH * (after[name] - before)
+        tensors[name] = strength * (after[name] - before)
         if before.ndim == 2:
             up, size, down = torch.linalg.svd(tensors.pop(name), full_matrices=False)
             root = size[:RANK].sqrt()
@@ -195,7 +197,7 @@ def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, 
 
     def save(finished: bool) -> None:
         keep(run.state, identity, parts, done)
-        learnt = change(learner.ema.network, teacher)
+        learnt = change(learner.ema.network, teacher, STRENGTH)
         left = gap_left(with_change(teacher, learnt), unseen) if len(held_out.images) else None
         seen = done.step * config.batch
         log.write(images=seen, seconds=done.seconds, gap_left=left)
@@ -214,7 +216,7 @@ def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, 
             checkpoint.save(run.out, learnt, {}, info)
 
     run_steps(Steps(learner.optimizers, learn, save), done, budget, log, run.stop)
-    return with_change(teacher, change(learner.ema.network, teacher))
+    return with_change(teacher, change(learner.ema.network, teacher, STRENGTH))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,262 @@
+"""Reward fine-tuning of built-in guidance: the rewards, the faces that they look at, the leashes, exact resume."""
+
+import shutil
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from model.clip import Clip
+from model.critic import Critic
+from model.errors import InputError
+from model.files import checkpoint
+from model.files.release import guided_network, with_change
+from model.images import to_tensor
+from model.pipeline import FacePipeline
+from model.sampler import face_noise, time_grid
+from model.settings import DEFAULTS, Settings
+from model.unet import UNet, condition_of
+from tests.conftest import ROOT, StopAfter, save_critic, save_guided
+from tests.model.test_pipeline import close
+from training.core.run import Run
+from training.evaluation.fit_critic import SORTED, area_under_curve, sorted_by_eye
+from training.unet import reward as train_reward
+from training.unet.reward import RECIPES, Lesson, Reward, moved, train
+
+TINY = RECIPES["tiny"]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_weights, tmp_path_factory):
+    """Tiny weights with a critic and a guided network."""
+    folder = shutil.copytree(tiny_weights, tmp_path_factory.mktemp("reward") / "weights")
+    save_critic(folder)
+    save_guided(folder)
+    return folder
+
+
+@pytest.fixture
+def weights(folder):
+    """CLIP, critic, U-Net and the network with built-in guidance."""
+    clip, unet = Clip.from_file(folder / "clip.safetensors"), UNet.from_file(folder / "unet.safetensors")
+    critic = Critic.from_file(folder / "critic.safetensors", clip)
+    return clip, critic, unet, guided_network(folder / "guided.safetensors", unet)
+
+
+@pytest.fixture
+def lesson(weights, prepared, monkeypatch):
+    """In full precision, so that two ways to the same figure end at the same figure."""
+    monkeypatch.setattr("training.unet.guided.half_precision", lambda device: None)
+    clip, critic, unet, reference = weights
+    for each in weights:
+        each.requires_grad_(False)
+    config = replace(TINY, network=unet.config)
+    return Lesson(unet, reference, Reward(clip, critic, prepared.images), config)
+
+
+def learning(reference: UNet) -> UNet:
+    """A copy whose modulation takes gradients."""
+    network = reference.with_modulation({}).requires_grad_(False)
+    for name in reference.modulation:
+        network.get_parameter(name).requires_grad_(True)
+    return network
+
+
+def start(lesson: Lesson, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(condition, noise) of faces with the seeds 0, 1, ..."""
+    condition = condition_of(lesson.reward.clip.encode_texts(texts))
+    generators = [torch.Generator().manual_seed(seed) for seed in range(len(texts))]
+    return condition, face_noise(generators, (3, 64, 64), "cpu")
+
+
+# --- the rewards ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    """The reward of the bundled networks, and 200 generated faces with what an eye says of them."""
+    clip = Clip.from_file(ROOT / "weights" / "clip.safetensors")
+    critic = Critic.from_file(ROOT / "weights" / "critic.safetensors", clip)
+    faces, broken = sorted_by_eye(ROOT / SORTED, "first")
+    return Reward(clip, critic, torch.from_numpy(faces[~broken])), to_tensor(faces), broken
+
+
+def test_whole_faces_please_the_reward(bundled):
+    reward, faces, broken = bundled
+    with torch.no_grad():
+        scores = reward.wholeness(faces).numpy()
+    assert area_under_curve(scores[~broken], scores[broken]) >= 0.8
+    assert scores[~broken].mean() == pytest.approx(0, abs=0.05) and scores[~broken].std() == pytest.approx(1, abs=0.05)
+
+
+def test_what_lies_around_the_face_does_not_count(bundled):
+    """Red above the forehead and below the chin lowers the critic's score more than the reward's."""
+    reward, faces, broken = bundled
+    plain = faces[~broken][:40]
+    around = plain.clone()
+    around[:, :, :10], around[:, :, 60:] = torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1), -1
+    pixels = [((each + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy() for each in (plain, around)]
+    before, after = (reward.critic.scores(reward.clip, each).mean() for each in pixels)
+    with torch.no_grad():
+        kept, lost = reward.wholeness(plain).mean(), reward.wholeness(around).mean()
+    assert before - after > 2 * (kept - lost)
+
+
+def test_agreement_with_a_caption(bundled):
+    reward, faces, broken = bundled
+    faces = faces[~broken][:60]
+    texts = [["a woman with blond hair"] * 60, ["a bald man with a goatee"] * 60, [""] * 60]
+    with torch.no_grad():
+        woman, man, silent = (reward.disagreement(faces, condition_of(reward.clip.encode_texts(one))) for one in texts)
+        seen = reward.clip.encode_images(pixels_of(faces))
+        own = reward.disagreement(faces, condition_of(seen, of_images=True))
+    # what fits one caption does not fit the other
+    assert np.corrcoef(woman, man)[0, 1] < -0.3 and woman.min() >= 0
+    assert not silent.any() and not own.any()
+
+
+def pixels_of(images: torch.Tensor) -> torch.Tensor:
+    return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+
+
+def test_a_moved_face_is_mirrored_or_not_and_at_most_a_pixel_away():
+    face, seen = torch.randn(1, 3, 8, 8), set()
+    for seed in range(300):
+        (inner,) = moved(face, Random(seed))[:, 0, 1:-1, 1:-1]
+        places = [
+            (mirrored, down, right)
+            for mirrored in (False, True)
+            for down in range(3)
+            for right in range(3)
+            if torch.equal(inner, (face.flip(-1) if mirrored else face)[0, 0, down:][:6, right : right + 6])
+        ]
+        assert len(places) == 1
+        seen |= set(places)
+    assert len(seen) == 18
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+
+
+def test_faces_are_drawn_as_the_app_draws_them(lesson, folder):
+    texts, pipe = ["a man", "", "a smiling woman"], FacePipeline.from_pretrained(folder, "cpu")
+    shown, (_, noise) = pipe.generate(texts, [0, 1, 2]), start(lesson, texts)
+    drawn, points = lesson.draw(lesson.reference, pipe.condition(texts), noise, time_grid(DEFAULTS.steps, "unipc"))
+    assert close(pixels_of(drawn).numpy(), shown)
+    low, high = DEFAULTS.guidance_interval
+    assert points and all(low <= point.t.min() <= point.t.max() <= high for point in points)
+
+
+def test_the_gradient_is_that_of_the_whole_run(lesson):
+    """Beside the difference of two runs with slightly other weights."""
+    network = learning(lesson.reference)
+    (condition, noise), times = start(lesson, ["a man"]), time_grid(4, "unipc")
+
+    def score() -> torch.Tensor:
+        return lesson.draw(network, condition, noise, times)[0].square().sum()
+
+    score().backward()
+    name = max(network.modulation, key=lambda one: network.get_parameter(one).grad.norm())
+    weight, step = network.get_parameter(name), 1e-3
+    along = weight.grad / weight.grad.norm()
+    ends = []
+    with torch.no_grad():
+        for sign in (1, -2):
+            weight += sign * step * along
+            ends.append(score().item())
+    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(weight.grad.norm().item(), rel=0.05)
+
+
+@pytest.mark.parametrize(("broken", "mended", "held"), [(1e9, 4, 0), (-1e9, 0, 6)])
+def test_broken_faces_are_mended_and_whole_ones_held(lesson, monkeypatch, broken, mended, held):
+    seen = {"mend": 0, "hold": 0}
+    for name in seen:
+        real = getattr(Lesson, name)
+
+        def counted(self, network, condition, *others, name=name, real=real):
+            seen[name] += len(condition)
+            return real(self, network, condition, *others)
+
+        monkeypatch.setattr(Lesson, name, counted)
+    lesson, network = replace(lesson, config=replace(lesson.config, broken=broken)), learning(lesson.reference)
+    told = lesson.learn(network, *start(lesson, ["a man"] * 6), Random(0))
+    assert seen == {"mend": mended, "hold": held} and told["broken"] == (1 if mended else 0)
+    # at the start the leash is slack
+    moves = any(parameter.grad.abs().max() > 0 for parameter in network.parameters() if parameter.grad is not None)
+    assert moves == (mended > 0)
+
+
+def test_the_tight_leash_leads_back(lesson):
+    """Along the gradient a network that has gone astray comes nearer to the reference."""
+    network = learning(lesson.reference)
+    with torch.no_grad():
+        for name in network.modulation:
+            network.get_parameter(name).add_(torch.randn_like(network.get_parameter(name)) / 20)
+    condition, noise = start(lesson, ["a man", ""])
+    with torch.no_grad():
+        _, points = lesson.draw(network, condition, noise, time_grid(6, "unipc"))
+
+    def apart() -> float:
+        with torch.no_grad():
+            _, now = lesson.draw(network, condition, noise, time_grid(6, "unipc"))
+            return now[0].apart(lesson.reference, condition).mean().item()
+
+    before = apart()
+    lesson.hold(network, condition, [points[0], points[0]], torch.arange(2))
+    with torch.no_grad():
+        for name in network.modulation:
+            parameter = network.get_parameter(name)
+            parameter -= 1e-4 * torch.sign(parameter.grad)
+    assert apart() < before
+
+
+def test_resume_is_exact(weights, prepared, tmp_path):
+    whole = train(weights, prepared, TINY, Run(tmp_path / "a"))
+    train(weights, prepared, TINY, Run(tmp_path / "b", stop=StopAfter(2)))
+    # whatever happened meanwhile must not matter
+    torch.rand(7)
+    resumed = train(weights, prepared, TINY, Run(tmp_path / "b"))
+    assert all(torch.equal(value, resumed.modulation[name]) for name, value in whole.modulation.items())
+
+
+def test_it_learns_and_leaves_the_rest_alone(weights, prepared, tmp_path, lesson):
+    clip, critic, unet, reference = weights
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    # all are broken, and none is on a leash
+    config = replace(TINY, images=320, broken=1e9, loose=0.0, agreement=0.0)
+    learnt = train(weights, prepared, config, Run(tmp_path, tmp_path / "guided.safetensors"))
+    assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in learnt.state_dict().items() if name not in unet.modulation
+    )
+    faces = start(lesson, ["a man", "a smiling woman", ""] * 4)
+    with torch.no_grad():
+        scores = [
+            lesson.reward.wholeness(lesson.draw(network, *faces, time_grid(6, "unipc"))[0]).mean()
+            for network in (reference, learnt)
+        ]
+    assert scores[1] > scores[0]
+    tensors, _, info = checkpoint.load(tmp_path / "guided.safetensors")
+    read = with_change(unet, {name: value.float() for name, value in tensors.items()}).modulation
+    assert all(torch.allclose(value, learnt.modulation[name], atol=2e-3) for name, value in read.items())
+    assert info["unet"] == unet.info["hash"] and info["guidance"] == DEFAULTS.guidance
+    assert info["reward"]["guided"] == reference.info["hash"] and info["reward"]["images"] == 320
+
+
+def test_faces_of_another_clip_are_refused(weights, prepared, tmp_path):
+    with pytest.raises(InputError, match="prepare embed"):
+        train(weights, replace(prepared, clip="another"), TINY, Run(tmp_path))
+
+
+def test_the_command_and_its_file(prepared_folder, folder, tmp_path):
+    out = shutil.copytree(folder, tmp_path / "weights") / "guided.safetensors"
+    options = ["--prepared", str(prepared_folder), "--weights", str(folder), "--recipe", "tiny", "--device", "cpu"]
+    options += ["--state-dir", str(tmp_path / "run"), "--guided", str(folder / "guided.safetensors")]
+    train_reward.main([*options, "--out", str(out)])
+    face = Settings("a man", seed=5, steps=6)
+    ways = [FacePipeline.from_pretrained(place, "cpu").generate_faces([face]) for place in (out.parent, folder)]
+    assert not np.array_equal(*ways)
+    with pytest.raises(SystemExit, match="training.unet.reward: .*missing"):
+        train_reward.main([*options, "--guided", str(tmp_path / "none.safetensors")])
