@@ -131,9 +131,7 @@ class Critic(nn.Module):
 
 
 def of_face(distances: Tensor) -> Tensor:
-    """The middle of an aligned face, from the eyes to the mouth: (N, S, S) -> (N, H, W) of a map with a value for each
-    place.
-    """
+    """(N, S, S), a value for each place of an aligned face -> (N, H, W), the places from the eyes to the mouth."""
     size = distances.shape[-1]
     return distances[:, size // 3 : size - size // 6, size // 4 : size - size // 4]
 

@@ -1,4 +1,4 @@
-"""Reward fine-tuning of built-in guidance: the rewards, the faces that they look at, the leashes, exact resume."""
+"""Reward fine-tuning of built-in guidance: the rewards, the faces that they look at, the penalty, exact resume."""
 
 import shutil
 from dataclasses import replace
@@ -13,7 +13,7 @@ from model.critic import Critic
 from model.errors import InputError
 from model.files import checkpoint
 from model.files.release import guided_network, with_change
-from model.images import to_tensor
+from model.images import to_pixels, to_tensor
 from model.pipeline import FacePipeline
 from model.sampler import face_noise, time_grid
 from model.settings import DEFAULTS, Settings
@@ -23,7 +23,7 @@ from tests.model.test_pipeline import close
 from training.core.run import Run
 from training.evaluation.fit_critic import SORTED, area_under_curve, sorted_by_eye
 from training.unet import reward as train_reward
-from training.unet.reward import RECIPES, Lesson, Reward, moved, train
+from training.unet.reward import RECIPES, Lesson, Point, Reward, moved, train
 
 TINY = RECIPES["tiny"]
 
@@ -53,7 +53,7 @@ def lesson(weights, prepared, monkeypatch):
     for each in weights:
         each.requires_grad_(False)
     config = replace(TINY, network=unet.config)
-    return Lesson(unet, reference, Reward(clip, critic, prepared.images), config)
+    return Lesson(unet, reference, Reward(clip, critic, prepared.images), config, config.mended)
 
 
 def learning(reference: UNet) -> UNet:
@@ -92,33 +92,29 @@ def test_whole_faces_please_the_reward(bundled):
 
 
 def test_what_lies_around_the_face_does_not_count(bundled):
-    """Red above the forehead and below the chin lowers the critic's score more than the reward's."""
+    """Red above the forehead and black below the chin lower the critic's score more than the reward's."""
     reward, faces, broken = bundled
     plain = faces[~broken][:40]
     around = plain.clone()
     around[:, :, :10], around[:, :, 60:] = torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1), -1
-    pixels = [((each + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy() for each in (plain, around)]
-    before, after = (reward.critic.scores(reward.clip, each).mean() for each in pixels)
+    before, after = (reward.critic.scores(reward.clip, to_pixels(each)).mean() for each in (plain, around))
     with torch.no_grad():
         kept, lost = reward.wholeness(plain).mean(), reward.wholeness(around).mean()
     assert before - after > 2 * (kept - lost)
 
 
 def test_agreement_with_a_caption(bundled):
+    """The better a face fits, as CLIP's own logits have it, the smaller the disagreement."""
     reward, faces, broken = bundled
-    faces = faces[~broken][:60]
-    texts = [["a woman with blond hair"] * 60, ["a bald man with a goatee"] * 60, [""] * 60]
+    clip, faces = reward.clip, faces[~broken][:60]
+    seen = clip.encode_images(to_pixels(faces))
     with torch.no_grad():
-        woman, man, silent = (reward.disagreement(faces, condition_of(reward.clip.encode_texts(one))) for one in texts)
-        seen = reward.clip.encode_images(pixels_of(faces))
-        own = reward.disagreement(faces, condition_of(seen, of_images=True))
-    # what fits one caption does not fit the other
-    assert np.corrcoef(woman, man)[0, 1] < -0.3 and woman.min() >= 0
-    assert not silent.any() and not own.any()
-
-
-def pixels_of(images: torch.Tensor) -> torch.Tensor:
-    return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+        for text in ("a woman with blond hair", "a bald man with a goatee"):
+            told = clip.encode_texts([text])
+            disagreement = reward.disagreement(faces, condition_of(told).expand(60, -1))
+            assert np.corrcoef(disagreement, clip.logits(seen, told)[:, 0])[0, 1] < -0.5
+        for silent in (condition_of(clip.encode_texts([""])).expand(60, -1), condition_of(seen, of_images=True)):
+            assert not reward.disagreement(faces, silent).any()
 
 
 def test_a_moved_face_is_mirrored_or_not_and_at_most_a_pixel_away():
@@ -144,7 +140,7 @@ def test_faces_are_drawn_as_the_app_draws_them(lesson, folder):
     texts, pipe = ["a man", "", "a smiling woman"], FacePipeline.from_pretrained(folder, "cpu")
     shown, (_, noise) = pipe.generate(texts, [0, 1, 2]), start(lesson, texts)
     drawn, points = lesson.draw(lesson.reference, pipe.condition(texts), noise, time_grid(DEFAULTS.steps, "unipc"))
-    assert close(pixels_of(drawn).numpy(), shown)
+    assert close(to_pixels(drawn), shown)
     low, high = DEFAULTS.guidance_interval
     assert points and all(low <= point.t.min() <= point.t.max() <= high for point in points)
 
@@ -169,47 +165,69 @@ def test_the_gradient_is_that_of_the_whole_run(lesson):
     assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(weight.grad.norm().item(), rel=0.05)
 
 
-@pytest.mark.parametrize(("broken", "mended", "held"), [(1e9, 4, 0), (-1e9, 0, 6)])
-def test_broken_faces_are_mended_and_whole_ones_held(lesson, monkeypatch, broken, mended, held):
-    seen = {"mend": 0, "hold": 0}
-    for name in seen:
-        real = getattr(Lesson, name)
+@pytest.mark.parametrize(("broken", "mended"), [(10.0, 4), (-1e9, 0)])
+def test_broken_faces_are_drawn_again(lesson, monkeypatch, broken, mended):
+    seen, follow_reward = [], Lesson.follow_reward
 
-        def counted(self, network, condition, *others, name=name, real=real):
-            seen[name] += len(condition)
-            return real(self, network, condition, *others)
+    def counted(self, network, condition, *others):
+        seen.append(len(condition))
+        return follow_reward(self, network, condition, *others)
 
-        monkeypatch.setattr(Lesson, name, counted)
+    monkeypatch.setattr(Lesson, "follow_reward", counted)
     lesson, network = replace(lesson, config=replace(lesson.config, broken=broken)), learning(lesson.reference)
     told = lesson.learn(network, *start(lesson, ["a man"] * 6), Random(0))
-    assert seen == {"mend": mended, "hold": held} and told["broken"] == (1 if mended else 0)
-    # at the start the leash is slack
-    moves = any(parameter.grad.abs().max() > 0 for parameter in network.parameters() if parameter.grad is not None)
-    assert moves == (mended > 0)
+    assert seen == [mended] and told["broken"] == bool(mended) and (told["reward_loss"] > 0) == bool(mended)
+    # at the start nothing is to be said against it
+    assert told["penalty"] < 1e-9
+    assert any(parameter.grad.abs().max() > 0 for parameter in network.parameters() if parameter.requires_grad) == (
+        mended > 0
+    )
 
 
-def test_the_tight_leash_leads_back(lesson):
-    """Along the gradient a network that has gone astray comes nearer to the reference."""
-    network = learning(lesson.reference)
+def test_both_rewards_count(lesson):
+    """Beside the figures of the faces themselves."""
+    lesson, losses = replace(lesson, config=replace(lesson.config, broken=10.0)), []
+    faces, times = start(lesson, ["a smiling man", "a woman"]), time_grid(4, "unipc")
+    for agreement in (0.0, 2.0):
+        one = replace(lesson, config=replace(lesson.config, agreement=agreement))
+        losses.append(one.follow_reward(learning(lesson.reference), *faces, times, Random(0)))
+    with torch.no_grad():
+        shown = moved(lesson.draw(lesson.reference, *faces, times)[0], Random(0))
+        wanted = torch.log1p(10 - lesson.reward.wholeness(shown)).sum() / lesson.mended
+        disagreement = lesson.reward.disagreement(shown, faces[0]).sum() / lesson.mended
+    assert losses[0] == pytest.approx(wanted.item(), rel=1e-4) and disagreement > 0
+    assert losses[1] - losses[0] == pytest.approx(2 * disagreement.item(), rel=1e-3)
+
+
+@pytest.fixture
+def astray(lesson):
+    """A network that has left the reference, with the start of two faces and their first step."""
+    network, generator = learning(lesson.reference), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name in network.modulation:
-            network.get_parameter(name).add_(torch.randn_like(network.get_parameter(name)) / 20)
+            parameter = network.get_parameter(name)
+            parameter += torch.randn(parameter.shape, generator=generator) / 20
     condition, noise = start(lesson, ["a man", ""])
-    with torch.no_grad():
-        _, points = lesson.draw(network, condition, noise, time_grid(6, "unipc"))
+    return network, condition, Point(noise, torch.tensor([0.9, 0.6]))
 
-    def apart() -> float:
-        with torch.no_grad():
-            _, now = lesson.draw(network, condition, noise, time_grid(6, "unipc"))
-            return now[0].apart(lesson.reference, condition).mean().item()
 
-    before = apart()
-    lesson.hold(network, condition, [points[0], points[0]], torch.arange(2))
+def test_the_penalty_leads_back(lesson, astray):
+    network = astray[0]
+    whole = torch.zeros(2, dtype=torch.bool)
+    before = lesson.stay_near(*astray, whole)
     with torch.no_grad():
         for name in network.modulation:
             parameter = network.get_parameter(name)
             parameter -= 1e-4 * torch.sign(parameter.grad)
-    assert apart() < before
+    assert lesson.stay_near(*astray, whole) < before
+
+
+def test_whole_faces_are_penalised_more(lesson, astray):
+    lesson = replace(lesson, config=replace(lesson.config, penalty_broken=2.0, penalty_whole=6.0))
+    each = [lesson.stay_near(*astray, torch.tensor(broken)) for broken in ((True, True), (False, False))]
+    mixed = [lesson.stay_near(*astray, torch.tensor(broken)) for broken in ((True, False), (False, True))]
+    assert each[1] == pytest.approx(3 * each[0].item(), rel=1e-4)
+    assert sum(mixed).item() == pytest.approx(sum(each).item(), rel=1e-4)
 
 
 def test_resume_is_exact(weights, prepared, tmp_path):
@@ -219,13 +237,15 @@ def test_resume_is_exact(weights, prepared, tmp_path):
     torch.rand(7)
     resumed = train(weights, prepared, TINY, Run(tmp_path / "b"))
     assert all(torch.equal(value, resumed.modulation[name]) for name, value in whole.modulation.items())
+    before = weights[-1].modulation
+    assert not any(torch.equal(value, before[name]) for name, value in whole.modulation.items() if value.ndim == 2)
 
 
 def test_it_learns_and_leaves_the_rest_alone(weights, prepared, tmp_path, lesson):
     clip, critic, unet, reference = weights
     before = {name: value.clone() for name, value in unet.state_dict().items()}
-    # all are broken, and none is on a leash
-    config = replace(TINY, images=320, broken=1e9, loose=0.0, agreement=0.0)
+    # all are broken, and nothing else counts
+    config = replace(TINY, images=160, broken=10.0, penalty_broken=0.0, agreement=0.0)
     learnt = train(weights, prepared, config, Run(tmp_path, tmp_path / "guided.safetensors"))
     assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
     assert all(
@@ -242,7 +262,7 @@ def test_it_learns_and_leaves_the_rest_alone(weights, prepared, tmp_path, lesson
     read = with_change(unet, {name: value.float() for name, value in tensors.items()}).modulation
     assert all(torch.allclose(value, learnt.modulation[name], atol=2e-3) for name, value in read.items())
     assert info["unet"] == unet.info["hash"] and info["guidance"] == DEFAULTS.guidance
-    assert info["reward"]["guided"] == reference.info["hash"] and info["reward"]["images"] == 320
+    assert info["reward"]["guided"] == reference.info["hash"] and info["reward"]["images"] == 160
 
 
 def test_faces_of_another_clip_are_refused(weights, prepared, tmp_path):

@@ -125,7 +125,10 @@ def prediction_of(network: UNet, *inputs: Tensor) -> Tensor:
         return network(*inputs).float()
 
 
-predicted = torch.no_grad()(prediction_of)
+@torch.no_grad()
+def predicted(network: UNet, *inputs: Tensor) -> Tensor:
+    """As prediction_of, without gradient."""
+    return prediction_of(network, *inputs)
 
 
 def guided_prediction(teacher: UNet, noisy: tuple[Tensor, Tensor], condition: Tensor, empty: Tensor) -> Tensor:

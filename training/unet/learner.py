@@ -50,10 +50,14 @@ class Learner:
             loss = self.loss(*part) * (len(part[0]) / len(batch[0]))
             loss.backward()
             total += loss.detach()
+        self.follow(step)
+        return {"loss": total}
+
+    def follow(self, step: int) -> None:
+        """The end of step number `step`: follow the network's gradients, then the running average follows it."""
         follow_gradients(self.optimizers, self.network.parameters())
         if (step + 1) % self.config.average_every == 0:
             self.ema.update(self.network, self.config.batch * self.config.average_every)
-        return {"loss": total}
 
 
 def loss_of(network: UNet) -> Callable[..., Tensor]:

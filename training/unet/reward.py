@@ -1,15 +1,15 @@
-"""Teach the network with built-in guidance to draw whole faces: reward fine-tuning through the sampler.
+"""Train the network with built-in guidance further, to draw whole faces: reward fine-tuning through the sampler.
 
-    python -m training.unet.reward --guided runs/guided/guided.safetensors --max-minutes 40
+    python -m training.unet.reward --guided runs/guided/guided.safetensors --max-minutes 15
 
 The network draws faces from noise. Where the critic (model/critic.py) calls one broken, its score is the reward, and
-the gradient of the reward flows back through every step of the sampler to the weights (Clark et al. 2024, section 4.1,
-DRaFT), so that the same noise becomes a whole face. A second reward is CLIP's agreement with what the caption states.
-A reward alone would make all faces alike, so two leashes hold the predictions near those of the network that the
-training started from, by their squared distance: a loose one for broken faces, a tight one for whole ones.
+the gradient of the reward flows back through every step of the sampler to the weights (DRaFT, Clark et al. 2024), so
+that the same noise becomes a whole face. A second reward is CLIP's agreement with what the caption states. With rewards
+alone all faces would soon look alike. So the squared distance to the predictions of the network that the training
+started from is a penalty: a weak one for broken faces, a strong one for whole ones.
 
 As in training/unet/guided.py only the modulation is learnt, photographs play no part but through captions, and all
-randomness of a step follows from (seed, process, step), so that a killed run resumes exactly.
+randomness of a step follows from (seed, process, step), so that a killed run resumes exactly on a CPU.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import inspect
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from model.device import pick_device
 from model.diffusion import to_original
 from model.errors import exit_in_one_line
 from model.files import checkpoint
-from model.files.release import guided_network
+from model.files.release import guided_network, with_change
 from model.images import to_tensor
 from model.sampler import last_step, time_grid, unipc
 from model.settings import DEFAULTS
@@ -36,7 +37,6 @@ from model.unet import FLAGS, UNet
 from training.core.budget import Budget, Progress
 from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
-from training.core.optimizer import follow_gradients
 from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
@@ -49,46 +49,55 @@ from training.unet.learner import Learner
 from training.unet.recipes import TINY, TrainConfig
 from training.unet.student import sample_inputs
 
-# Factor on what the weights have learnt here (docs/experiments.md).
-STRENGTH = 1.0
+# Factor on what the weights have learnt here. The strong penalty keeps what is learnt small; lengthened, it mends more
+# faces before it costs variety (docs/experiments.md).
+STRENGTH = 1.5
 # photographs that tell the usual distances of a face
 PHOTOGRAPHS = 1000
 
 
 @dataclass(frozen=True)
 class RewardConfig(TrainConfig):
-    """How to learn. An image here is a face that is drawn, whether or not anything is learnt from it."""
+    """How to learn. An image here is a face that is drawn, whether or not it is broken. A micro-batch is drawn at once
+    with gradient.
+    """
 
     # lengths of the runs, the default's more often than others
     steps: tuple[int, ...] = (10, 12, 12, 12, 14)
-    # A face that scores less is broken; in standard deviations of photographs, below their mean.
+    # A face whose wholeness is less is broken; see Reward.
     broken: float = -0.3
     # broken faces of a step that are drawn again with gradient, at most
     mended: int = 8
-    # weight of CLIP's agreement
+    # weight of CLIP's agreement beside the critic's reward
     agreement: float = 0.3
-    # weights of both leashes: for a broken face the squared distances of all its steps count, for a whole face that of
-    # one step
-    loose: float = 60.0
-    tight: float = 2000.0
+    # weights of the penalty for broken and for whole faces
+    penalty_broken: float = 500.0
+    penalty_whole: float = 2500.0
 
 
 RECIPES = {
     "default": RewardConfig(
-        images=1_000_000, batch=24, learning_rate=8e-5, weight_decay=0.0, half_life=1_500, average_every=1
+        images=1_000_000,
+        batch=24,
+        micro_batch=4,
+        learning_rate=8e-5,
+        weight_decay=0.0,
+        half_life=1_500,
+        average_every=1,
     ),
     "tiny": RewardConfig(
         network=TINY,
         images=32,
         batch=8,
+        micro_batch=4,
         learning_rate=1e-3,
         weight_decay=0.0,
         half_life=64,
         average_every=1,
         steps=(6,),
         mended=4,
-        loose=1.0,
-        tight=1.0,
+        penalty_broken=1.0,
+        penalty_whole=1.0,
     ),
 }
 
@@ -115,7 +124,7 @@ class Reward:
         return -(total - self.total_mean) / self.total_std
 
     def distances(self, images: Tensor) -> Tensor:
-        """(N, 2) distances to photographs, as those of Critic.distances."""
+        """(N, 2) distances to photographs, as those of Critic.distances, both of the face alone."""
         second, third = stages(self.clip, (images + 1) / 2)
         inner = of_face(self.critic.second(second)).mean((1, 2))
         return torch.stack([inner, of_face(self.critic.third(third)).amax((1, 2))], dim=1)
@@ -132,91 +141,92 @@ class Reward:
         return (F.softplus(-said * logits) * said.abs()).sum(1) / said.abs().sum(1).clamp(min=1)
 
 
-@dataclass(frozen=True)
-class Point:
-    """A prediction within the guidance interval, on the way of N faces from noise."""
+class Point(NamedTuple):
+    """Where N faces are on their way from noise, within the guidance interval."""
 
     # (N, 3, 64, 64)
     x_t: Tensor
     # (N,)
     t: Tensor
-    # (N, 3, 64, 64)
-    prediction: Tensor
-
-    def apart(self, reference: UNet, condition: Tensor) -> Tensor:
-        """(N,) mean squared distance to what another network predicts."""
-        other = predicted(reference, self.x_t, self.t, condition)
-        return (self.prediction - other).square().mean((1, 2, 3))
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a step learns from."""
+    """What a process learns from in a step."""
 
     teacher: UNet
     # the network with built-in guidance that the training started from
     reference: UNet
     reward: Reward
     config: RewardConfig
+    # broken faces that are drawn again with gradient, at most
+    mended: int
 
     def draw(self, network: UNet, condition: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, list[Point]]:
-        """Faces (N, 3, 64, 64) in [-1, 1] by UniPC, as the app draws them: by the network within the guidance interval,
-        by the teacher outside; and the network's predictions.
+        """Draw faces by UniPC as the app does, by the network within the guidance interval, by the teacher outside.
+
+        :param condition: (N, 514).
+        :param noise:     (N, 3, 64, 64).
+        :param times:     see sampler.time_grid.
+        :return:          (N, 3, 64, 64) in [-1, 1], with gradient; and the network's steps.
         """
         points, config, (low, high) = [], self.teacher.config, DEFAULTS.guidance_interval
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             inside = low <= t[0] <= high
-            prediction = prediction_of(network if inside else self.teacher, x_t, t.to(x_t), condition)
             if inside:
-                points.append(Point(x_t.detach(), t.to(x_t), prediction))
+                points.append(Point(x_t.detach(), t.to(x_t)))
+            prediction = prediction_of(network if inside else self.teacher, x_t, t.to(x_t), condition)
             return to_original(prediction, x_t, t, config.target, config.steps).clamp(-1, 1)
 
         # without its inference mode, which knows no gradient
         return last_step(inspect.unwrap(unipc)(denoise, noise, times)).denoised, points
 
     def learn(self, network: UNet, condition: Tensor, noise: Tensor, rng: Random) -> dict[str, Tensor]:
-        """Add the gradient of one step to the network's; returns what is logged."""
+        """Add the gradient of a step to the network's; returns what is logged. Tensors as for `draw`."""
         times = time_grid(rng.choice(self.config.steps), "unipc")
         with torch.no_grad():
             drawn, points = self.draw(network, condition, noise, times)
-            scores = self.reward.wholeness(drawn)
-        broken = (scores < self.config.broken).nonzero().flatten()[: self.config.mended]
-        if len(broken):
-            self.mend(network, condition[broken], noise[broken], times, rng)
-        whole = (scores >= self.config.broken).nonzero().flatten()
-        if len(whole):
-            self.hold(network, condition[whole], [points[rng.randrange(len(points))] for _ in whole], whole)
-        return {"wholeness": scores.mean(), "broken": (scores < self.config.broken).float().mean()}
+            wholeness = self.reward.wholeness(drawn)
+        broken = wholeness < self.config.broken
+        told = {"wholeness": wholeness.mean(), "broken": broken.float().mean()}
+        again = broken.nonzero().flatten()[: self.mended]
+        told["reward_loss"] = self.follow_reward(network, condition[again], noise[again], times, rng)
+        chosen = [points[rng.randrange(len(points))] for _ in noise]
+        at = Point(*(torch.stack([each[row] for row, each in enumerate(parts)]) for parts in zip(*chosen)))
+        return told | {"penalty": self.stay_near(network, condition, at, broken)}
 
-    def mend(self, network: UNet, condition: Tensor, noise: Tensor, times: Tensor, rng: Random) -> None:
-        """Add the gradient of both rewards and of the loose leash on faces that are broken."""
-        for part in torch.arange(len(noise)).split(4):
-            face, points = self.draw(network, condition[part], noise[part], times)
-            face = moved(face, rng)
+    def follow_reward(self, network: UNet, condition: Tensor, noise: Tensor, times: Tensor, rng: Random) -> Tensor:
+        """Add the gradient of both rewards on broken faces, none or more; returns their loss, without axes."""
+        total = noise.new_zeros(())
+        for part in torch.arange(len(noise)).split(self.config.micro_batch) if len(noise) else ():
+            face = moved(self.draw(network, condition[part], noise[part], times)[0], rng)
             # the logarithm: else the most broken one would count for all
-            penalty = torch.log1p(F.relu(self.config.broken - self.reward.wholeness(face)))
-            penalty = penalty + self.config.agreement * self.reward.disagreement(face, condition[part])
-            for point in points:
-                penalty = penalty + self.config.loose * point.apart(self.reference, condition[part])
-            (penalty.sum() / self.config.mended).backward()
+            losses = torch.log1p(F.relu(self.config.broken - self.reward.wholeness(face)))
+            losses = losses + self.config.agreement * self.reward.disagreement(face, condition[part])
+            loss = losses.sum() / self.mended
+            loss.backward()
+            total += loss.detach()
+        return total
 
-    def hold(self, network: UNet, condition: Tensor, points: list[Point], rows: Tensor) -> None:
-        """Add the gradient of the tight leash on faces that are whole.
+    def stay_near(self, network: UNet, condition: Tensor, at: Point, broken: Tensor) -> Tensor:
+        """Add the gradient of the penalty, each face at one of its steps; returns the penalty, without axes.
 
-        :param points: for each face one of its steps, whose rows are those of all faces.
-        :param rows:   of the faces among them.
+        :param broken: (N,) bool.
         """
-        x_t = torch.stack([point.x_t[row] for point, row in zip(points, rows)])
-        t = torch.stack([point.t[row] for point, row in zip(points, rows)])
-        for part in torch.arange(len(rows)).split(8):
-            at = Point(x_t[part], t[part], prediction_of(network, x_t[part], t[part], condition[part]))
-            apart = at.apart(self.reference, condition[part])
-            (self.config.tight * apart.sum() / len(rows)).backward()
+        total = at.x_t.new_zeros(())
+        weights = torch.where(broken, self.config.penalty_broken, self.config.penalty_whole)
+        for part in torch.arange(len(weights)).split(self.config.micro_batch):
+            inputs = at.x_t[part], at.t[part], condition[part]
+            apart = (prediction_of(network, *inputs) - predicted(self.reference, *inputs)).square().mean((1, 2, 3))
+            loss = (weights[part] * apart).sum() / len(weights)
+            loss.backward()
+            total += loss.detach()
+        return total
 
 
 def moved(images: Tensor, rng: Random) -> Tensor:
-    """Mirrored or not, and shifted by a pixel at most, so that no pattern of single pixels pleases the critic."""
+    """(N, 3, H, W), mirrored or not, and shifted by a pixel at most: no pattern of pixels shall please the critic."""
     images = images.flip(-1) if rng.random() < 0.5 else images
     down, right, size = rng.randrange(3), rng.randrange(3), images.shape[-1]
     return F.pad(images, (1, 1, 1, 1), mode="replicate")[..., down : down + size, right : right + size]
@@ -233,11 +243,12 @@ def strengthened(learnt: UNet, reference: UNet) -> UNet:
 def train(weights: tuple[Clip, Critic, UNet, UNet], prepared: Prepared, config: RewardConfig, run: Run) -> UNet:
     """Train on the U-Net's device until the images or the minutes are spent or a stop is requested.
 
-    :param weights: CLIP, critic, U-Net, and the network with built-in guidance, whose training goes on.
-    :return:        that network as it is then.
+    :param weights: CLIP, critic, U-Net, and the network with built-in guidance that is trained further.
+    :return:        the network that the file holds.
 
-    Resumes exactly from `run.state` if it is there. Writes its change of the U-Net's modulation to `run.out` at every
-    save. Raises InputError for faces embedded by another CLIP.
+    Resumes exactly from `run.state` if it is there. At every save it writes to `run.out` by what the network differs
+    from the U-Net, the guidance that was built in before included. Raises InputError for faces embedded by another
+    CLIP, for a batch that the processes cannot share, and for a state of another run.
     """
     clip, critic, teacher, reference = weights
     budget = Budget(
@@ -247,7 +258,8 @@ def train(weights: tuple[Clip, Critic, UNet, UNet], prepared: Prepared, config: 
     check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     config = replace(config, network=teacher.config)
-    identity = {"recipe": asdict(config), "guided": reference.info["hash"], "data": prepared.hash}
+    identity = {"recipe": asdict(config), "guided": reference.info["hash"], "critic": critic.info["hash"]}
+    identity |= {"data": prepared.hash}
     network, done = reference.with_modulation({}).requires_grad_(False), Progress()
     for part in (clip, critic, teacher, reference):
         part.requires_grad_(False)
@@ -257,30 +269,33 @@ def train(weights: tuple[Clip, Critic, UNet, UNet], prepared: Prepared, config: 
     parts = {"network": network, **learner.parts}
     resume(run.state, identity, parts, done)
     data, device = Data.of(prepared, ~prepared.validation, clip), teacher.mean.device
-    lesson = Lesson(teacher, reference, Reward(clip, critic, data.images[:PHOTOGRAPHS].to(device)), config)
+    reward = Reward(clip, critic, data.images[:PHOTOGRAPHS].to(device))
+    lesson = Lesson(teacher, reference, reward, config, max(1, config.mended // world))
 
     def learn(step: int) -> dict[str, Tensor]:
         network.zero_grad(set_to_none=True)
         condition, noise = sample_inputs(step, config.batch // world, data, config, rank)
-        rng = Random(mixed_seed(config.seed, rank, step))
+        # another stream than that of the captions
+        rng = Random(mixed_seed(config.seed, rank, step) + 1)
         told = lesson.learn(network, condition.to(device), noise.to(device), rng)
-        follow_gradients(learner.optimizers, network.parameters())
-        learner.ema.update(network, config.batch)
+        learner.follow(step)
         return told
+
+    def learnt() -> dict[str, Tensor]:
+        return change(strengthened(learner.ema.network, reference), teacher, 1.0)
 
     def save(finished: bool) -> None:
         keep(run.state, identity, parts, done)
         if run.out:
-            learnt = change(strengthened(learner.ema.network, reference), teacher, 1.0)
-            seen = done.step * config.batch
-            recipe = {name: value for name, value in asdict(config).items() if name != "network"}
-            reward = provenance(seen, done.seconds, device.type, prepared.hash)
-            reward |= {"guided": reference.info["hash"], "critic": critic.info["hash"], "strength": STRENGTH}
-            before = {name: value for name, value in reference.info.items() if name != "hash"}
-            checkpoint.save(run.out, learnt, {}, before | {"reward": reward | {"recipe": recipe}})
+            about = provenance(done.step * config.batch, done.seconds, device.type, prepared.hash)
+            about |= {"guided": reference.info["hash"], "critic": critic.info["hash"], "strength": STRENGTH}
+            about |= {"recipe": {name: value for name, value in asdict(config).items() if name != "network"}}
+            # what was measured of the network before does not hold any more
+            before = {name: value for name, value in reference.info.items() if name not in ("hash", "gap_left")}
+            checkpoint.save(run.out, learnt(), {}, before | {"reward": about})
 
     run_steps(Steps(learner.optimizers, learn, save), done, budget, Log(run.folder / "log.jsonl"), run.stop)
-    return strengthened(learner.ema.network, reference)
+    return with_change(teacher, learnt())
 
 
 def main(arguments: list[str] | None = None) -> None:
