@@ -23,6 +23,7 @@ from tests.model.test_pipeline import close
 from training.core.run import Run
 from training.evaluation.fit_critic import SORTED, area_under_curve, sorted_by_eye
 from training.unet import reward as train_reward
+from training.unet.guided import learning
 from training.unet.reward import RECIPES, Lesson, Point, Reward, moved, train
 
 TINY = RECIPES["tiny"]
@@ -54,14 +55,6 @@ def lesson(weights, prepared, monkeypatch):
         each.requires_grad_(False)
     config = replace(TINY, network=unet.config)
     return Lesson(unet, reference, Reward(clip, critic, prepared.images), config, config.mended)
-
-
-def learning(reference: UNet) -> UNet:
-    """A copy whose modulation takes gradients."""
-    network = reference.with_modulation({}).requires_grad_(False)
-    for name in reference.modulation:
-        network.get_parameter(name).requires_grad_(True)
-    return network
 
 
 def start(lesson: Lesson, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:

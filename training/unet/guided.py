@@ -141,6 +141,14 @@ def guided_prediction(teacher: UNet, noisy: tuple[Tensor, Tensor], condition: Te
     return without + DEFAULTS.guidance * (with_condition - without)
 
 
+def learning(unet: UNet) -> UNet:
+    """The network with a copy of its modulation, which alone takes gradients; all else is shared, and frozen."""
+    network = unet.with_modulation({}).requires_grad_(False)
+    for name in unet.modulation:
+        network.get_parameter(name).requires_grad_(True)
+    return network
+
+
 @torch.no_grad()
 def gap_left(network: UNet, lessons: Lessons, steps: int = 4) -> float:
     """Mean squared distance of the network's predictions to the guided ones, as a share of the teacher's own distance
@@ -184,9 +192,7 @@ def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, 
     rank, world = rank_and_world(config.batch)
     config = replace(config, network=teacher.config)
     identity = {"recipe": asdict(config), "unet": teacher.info["hash"], "data": prepared.hash}
-    network, done = teacher.with_modulation({}).requires_grad_(False), Progress()
-    for name in teacher.modulation:
-        network.get_parameter(name).requires_grad_(True)
+    network, done = learning(teacher), Progress()
     learner = Learner.of(network, config)
     parts = {"network": network, **learner.parts}
     resume(run.state, identity, parts, done)

@@ -44,7 +44,7 @@ from training.core.state import check_writable, keep, resume
 from training.data.checks import check_embeddings
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data
-from training.unet.guided import change, predicted, prediction_of
+from training.unet.guided import change, learning, predicted, prediction_of
 from training.unet.learner import Learner
 from training.unet.recipes import TINY, TrainConfig
 from training.unet.student import sample_inputs
@@ -260,11 +260,9 @@ def train(weights: tuple[Clip, Critic, UNet, UNet], prepared: Prepared, config: 
     config = replace(config, network=teacher.config)
     identity = {"recipe": asdict(config), "guided": reference.info["hash"], "critic": critic.info["hash"]}
     identity |= {"data": prepared.hash}
-    network, done = reference.with_modulation({}).requires_grad_(False), Progress()
     for part in (clip, critic, teacher, reference):
         part.requires_grad_(False)
-    for name in teacher.modulation:
-        network.get_parameter(name).requires_grad_(True)
+    network, done = learning(reference), Progress()
     learner = Learner.of(network, config)
     parts = {"network": network, **learner.parts}
     resume(run.state, identity, parts, done)
