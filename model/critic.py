@@ -7,6 +7,7 @@ since all faces are aligned alike. It has seen photographs only, so it cannot le
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -70,6 +71,26 @@ class Places(nn.Module):
         self.whitening.copy_(torch.linalg.inv(factor))
 
 
+class Scale(NamedTuple):
+    """The usual distances of photographs: mean and standard deviation of either, then of their standardised sum."""
+
+    # (3,)
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, distances: Tensor) -> "Scale":
+        """:param distances: (N, 2), those of photographs."""
+        mean, std = distances.mean(0), distances.std(0)
+        total = ((distances - mean) / std).sum(1, keepdim=True)
+        return cls(torch.cat([mean, total.mean(0)]), torch.cat([std, total.std(0)]))
+
+    def scores(self, distances: Tensor) -> Tensor:
+        """(N, 2) -> (N,), the higher the nearer. Photographs have mean 0 and standard deviation 1."""
+        total = ((distances - self.mean[:2]) / self.std[:2]).sum(1)
+        return -(total - self.mean[2]) / self.std[2]
+
+
 class Critic(nn.Module):
     """Faces -> one number each, the higher the more whole. Photographs have mean 0 and standard deviation 1."""
 
@@ -82,7 +103,7 @@ class Critic(nn.Module):
         self.third = Places(third, config.directions, config.size // 2)
         self.scale_mean: Tensor
         self.scale_std: Tensor
-        # of the two distances on photographs, then of their sum
+        # see Scale
         self.register_buffer("scale_mean", torch.zeros(3))
         self.register_buffer("scale_std", torch.ones(3))
 
@@ -114,8 +135,7 @@ class Critic(nn.Module):
         if not len(faces):
             return np.zeros(0, np.float32)
         distances = self.distances(feature_maps(clip, faces))
-        total = ((distances - self.scale_mean[:2]) / self.scale_std[:2]).sum(1)
-        return -((total - self.scale_mean[2]) / self.scale_std[2]).float().cpu().numpy()
+        return Scale(self.scale_mean, self.scale_std).scores(distances).float().cpu().numpy()
 
     def fit(self, clip: Clip, photographs: np.ndarray, batch: int = 256) -> None:
         """Set everything from photographs (N, 64, 64, 3) uint8; thousands are wanted."""
@@ -124,10 +144,9 @@ class Critic(nn.Module):
         maps = second, third
         for places, one in zip((self.second, self.third), maps):
             places.fit(one)
-        distances = self.distances(maps)
-        self.scale_mean[:2], self.scale_std[:2] = distances.mean(0), distances.std(0)
-        total = ((distances - self.scale_mean[:2]) / self.scale_std[:2]).sum(1)
-        self.scale_mean[2], self.scale_std[2] = total.mean(), total.std()
+        scale = Scale.of(self.distances(maps))
+        self.scale_mean.copy_(scale.mean)
+        self.scale_std.copy_(scale.std)
 
 
 def of_face(distances: Tensor) -> Tensor:

@@ -219,7 +219,7 @@ def guided(
         if distilled and learnt.any():
             of = learnt.nonzero().flatten()
             at = of.to(x_t.device)
-            blend.index_add_(0, at, distilled.network(x_t[at], t[of].to(x_t), condition[at]))
+            blend.index_add_(0, at, distilled.network(x_t[at], t[of].to(x_t), condition[at]).to(x_t))
         return original(blend, x_t, t)
 
     return denoise

@@ -17,7 +17,7 @@ from model.pipeline import FacePipeline
 from model.sampler import ddim, noise_of
 from model.settings import DEFAULTS, STUDENT_STEPS, Settings
 from model.unet import UNet, condition_of
-from tests.conftest import StopAfter, random_unet, save_student, save_unet
+from tests.conftest import StopAfter, random_unet, save_guided, save_student, save_unet
 from training.core import measure
 from training.core.run import Run
 from training.evaluation.fidelity import draw
@@ -27,6 +27,7 @@ from training.unet.student import (
     STUDENTS,
     TEACHER_STEPS,
     Lessons,
+    Teacher,
     distillation_pairs,
     distillation_target,
     in_parts,
@@ -85,6 +86,23 @@ def test_the_trajectory_is_what_the_pipeline_draws(teacher, asked, tiny_weights,
     assert np.abs(to_pixels(states[-1]).astype(int) - drawn).max() <= 1
 
 
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_the_teacher_has_guidance_built_in(tiny_weights, tmp_path, monkeypatch, precision):
+    """Where there is a guided.safetensors: its faces are those of the app, not those of the U-Net's two branches."""
+    monkeypatch.setattr(train_student, "half_precision", lambda device: precision)
+    folder, noise = shutil.copytree(tiny_weights, tmp_path / "weights"), noise_of([4, 5], (3, 64, 64), "cpu")()
+    unet = UNet.from_file(folder / "unet.safetensors")
+    save_guided(folder)
+    pipe = FacePipeline.from_pretrained(folder, "cpu")
+    pipe.precision = precision
+    condition, empty = pipe.condition(["a man", "smiling"]), pipe.condition([""])
+    teachers = Teacher.from_folder(folder, torch.device("cpu")), Teacher(unet)
+    built_in, both = (to_pixels(trajectory(one.predictor(empty), condition, empty, noise)[0][-1]) for one in teachers)
+    shown = pipe.generate(["a man", "smiling"], [4, 5], TEACHER_STEPS, "unipc")
+    assert np.abs(built_in.astype(int) - shown).mean() < 2 < np.abs(both.astype(int) - shown).mean()
+    assert teachers[0].hashes == {"teacher": unet.info["hash"], "guided": pipe.guided.info["hash"]}
+
+
 def test_who_predicts_what_is_wanted_goes_the_teachers_way(teacher, asked):
     condition, noise, empty = asked
     states, times = trajectory(predictor_of(teacher), condition, empty, noise)
@@ -132,7 +150,7 @@ def test_pairs_drawn_ahead_are_shared_out_among_the_steps(prepared, clip, teache
     """Each once; those of a step come from many faces."""
     data = Data.of(prepared, ~prepared.validation, clip)
     ahead = replace(TINY, network=teacher.config, drawn_ahead=4)
-    lessons, anew = (Lessons(teacher, data, ahead, 0, faces=2) for _ in range(2))
+    lessons, anew = (Lessons(Teacher(teacher), data, ahead, 0, faces=2) for _ in range(2))
     steps = [lessons.of(step) for step in range(4)]
     assert [len(x_t) for x_t, *_ in steps] == [16] * 4
     condition, noise = sample_inputs(0, 8, data, ahead, 0)
@@ -153,11 +171,11 @@ def test_pairs_drawn_ahead_are_shared_out_among_the_steps(prepared, clip, teache
 @pytest.mark.parametrize("drawn_ahead", [1, 2])
 def test_resume_is_exact(prepared, clip, teacher, tmp_path, drawn_ahead):
     config = replace(TINY, drawn_ahead=drawn_ahead)
-    whole = train(prepared, clip, teacher, config, Run(tmp_path / "a"))
-    train(prepared, clip, teacher, config, Run(tmp_path / "b", stop=StopAfter(3)))
+    whole = train(prepared, clip, Teacher(teacher), config, Run(tmp_path / "a"))
+    train(prepared, clip, Teacher(teacher), config, Run(tmp_path / "b", stop=StopAfter(3)))
     # whatever happened meanwhile must not matter
     torch.rand(7)
-    resumed = train(prepared, clip, teacher, config, Run(tmp_path / "b"))
+    resumed = train(prepared, clip, Teacher(teacher), config, Run(tmp_path / "b"))
     assert all(
         torch.equal(one, other) for one, other in zip(whole.state_dict().values(), resumed.state_dict().values())
     )
@@ -172,8 +190,14 @@ def test_it_learns_to_draw_as_its_teacher_does(prepared, clip, teacher, tmp_path
     )
     torch.manual_seed(9)
     save_unet(start, random_unet(), clip.hash)
-    train(prepared, clip, teacher, config, Run(tmp_path / "none", start_from=start, stop=StopAfter(0)))
-    train(prepared, clip, teacher, config, Run(tmp_path / "some", tmp_path / "student.safetensors", start_from=start))
+    train(prepared, clip, Teacher(teacher), config, Run(tmp_path / "none", start_from=start, stop=StopAfter(0)))
+    train(
+        prepared,
+        clip,
+        Teacher(teacher),
+        config,
+        Run(tmp_path / "some", tmp_path / "student.safetensors", start_from=start),
+    )
     for name in ("none", "some"):
         logs.append((tmp_path / name / "log.jsonl").read_text().splitlines()[-1])
     before, after = (float(line.split('"validation_loss": ')[1].rstrip("}")) for line in logs)
@@ -186,9 +210,9 @@ def test_it_learns_to_draw_as_its_teacher_does(prepared, clip, teacher, tmp_path
 
 def test_what_cannot_be_trained_on_is_refused(prepared, clip, teacher, tmp_path):
     with pytest.raises(InputError, match="multiple of 8"):
-        train(prepared, clip, teacher, replace(TINY, batch=12), Run(tmp_path))
+        train(prepared, clip, Teacher(teacher), replace(TINY, batch=12), Run(tmp_path))
     with pytest.raises(InputError, match="prepare embed"):
-        train(replace(prepared, clip="another"), clip, teacher, TINY, Run(tmp_path))
+        train(replace(prepared, clip="another"), clip, Teacher(teacher), TINY, Run(tmp_path))
 
 
 def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, monkeypatch):
@@ -209,7 +233,8 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
     ]
     train_student.main([*options, "--out", str(weights / "student.safetensors"), "--state-dir", str(tmp_path / "run")])
     assert len(list(FacePipeline.from_pretrained(weights, "cpu").stream("a man", sampler="student"))) == STUDENT_STEPS
-    # an earlier student goes on
+    # an earlier student goes on, under a teacher with guidance built in
+    save_guided(weights)
     train_student.main(
         [
             *options,
@@ -221,6 +246,8 @@ def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, mon
             str(weights / "student.safetensors"),
         ]
     )
+    guided = FacePipeline.from_pretrained(weights, "cpu").guided
+    assert UNet.from_file(tmp_path / "next.safetensors").info["guided"] == guided.info["hash"]
     with pytest.raises(SystemExit, match="training.unet.student: .*missing"):
         train_student.main([*options, "--weights", str(tmp_path)])
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.clip import Clip
-from model.critic import Critic, of_face, stages
+from model.critic import Critic, Scale, of_face, stages
 from model.device import pick_device
 from model.diffusion import to_original
 from model.errors import exit_in_one_line
@@ -110,18 +110,14 @@ class Reward:
         self.clip, self.critic = clip, critic
         with torch.no_grad():
             self.directions = clip.attribute_directions().clone()
-            distances = torch.cat([self.distances(to_tensor(part)) for part in photographs.split(100)])
-            self.mean, self.std = distances.mean(0), distances.std(0)
-            total = ((distances - self.mean) / self.std).sum(1)
-            self.total_mean, self.total_std = total.mean(), total.std()
+            self.scale = Scale.of(torch.cat([self.distances(to_tensor(part)) for part in photographs.split(100)]))
 
     def wholeness(self, images: Tensor) -> Tensor:
         """(N,): photographs have mean 0 and standard deviation 1.
 
         As Critic.scores, but for the face alone: the critic also calls a rare background broken, and a hat.
         """
-        total = ((self.distances(images) - self.mean) / self.std).sum(1)
-        return -(total - self.total_mean) / self.total_std
+        return self.scale.scores(self.distances(images))
 
     def distances(self, images: Tensor) -> Tensor:
         """(N, 2) distances to photographs, as those of Critic.distances, both of the face alone."""

@@ -4,9 +4,10 @@ included.
     python -m training.unet.student --prepared runs/prepared --weights weights --max-minutes 60
 
 Progressive distillation (Salimans & Ho 2022) in one go. The teacher goes from noise to a face in TEACHER_STEPS guided
-steps of UniPC. Every few of them the student shall cover by one step of DDIM: from what the teacher had before them to
-what it had after them leads exactly one x_0 (`distillation_target`), and that the student learns to predict. It starts
-as a copy of its teacher. Photographs play no part but through the captions and CLIP's embeddings of their faces.
+steps of UniPC, as the app does: with the network that has guidance built in, where there is one. Every few of them the
+student shall cover by one step of DDIM: from what the teacher had before them to what it had after them leads exactly
+one x_0 (`distillation_target`), and that the student learns to predict. It starts as a copy of the U-Net. Photographs
+play no part but through the captions and CLIP's embeddings of their faces.
 
 All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
 """
@@ -15,6 +16,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,8 @@ from model.device import half_precision, pick_device
 from model.diffusion import alpha_bar, from_original
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
-from model.guidance import Predictor, guided
+from model.files.release import guided_network
+from model.guidance import Distilled, Predictor, guided
 from model.sampler import ddim, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import UNet, UNetConfig, condition_of
@@ -58,7 +61,7 @@ class StudentConfig(TrainConfig):
 
 
 STUDENTS = {
-    "default": StudentConfig(images=4_000_000, batch=64, learning_rate=3e-4, muon=0.95, half_life=20_000),
+    "default": StudentConfig(images=4_000_000, batch=64, learning_rate=2e-4, muon=0.95, half_life=5_000),
     "gpu": StudentConfig(
         images=4_000_000,
         batch=256,
@@ -86,6 +89,39 @@ def distillation_target(x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) -> Tenso
 def predictor_of(network: UNet) -> Predictor:
     """The network with what its output stands for."""
     return Predictor(network, network.config.target, network.config.steps)
+
+
+class Teacher(NamedTuple):
+    """Whose faces the student learns to draw."""
+
+    unet: UNet
+    # with the default guidance built in, where there is such a network
+    guided: UNet | None = None
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: torch.device) -> "Teacher":
+        """Read unet.safetensors and, where it is there, guided.safetensors. Raises WeightsError in one line."""
+        unet, path = UNet.from_file(folder / "unet.safetensors", device), folder / "guided.safetensors"
+        return cls(unet, guided_network(path, unet) if path.is_file() else None)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """What tells it from another teacher."""
+        hashes = {"teacher": self.unet.info["hash"]}
+        return hashes | {"guided": self.guided.info["hash"]} if self.guided else hashes
+
+    def predictor(self, empty: Tensor, ready: Callable[[UNet], Callable[..., Tensor]] = lambda unet: unet) -> Predictor:
+        """As guidance.guided takes it.
+
+        :param empty: (1, 514), the empty text's condition.
+        :param ready: makes a network ready to be called.
+        """
+        predictor = predictor_of(self.unet)._replace(network=ready(self.unet))
+        if self.guided is None:
+            return predictor
+        info = self.guided.info
+        learnt = info["guidance"], tuple(info["guidance_interval"])
+        return predictor._replace(distilled=Distilled(ready(self.guided), *learnt, empty[0]))
 
 
 @torch.no_grad()
@@ -153,15 +189,19 @@ class Lessons:
     several steps are drawn at once.
     """
 
-    def __init__(self, teacher: UNet, data: Data, config: StudentConfig, rank: int, faces: int):
+    def __init__(self, teacher: Teacher, data: Data, config: StudentConfig, rank: int, faces: int):
         """:param faces: of a step, see `faces_of`."""
         self.data, self.config, self.rank, self.faces = data, config, rank, faces * config.drawn_ahead
-        self.device, self.predictor = teacher.mean.device, predictor_of(teacher)
-        if self.device.type == "cuda":
-            self.predictor = self.predictor._replace(network=in_parts(compiled(teacher, self.device), self.faces))
+        self.device = teacher.unet.mean.device
         self.empty = condition_of(data.captions.empty[None]).to(self.device)
+        self.predictor = teacher.predictor(self.empty, self._ready)
         # which are drawn, and the pairs of each step of these
         self.block, self.drawn = -1, []
+
+    def _ready(self, network: UNet) -> Callable[..., Tensor]:
+        if self.device.type != "cuda":
+            return network
+        return in_parts(compiled(network, self.device), self.faces)
 
     def of(self, step: int) -> tuple[Tensor, ...]:
         """(x_t, t, condition, wanted) of this process's share of a step, see `distillation_pairs`."""
@@ -182,24 +222,24 @@ class Lessons:
 
 
 @torch.no_grad()
-def validation_loss(student: UNet, teacher: UNet, data: Data, config: TrainConfig, count: int = 32) -> float:
+def validation_loss(student: UNet, teacher: Teacher, data: Data, config: TrainConfig, count: int = 32) -> float:
     """Mean squared distance of the student's finished faces to its teacher's, from the same noise and conditions every
     time.
     """
-    device = teacher.mean.device
+    device = student.mean.device
     condition, noise = (each.to(device) for each in sample_inputs(0, count, data, replace(config, seed=-1), 0))
     empty = condition_of(data.captions.empty[None]).to(device)
-    states, times = trajectory(predictor_of(teacher), condition, empty, noise)
+    states, times = trajectory(teacher.predictor(empty), condition, empty, noise)
     denoise = guided(predictor_of(student), condition, condition)
     return F.mse_loss(last_step(ddim(denoise, noise, times)).denoised, states[-1]).item()
 
 
-def train(prepared: Prepared, clip: Clip, teacher: UNet, config: StudentConfig, run: Run) -> UNet:
+def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfig, run: Run) -> UNet:
     """Train on the teacher's device until the images or the minutes are spent or a stop is requested.
 
     Returns the averaged student.
 
-    Resumes exactly from `run.state` if it is there; else starts as a copy of the teacher, or of the U-Net
+    Resumes exactly from `run.state` if it is there; else starts as a copy of the U-Net, or of that in
     `run.start_from`. Writes the averaged student to `run.out` at every save. Raises InputError for faces embedded by
     another CLIP or a batch that does not divide. With `run.measure` it neither resumes nor writes, see `measure`.
     """
@@ -211,12 +251,12 @@ def train(prepared: Prepared, clip: Clip, teacher: UNet, config: StudentConfig, 
         check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     faces = faces_of(config.batch, world)
-    device, config = teacher.mean.device, replace(config, network=teacher.config)
-    identity = {"recipe": asdict(config), "teacher": teacher.info["hash"], "data": prepared.hash}
+    device, config = teacher.unet.mean.device, replace(config, network=teacher.unet.config)
+    identity = {"recipe": asdict(config), **teacher.hashes, "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
     student, done = UNet(config.network).to(device, memory_format=torch.channels_last), Progress()
-    student.load_state_dict((UNet.from_file(run.start_from, device) if run.start_from else teacher).state_dict())
+    student.load_state_dict((UNet.from_file(run.start_from, device) if run.start_from else teacher.unet).state_dict())
     learner = Learner.of(student, config)
     ema, parts = learner.ema, {"student": student, **learner.parts}
     if not run.measure:
@@ -244,7 +284,7 @@ def train(prepared: Prepared, clip: Clip, teacher: UNet, config: StudentConfig, 
                 {
                     "kind": "student",
                     "clip": clip.hash,
-                    "teacher": teacher.info["hash"],
+                    **teacher.hashes,
                     "steps": STUDENT_STEPS,
                     "guidance": DEFAULTS.guidance,
                     "guidance_interval": DEFAULTS.guidance_interval,
@@ -267,7 +307,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--weights",
         type=Path,
         default=Path("weights"),
-        help="folder with clip.safetensors and unet.safetensors, the teacher",
+        help="folder with clip.safetensors and the teacher: unet.safetensors and, if it is there, guided.safetensors",
     )
     parser.add_argument("--recipe", choices=STUDENTS, default="default")
     parser.add_argument(
@@ -282,7 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
         config = replace(config, batch=options.batch)
     with exit_in_one_line("training.unet.student"), running(options) as run:
         prepared, clip = load_prepared(options.prepared), Clip.from_file(options.weights / "clip.safetensors")
-        teacher = UNet.from_file(options.weights / "unet.safetensors", pick_device(run.device))
+        teacher = Teacher.from_folder(options.weights, pick_device(run.device))
         train(prepared, clip, teacher, config, run)
 
 
