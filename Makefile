@@ -54,7 +54,7 @@ train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
 	$(FAST_PY) -m training.unet.train --max-minutes $(MINUTES)
 	cp runs/unet/unet.safetensors weights/
 
-train-student: .venv/dev  ## teach a network to draw in 4 calls what U-Net and guided.safetensors in weights/ draw in many, MINUTES in all (after embed)
+train-student: .venv/dev  ## teach a network to draw in 4 calls what the networks in weights/ draw in many, MINUTES in all (after embed)
 	$(FAST_PY) -m training.unet.student --max-minutes $(MINUTES)
 	cp runs/student/student.safetensors weights/
 

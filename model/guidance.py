@@ -1,8 +1,8 @@
 """What leads a face: the condition, the ways from one to another, and guidance away from branches that know less."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -136,6 +136,11 @@ class Distilled(NamedTuple):
     scale: float
     interval: tuple[float, float]
     unconditional: Tensor
+
+    @classmethod
+    def of(cls, network: Callable[..., Tensor], info: Mapping[str, Any], unconditional: Tensor) -> "Distilled":
+        """:param info: of the network's file, which names the guidance that it learnt."""
+        return cls(network, info["guidance"], tuple(info["guidance_interval"]), unconditional)
 
     def covers(self, guidance: Guidance, unconditional: Tensor) -> Tensor:
         """Of the N faces that are led away from `unconditional` (N, D), those whose guidance it learnt: (N,) bool."""

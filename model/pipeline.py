@@ -355,8 +355,8 @@ class FacePipeline:
         """The guided network as guidance.guided takes it, where there is one."""
         if self.guided is None:
             return None
-        run, info = partial(self._forward, self.precision, run_in_parts, self.guided), self.guided.info
-        return Distilled(run, info["guidance"], tuple(info["guidance_interval"]), self._empty)
+        run = partial(self._forward, self.precision, run_in_parts, self.guided)
+        return Distilled.of(run, self.guided.info, self._empty)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

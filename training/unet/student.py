@@ -119,9 +119,7 @@ class Teacher(NamedTuple):
         predictor = predictor_of(self.unet)._replace(network=ready(self.unet))
         if self.guided is None:
             return predictor
-        info = self.guided.info
-        learnt = info["guidance"], tuple(info["guidance_interval"])
-        return predictor._replace(distilled=Distilled(ready(self.guided), *learnt, empty[0]))
+        return predictor._replace(distilled=Distilled.of(ready(self.guided), self.guided.info, empty[0]))
 
 
 @torch.no_grad()
