@@ -1,16 +1,20 @@
-"""The critic: how whole a face is, by how far each part of it lies from the same part of photographs.
+"""The critic: how whole a face is, by two looks at the feature maps of CLIP's image tower.
 
-PaDiM (Defard et al. 2021) on the feature maps of CLIP's image tower: at every place of a map, the photographs' features
-are one Gaussian, and the Mahalanobis distance to it is large where an eye is missing or a mouth has melted. It works
-since all faces are aligned alike. It has seen photographs only, so it cannot learn one network's texture instead.
+The first is PaDiM (Defard et al. 2021): at every place of a map, the photographs' features are one Gaussian, and the
+Mahalanobis distance to it is large where an eye is missing or a mouth has melted. It works since all faces are aligned
+alike. The second is a small network that has learnt to tell faces that were tampered with from whole ones
+(training/critic/tamper.py). No drawn face was ever called broken to it, so it cannot learn one network's texture
+instead.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.clip import Clip
@@ -28,6 +32,8 @@ class CriticConfig:
     channels: tuple[int, int] = (256, 512)
     # pixels per side of the second stage's map, twice as many as of the third's
     size: int = 12
+    # channels of the network that knows tampering; 0 in files that have none
+    width: int = 0
 
 
 class Places(nn.Module):
@@ -71,24 +77,48 @@ class Places(nn.Module):
         self.whitening.copy_(torch.linalg.inv(factor))
 
 
-class Scale(NamedTuple):
-    """The usual distances of photographs: mean and standard deviation of either, then of their standardised sum."""
+class Tampered(nn.Module):
+    """Both feature maps -> the log-odds that a face was tampered with, the worst places counting most."""
 
-    # (3,)
+    def __init__(self, channels: tuple[int, int], width: int, size: int):
+        super().__init__()
+        self.second, self.third = (nn.Conv2d(inputs, width, 1) for inputs in channels)
+        self.place = nn.Parameter(torch.zeros(1, width, size, size))
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Conv2d(width, 1, 1)
+        # the standard deviation of each map
+        self.std: Tensor
+        self.register_buffer("std", torch.ones(2))
+
+    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """(N, C, S, S) and (N, 2C, S/2, S/2) -> (N,)"""
+        second, third = (part / std for part, std in zip(maps, self.std))
+        features = self.second(second) + F.interpolate(self.third(third), scale_factor=2) + self.place
+        features = F.gelu(self.mix(self.dropout(F.gelu(features))))
+        # about 0 where no place stands out at the start of the training
+        places = self.head(features).flatten(1)
+        return places.logsumexp(1) - math.log(places.shape[1])
+
+
+class Scale(NamedTuple):
+    """The usual distances of photographs: mean and standard deviation of each, then of their standardised sum."""
+
+    # (K + 1,)
     mean: Tensor
     std: Tensor
 
     @classmethod
     def of(cls, distances: Tensor) -> "Scale":
-        """:param distances: (N, 2), those of photographs."""
+        """:param distances: (N, K), those of photographs."""
         mean, std = distances.mean(0), distances.std(0)
         total = ((distances - mean) / std).sum(1, keepdim=True)
         return cls(torch.cat([mean, total.mean(0)]), torch.cat([std, total.std(0)]))
 
     def scores(self, distances: Tensor) -> Tensor:
-        """(N, 2) -> (N,), the higher the nearer. Photographs have mean 0 and standard deviation 1."""
-        total = ((distances - self.mean[:2]) / self.std[:2]).sum(1)
-        return -(total - self.mean[2]) / self.std[2]
+        """(N, K) -> (N,), the higher the nearer. Photographs have mean 0 and standard deviation 1."""
+        total = ((distances - self.mean[:-1]) / self.std[:-1]).sum(1)
+        return -(total - self.mean[-1]) / self.std[-1]
 
 
 class Critic(nn.Module):
@@ -101,11 +131,12 @@ class Critic(nn.Module):
         second, third = config.channels
         self.second = Places(second, config.directions, config.size)
         self.third = Places(third, config.directions, config.size // 2)
+        self.tampered = Tampered(config.channels, config.width, config.size) if config.width else None
         self.scale_mean: Tensor
         self.scale_std: Tensor
         # see Scale
-        self.register_buffer("scale_mean", torch.zeros(3))
-        self.register_buffer("scale_std", torch.ones(3))
+        self.register_buffer("scale_mean", torch.zeros(4 if config.width else 3))
+        self.register_buffer("scale_std", torch.ones(4 if config.width else 3))
 
     @classmethod
     def from_file(cls, path: str | Path, clip: Clip) -> "Critic":
@@ -122,29 +153,35 @@ class Critic(nn.Module):
         return critic.to(clip.head.weight.device)
 
     def distances(self, maps: tuple[Tensor, Tensor]) -> Tensor:
-        """Feature maps of N faces (see `feature_maps`) -> (N, 2), the larger the farther from photographs.
+        """Feature maps of N faces (see `feature_maps`) -> (N, 2 or 3), the larger the farther from photographs.
 
         Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the
-        worst place.
+        worst place; and the log-odds of tampering, where the file knows them.
         """
-        return torch.stack([of_face(self.second(maps[0])).mean((1, 2)), self.third(maps[1]).amax((1, 2))], dim=1)
+        found = [of_face(self.second(maps[0])).mean((1, 2)), self.third(maps[1]).amax((1, 2))]
+        if self.tampered is not None:
+            found.append(self.tampered(maps))
+        return torch.stack(found, dim=1)
 
     @torch.inference_mode()
     def scores(self, clip: Clip, faces: np.ndarray) -> np.ndarray:
         """(N, 64, 64, 3) uint8 -> (N,) float32."""
         if not len(faces):
             return np.zeros(0, np.float32)
-        distances = self.distances(feature_maps(clip, faces))
-        return Scale(self.scale_mean, self.scale_std).scores(distances).float().cpu().numpy()
+        return Scale(self.scale_mean, self.scale_std).scores(self._seen(clip, faces)).float().cpu().numpy()
 
+    def _seen(self, clip: Clip, faces: np.ndarray) -> Tensor:
+        """(N, 64, 64, 3) uint8 -> (N, K): the mean distances of each face and its mirror image, which is as whole."""
+        both = faces, np.ascontiguousarray(faces[:, :, ::-1])
+        return torch.stack([self.distances(feature_maps(clip, each)) for each in both]).mean(0)
+
+    @torch.no_grad()
     def fit(self, clip: Clip, photographs: np.ndarray, batch: int = 256) -> None:
-        """Set everything from photographs (N, 64, 64, 3) uint8; thousands are wanted."""
-        parts = [feature_maps(clip, photographs[i : i + batch]) for i in range(0, len(photographs), batch)]
-        second, third = (torch.cat(each) for each in zip(*parts))
-        maps = second, third
-        for places, one in zip((self.second, self.third), maps):
-            places.fit(one)
-        scale = Scale.of(self.distances(maps))
+        """Set all but `tampered`, which is trained before, from photographs (N, 64, 64, 3) uint8: thousands."""
+        batches = [photographs[i : i + batch] for i in range(0, len(photographs), batch)]
+        for places, maps in zip((self.second, self.third), zip(*(feature_maps(clip, part) for part in batches))):
+            places.fit(torch.cat(maps))
+        scale = Scale.of(torch.cat([self._seen(clip, part) for part in batches]))
         self.scale_mean.copy_(scale.mean)
         self.scale_std.copy_(scale.std)
 

@@ -9,7 +9,7 @@ from model.critic import Critic, CriticConfig, Places, can_see, feature_maps
 from model.errors import WeightsError
 from model.files import checkpoint
 from tests.conftest import ROOT
-from training.evaluation.fit_critic import area_under_curve, beside_the_eye
+from training.critic.fit import area_under_curve, beside_the_eye
 
 
 def test_distances_are_mahalanobis():
@@ -36,7 +36,7 @@ def test_the_bundled_critic_agrees_with_the_eye(bundled):
 
 
 def test_a_torn_face_scores_lower_than_the_whole_one(bundled):
-    from training.evaluation.fit_critic import SORTED, sorted_by_eye
+    from training.critic.fit import SORTED, sorted_by_eye
 
     critic, clip = bundled
     faces, broken = sorted_by_eye(ROOT / SORTED, "first")

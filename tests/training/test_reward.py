@@ -21,7 +21,7 @@ from model.unet import UNet, condition_of
 from tests.conftest import ROOT, StopAfter, save_critic, save_guided
 from tests.model.test_pipeline import close
 from training.core.run import Run
-from training.evaluation.fit_critic import SORTED, area_under_curve, sorted_by_eye
+from training.critic.fit import SORTED, area_under_curve, sorted_by_eye
 from training.unet import reward as train_reward
 from training.unet.guided import learning
 from training.unet.reward import RECIPES, Lesson, Point, Reward, moved, train
