@@ -172,8 +172,8 @@ class Critic(nn.Module):
 
     def _seen(self, clip: Clip, faces: np.ndarray) -> Tensor:
         """(N, 64, 64, 3) uint8 -> (N, K): the mean distances of each face and its mirror image, which is as whole."""
-        both = faces, np.ascontiguousarray(faces[:, :, ::-1])
-        return torch.stack([self.distances(feature_maps(clip, each)) for each in both]).mean(0)
+        both = np.concatenate([faces, faces[:, :, ::-1]])
+        return self.distances(feature_maps(clip, both)).unflatten(0, (2, len(faces))).mean(0)
 
     @torch.no_grad()
     def fit(self, clip: Clip, photographs: np.ndarray, batch: int = 256) -> None:
