@@ -114,10 +114,10 @@ X4 ?= weights/srresnet_x4.safetensors
 bench-sr: .venv/dev  ## SRResNet x4 beside the literature on Set5 and Set14 of SR_DATA, and the time of 64 -> 512 px
 	$(PY) -m benchmarks.sr --data $(SR_DATA) --weights $(X4)
 
-grid: .venv/dev  ## make the README's grid of faces again
+grid: .venv/dev  ## make the README's grids of faces again
 	$(PY) -m training.evaluation.evaluate --grid assets/pictures/faces.png
 
-pictures: .venv/dev  ## photograph the page and draw the animation for the README again
+pictures: .venv/dev  ## photograph the page, draw the README's animation, the presets and the card of links again
 	bash tests/install.sh chromium
 	$(PY) -m deploy.pictures
 

@@ -250,16 +250,16 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         js="""() => {
         const same = {__type__: 'update'};
         if (!window.facet.start()) return [same, same, same];
-        return [{text: 'Starting', kind: ''}, {...same, interactive: true}, {...same, active: true}];
+        return [{text: 'Starting', kind: ''}, window.facet.stoppable(), {...same, active: true}];
     }""",
     )
     run = generate_button.click(
         animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **hidden
     )
-    idle = "{__type__: 'update', interactive: false}"
-    run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {idle}; }}")
+    stop = "window.facet.stoppable()"
+    run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {stop}; }}")
     # gradio calls a stopped run a failure too, and does so after its last message.
-    run.failure(None, line, [line, stop_button], js=f"line => [window.facet.ended(line), {idle}]")
+    run.failure(None, line, [line, stop_button], js=f"line => [window.facet.ended(line), {stop}]")
     stop_button.click(
         None, None, None, cancels=[run], queue=False, js="() => { window.facet.stopping = 'stopped'; return []; }"
     )
@@ -274,7 +274,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     live_run = player.redraw(
         redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **hidden
     )
-    player.lost(None, None, [line, stop_button], js=f"() => [window.facet.lost(), {idle}]")
+    player.lost(None, None, [line, stop_button], js=f"() => [window.facet.lost(), {stop}]")
     player.end_run(None, None, None, cancels=[run], queue=False)
     player.end_live(None, None, None, cancels=[live_run], queue=False)
     live.input(
@@ -354,10 +354,10 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     }
     exploring = []
     for event, (make, of) in explorations.items():
-        event(None, None, [line, stop_button], js="() => window.facet.explore()")
+        event(None, None, [line, stop_button], js=f"() => window.facet.explore('{make.__name__}')")
         made = event(make, of, [strip, line], **NETWORKS, **hidden)
-        made.success(None, None, stop_button, js=f"() => {{ window.facet.explored(); return {idle}; }}")
-        made.failure(None, None, [line, stop_button], js=f"() => [window.facet.explored(), {idle}]")
+        made.success(None, None, stop_button, js=f"() => window.facet.explored('{make.__name__}')[1]")
+        made.failure(None, None, [line, stop_button], js=f"() => window.facet.explored('{make.__name__}')")
         exploring.append(made)
     stop_button.click(None, None, None, cancels=exploring, queue=False)
     for button, less in ((more_button, "false"), (less_button, "true")):

@@ -15,8 +15,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import httpx
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from model.errors import FacetError, InputError
@@ -149,7 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
             return
         kind = "model" if options.what == "weights" else "space"
         oid, address = publish(options.repo, kind, files, f"Facet, weights {pin[:16]}")
-    except (FacetError, HfHubHTTPError, HFValidationError, OSError) as error:
+    except (FacetError, httpx.HTTPError, HFValidationError, OSError) as error:
         raise SystemExit(f"publish: {str(error).strip().splitlines()[0]}") from error
     print(address)
     if options.what == "weights":

@@ -1,13 +1,13 @@
 """Faces that are drawn together, in one batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from model.errors import InputError
 from model.guidance import Encode, conditions_of, noises_of
-from model.sampler import FreshNoise, noise_of
+from model.sampler import FreshNoise
 from model.settings import STUDENT, Settings
 from model.start import Start
 
@@ -47,19 +47,6 @@ class Batch:
             encode([face.negative_prompt for face in faces]),
             noises_of(faces, shape, condition.device),
         )
-
-    def parts(self, seeds: list[int], size: int, shape: Sequence[int]) -> Iterator["Batch"]:
-        """The same faces, `size` at a time, with the noise of N seeds, each of this shape."""
-        for start in range(0, len(seeds), size):
-            rows = slice(start, start + size)
-            yield replace(
-                self,
-                scale=self.scale[rows],
-                distilled=self.distilled[rows],
-                condition=self.condition[rows],
-                unconditional=self.unconditional[rows],
-                fresh_noise=noise_of(seeds[rows], shape, self.condition.device),
-            )
 
 
 def check_together(faces: Sequence[Settings], has_student: bool) -> None:

@@ -21,6 +21,9 @@ from model.clip import Clip
 from model.errors import WeightsError
 from model.files import checkpoint
 
+# faces that are looked at together: the maps of all of a data set would not fit in memory
+BATCH = 256
+
 
 @dataclass(frozen=True)
 class CriticConfig:
@@ -152,13 +155,14 @@ class Critic(nn.Module):
             )
         return critic.to(clip.head.weight.device)
 
-    def distances(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+    def distances(self, maps: tuple[Tensor, Tensor], face_alone: bool = False) -> Tensor:
         """Feature maps of N faces (see `feature_maps`) -> (N, 2 or 3), the larger the farther from photographs.
 
         Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the
-        worst place; and the log-odds of tampering, where the file knows them.
+        worst place, within that middle too if `face_alone`; and the log-odds of tampering, where the file knows them.
         """
-        found = [of_face(self.second(maps[0])).mean((1, 2)), self.third(maps[1]).amax((1, 2))]
+        second, third = self.second(maps[0]), self.third(maps[1])
+        found = [of_face(second).mean((1, 2)), (of_face(third) if face_alone else third).amax((1, 2))]
         if self.tampered is not None:
             found.append(self.tampered(maps))
         return torch.stack(found, dim=1)
@@ -166,9 +170,10 @@ class Critic(nn.Module):
     @torch.inference_mode()
     def scores(self, clip: Clip, faces: np.ndarray) -> np.ndarray:
         """(N, 64, 64, 3) uint8 -> (N,) float32."""
-        if not len(faces):
-            return np.zeros(0, np.float32)
-        return Scale(self.scale_mean, self.scale_std).scores(self._seen(clip, faces)).float().cpu().numpy()
+        scale, found = Scale(self.scale_mean, self.scale_std), [np.zeros(0, np.float32)]
+        for part in parts(faces):
+            found.append(scale.scores(self._seen(clip, part)).float().cpu().numpy())
+        return np.concatenate(found)
 
     def _seen(self, clip: Clip, faces: np.ndarray) -> Tensor:
         """(N, 64, 64, 3) uint8 -> (N, K): the mean distances of each face and its mirror image, which is as whole."""
@@ -176,14 +181,19 @@ class Critic(nn.Module):
         return self.distances(feature_maps(clip, both)).unflatten(0, (2, len(faces))).mean(0)
 
     @torch.no_grad()
-    def fit(self, clip: Clip, photographs: np.ndarray, batch: int = 256) -> None:
+    def fit(self, clip: Clip, photographs: np.ndarray) -> None:
         """Set all but `tampered`, which is trained before, from photographs (N, 64, 64, 3) uint8: thousands."""
-        batches = [photographs[i : i + batch] for i in range(0, len(photographs), batch)]
-        for places, maps in zip((self.second, self.third), zip(*(feature_maps(clip, part) for part in batches))):
+        seen = zip(*(feature_maps(clip, part) for part in parts(photographs)))
+        for places, maps in zip((self.second, self.third), seen):
             places.fit(torch.cat(maps))
-        scale = Scale.of(torch.cat([self._seen(clip, part) for part in batches]))
+        scale = Scale.of(torch.cat([self._seen(clip, part) for part in parts(photographs)]))
         self.scale_mean.copy_(scale.mean)
         self.scale_std.copy_(scale.std)
+
+
+def parts(faces: np.ndarray) -> list[np.ndarray]:
+    """(N, H, W, 3) -> BATCH faces each, the last fewer."""
+    return [faces[first : first + BATCH] for first in range(0, len(faces), BATCH)]
 
 
 def of_face(distances: Tensor) -> Tensor:

@@ -31,15 +31,6 @@ def stated_and_denied(prompt: str, attribute: str) -> tuple[str, str]:
     return f"{body}, {attribute.replace('_', ' ').lower()}{end}", f"{body}, {lacking(attribute)}{end}"
 
 
-def along(prompt: Tensor, stated: Tensor, denied: Tensor, values: Tensor) -> Tensor:
-    """Unit embeddings (D,) of a prompt, with an attribute stated, and denied; (N,) values -> (N, D) unit embeddings.
-
-    A straight line through the prompt, then back to unit length. The direction is that from denied to stated, so that
-    it leads somewhere even where the prompt states the attribute already; a value of 1 is half their distance.
-    """
-    return F.normalize(prompt + values[:, None] * (stated - denied) / 2, dim=1)
-
-
 def slerp(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
     """Spherical interpolation, Shoemake 1985: (...), (...), (N,) shares in [0, 1] -> (N, ...), at 0 first, at 1 last.
 
@@ -70,7 +61,12 @@ def conditions_of(faces: Sequence["Settings"], encode: Encode) -> Tensor:
 
 
 def _edited(prompts: Sequence[str], faces: Sequence["Settings"], encode: Encode) -> list[Tensor]:
-    """For each face the condition (514,) of its prompt, moved along all its edits at once; see guidance.along."""
+    """For each face the condition (514,) of its prompt, moved along all its edits at once.
+
+    Each edit is a straight line through the prompt, then it goes back to unit length. The direction is that from denied
+    to stated, so that it leads somewhere even where the prompt states the attribute already; a strength of 1 is half
+    their distance.
+    """
     conditions = []
     for prompt, face in zip(prompts, faces, strict=True):
         texts = [one for name, _ in face.edits for one in stated_and_denied(prompt, name)]

@@ -26,22 +26,10 @@ from model.critic import Critic
 from model.device import half_precision, run_in_parts
 from model.errors import InputError
 from model.files.release import load_release
-from model.guidance import Distilled, Guidance, Predictor, along, guided, slerp, stated_and_denied
+from model.guidance import Distilled, Guidance, Predictor, guided
 from model.images import Frame, frames_of, to_pixels
 from model.sampler import SAMPLERS, Step, last_step, time_grid
-from model.settings import (
-    DEFAULTS,
-    MAX_AT_ONCE,
-    MAX_SERIES,
-    MAX_STRENGTH,
-    STUDENT,
-    Settings,
-    listed,
-    number,
-    pictures,
-    text,
-    whole,
-)
+from model.settings import DEFAULTS, MAX_AT_ONCE, STUDENT, Settings, listed, pictures, text, whole
 from model.srresnet import SRResNet, upscale
 from model.start import Start
 from model.unet import UNet, condition_of
@@ -208,48 +196,6 @@ class FacePipeline:
         else:
             batch = replace(batch, condition=seen)
         return (frames_of(step, None) for step in self._sample(batch))
-
-    def strengths(self, settings: Settings, attribute: str, values: Sequence[float] = (-2, -1, 0, 1, 2)) -> np.ndarray:
-        """One attribute pushed and pulled, all else the same: a face for each value, (N, 64, 64, 3) uint8.
-
-        :param attribute: one of attributes.NAMES.
-        :param values:    up to 64, each from -5 to 5: 0 is the prompt alone, 1 about as far from it as stating the
-                          attribute, -1 as denying it.
-        """
-        values = listed("The strengths", values, 1, MAX_SERIES)
-        values = [number("A strength", value, -MAX_STRENGTH, MAX_STRENGTH) for value in values]
-        texts = stated_and_denied(settings.prompt, text("The attribute", attribute))
-        plain, stated, denied = self.condition([settings.prompt, *texts])
-        condition = along(plain, stated, denied, torch.tensor(values, device=self.device))
-        covered = [self.covered(replace(settings, edits=((attribute, 1.0),)))] * len(values)
-        batch = replace(self._batch([settings] * len(values)), condition=condition, distilled=covered)
-        parts = batch.parts([settings.seed] * len(values), 32, (3, SIZE, SIZE))
-        return np.concatenate([to_pixels(last_step(self._sample(part)).denoised) for part in parts])
-
-    def walk(self, first: Settings, last: Settings, count: int) -> np.ndarray:
-        """From one face to another in `count` faces, 2 to 64, ends included: (count, 64, 64, 3) uint8.
-
-        Noise and text embedding turn from the first to the last at an even pace. The ends may differ in prompt and seed
-        only.
-        """
-        count = whole("The number of faces", count, 2, MAX_SERIES)
-        if replace(last, prompt=first.prompt, seed=first.seed) != first:
-            raise InputError("The ends of a walk may differ in prompt and seed only.")
-        ends, shares = self._batch([first, last]), torch.linspace(0, 1, count, device=self.device)
-
-        def fresh_noise() -> Tensor:
-            begin, end = ends.fresh_noise()
-            return slerp(begin, end, shares)
-
-        batch = replace(
-            ends,
-            scale=[first.guidance] * count,
-            distilled=[all(ends.distilled)] * count,
-            condition=slerp(ends.condition[0], ends.condition[1], shares),
-            unconditional=ends.unconditional[:1],
-            fresh_noise=fresh_noise,
-        )
-        return to_pixels(last_step(self._sample(batch)).denoised)
 
     def best_seed(self, settings: Settings, seeds: Sequence[int]) -> int:
         """Of 1 to 16 seeds, the one whose face is the most whole and fits the prompt best.

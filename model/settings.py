@@ -30,8 +30,6 @@ MAX_STRENGTH = 5.0
 MAX_EDITS = 12
 # faces of one stream
 MAX_AT_ONCE = 16
-# faces of one series: strengths or a walk
-MAX_SERIES = 64
 # names the text chunk of a PNG that holds the settings
 PNG_KEY = "facet"
 

@@ -8,19 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import FacetError
+from model.files.hub import plain
 from ui.server import engine
 
 
 def badge() -> str:
     """HTML for the line; empty where the weights cannot be read or say nothing."""
     try:
-        return line(engine.pipeline().unet.info, evaluation())
+        pipe = engine.pipeline()
+        return line(pipe.unet.info, evaluation(), pipe.guided.info if pipe.guided else {})
     except FacetError:
         return ""
 
 
-def line(info: dict[str, Any], report: dict[str, Any]) -> str:
-    """`info`: the U-Net's metadata. `report`: weights/evaluation.json. What they do not say is left out."""
+def line(info: dict[str, Any], report: dict[str, Any], guided: Any = None) -> str:
+    """HTML. What the three do not say is left out.
+
+    :param info:   the U-Net's metadata.
+    :param report: weights/evaluation.json.
+    :param guided: metadata of the network with built-in guidance, by which faces are drawn; {} or None without one.
+    """
     parts, info = [], _readable(info)
     if info.get("images"):
         images = f"{info['images']:,} images"
@@ -29,10 +36,11 @@ def line(info: dict[str, Any], report: dict[str, Any]) -> str:
             + (f" in {spent(info['seconds'])}" if info.get("seconds") else "")
             + (f" on {device(info['device'])}" if info.get("device") else "")
         )
-    near, measured = _inside(report, "memorisation", "pixels"), _inside(report, "weights", "unet").get("hash")
+    near = _inside(report, "memorisation", "pixels")
     medians = [near.get("generated_median"), near.get("validation_median")]
+    measured = [_inside(report, "weights", name).get("hash") for name in ("unet", "guided")]
     # not what was measured of other weights
-    if all(map(_is_number, medians)) and measured == info.get("hash"):
+    if all(map(_is_number, medians)) and measured == [info.get("hash"), _readable(guided).get("hash")]:
         parts.append(
             f"its faces typically differ from the nearest training face by {near['generated_median']:.0f} grey levels "
             f"of 255 (new photographs: {near['validation_median']:.0f})"
@@ -62,7 +70,7 @@ def _inside(report: Any, *names: str) -> dict[str, Any]:
 
 def evaluation() -> dict[str, Any]:
     """weights/evaluation.json beside the weights; empty if there is none."""
-    path = Path(os.environ.get("FACET_WEIGHTS") or engine.WEIGHTS) / "evaluation.json"
+    path = Path(plain(os.environ.get("FACET_WEIGHTS") or engine.WEIGHTS)) / "evaluation.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

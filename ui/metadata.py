@@ -60,7 +60,8 @@ def _of_web_ui(text: str) -> tuple[dict[str, Any], list[str]]:
     pairs = {name: value.strip() for name, value in PAIR.findall(last.group())} if last else {}
     prompt, *negative = NEGATIVE.split(text[: last.start()] if last else text, maxsplit=1)
     values: dict[str, Any] = {"prompt": prompt.strip()} | ({"negative_prompt": negative[0].strip()} if negative else {})
-    if pairs.get("Seed", "").isdecimal() and int(pairs["Seed"][:20]) <= MAX_SEED:
+    # longer than any seed, and int() itself refuses thousands of digits
+    if (seed := pairs.get("Seed", "")).isdecimal() and len(seed) <= 20 and int(seed) <= MAX_SEED:
         values["seed"] = int(pairs.pop("Seed"))
     if not any(values.values()):
         raise InputError("This picture's text of another program holds no prompt.")

@@ -1,24 +1,30 @@
 // What Explore starts: the line and the strip say so at once, and Stop ends it.
 Object.assign(window.facet, {
-  exploring: false,
+  // by name, what of it runs
+  exploring: new Set(),
 
   // -> status, Stop
-  explore() {
-    Object.assign(this, {exploring: true, stopping: this.running ? this.stopping : ""});
+  explore(name) {
+    this.exploring.add(name);
+    this.stopping = this.running ? this.stopping : "";
     this.offer("", null);
     this.tell("exploring");
-    return [
-      {text: "Drawing the faces", kind: ""},
-      {__type__: "update", interactive: true},
-    ];
+    return [{text: "Drawing the faces", kind: ""}, this.stoppable()];
   },
 
-  // It was stopped or failed, which gradio does not tell apart -> what the status line says.
-  explored() {
-    this.exploring = false;
+  // -> Stop, which can be pressed while anything runs
+  stoppable() {
+    return {__type__: "update", interactive: this.running || this.exploring.size > 0};
+  },
+
+  // It has ended -> status if it was stopped or failed, which gradio does not tell apart; Stop.
+  explored(name) {
+    this.exploring.delete(name);
     this.tell("explored");
-    return this.stopping === "stopped"
-      ? {text: "Stopped.", kind: ""}
-      : {text: "This did not work. Try again in a moment.", kind: "error"};
+    const line =
+      this.stopping === "stopped"
+        ? {text: "Stopped.", kind: ""}
+        : {text: "This did not work. Try again in a moment.", kind: "error"};
+    return [line, this.stoppable()];
   },
 });

@@ -71,7 +71,7 @@ def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
     """
     data = _contents(file)
     try:
-        with Image.open(io.BytesIO(_first_picture(data)), formats=("PNG", "JPEG", "WEBP")) as image:
+        with opened(data) as image:
             pixels = image.width * image.height
             if pixels > MOST_PIXELS:
                 raise Image.DecompressionBombError
@@ -89,11 +89,16 @@ def read_image(file: str | Path | io.BytesIO | None) -> Image.Image:
         raise InputError(_unreadable("its end is missing" if "truncated" in str(error).lower() else "")) from None
 
 
+def opened(data: bytes) -> Image.Image:
+    """A picture of which only the head is read yet, the same that `read_image` decodes. Raises almost anything."""
+    return Image.open(io.BytesIO(_first_picture(data)), formats=("PNG", "JPEG", "WEBP"))
+
+
 def _contents(file: str | Path | io.BytesIO | None) -> bytes:
     """The bytes of a file that begins like a picture. Raises InputError."""
     try:
-        with open(file or "", "rb") if isinstance(file, str | Path | None) else file as opened:
-            head = opened.read(32)
+        with open(file or "", "rb") if isinstance(file, str | Path | None) else file as stream:
+            head = stream.read(32)
             # ISO 14496-12: what phones write instead of JPEG, or a film
             if head[4:8] == b"ftyp":
                 raise InputError(_unreadable(f"it is {BRANDS.get(head[8:11], 'a film')}"))
@@ -102,7 +107,7 @@ def _contents(file: str | Path | io.BytesIO | None) -> bytes:
                     raise InputError(_unreadable(f"it is {kind}"))
             if not (head.startswith((PNG, b"\xff\xd8")) or head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
                 raise InputError(_unreadable())
-            return head + opened.read()
+            return head + stream.read()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

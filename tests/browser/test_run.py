@@ -85,6 +85,20 @@ def test_generate_pressed_before_the_crisp_form_has_come_draws_anew(page: Page):
     expect(page.locator("#stop")).to_be_disabled()
 
 
+def test_stop_ends_a_run_whatever_else_ends_meanwhile(page: Page):
+    """What Explore cannot draw is refused, and the run goes on: it can still be stopped."""
+    set_steps(page, 900)
+    tool(page, "Explore")
+    page.click("#generate")
+    page.wait_for_function("() => window.shown.length > 3")
+    page.get_by_role("button", name="Less and more guidance").click()
+    page.wait_for_function("() => !window.facet.exploring.size && window.facet.running")
+    expect(page.locator("#stop")).to_be_enabled()
+    page.keyboard.press("Escape")
+    expect(status(page)).to_contain_text("Stopped")
+    expect(page.locator("#stop")).to_be_disabled()
+
+
 def test_stop_takes_back_what_was_pressed_before_the_crisp_form_had_come(page: Page):
     page.evaluate("""() => {
         const line = document.querySelector("#status p");

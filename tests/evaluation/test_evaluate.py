@@ -316,6 +316,9 @@ def test_what_still_holds_is_kept():
     assert evaluate.keep(report, before) == before | {"frechet": 5}
     trained = report | {"weights": before["weights"] | {"unet": {"hash": "later"}}}
     assert evaluate.keep(trained, before) == trained | {"scale": 1}
+    guided = report | {"weights": before["weights"] | {"guided": {"hash": "later"}}}
+    assert evaluate.keep(guided, before) == guided | {"scale": 1}
+    assert evaluate.keep(guided, before | {"weights": guided["weights"]}) == before | guided
     for change in ({"size": {"count": 8}}, {"weights": before["weights"] | {"judge": {"hash": "another"}}}):
         assert evaluate.keep(report | change, before) == report | change
     assert evaluate.keep(report | {"settings": {"steps": 9}}, before).keys() == report.keys() | {"scale"}
@@ -362,6 +365,10 @@ def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, tmp
     judge.save(weights / "judge.safetensors", judge.info)
     with pytest.raises(SystemExit, match="serves for 2 to 900 faces, not 5000"):
         evaluate.main(["--weights", str(weights), "--count", "5000"])
+    for name in ("count", "sets", "each", "threes"):
+        for wrong in ("0", "-1"):
+            with pytest.raises(SystemExit, match=f"--{name} must be a whole number from 1"):
+                evaluate.main(["--weights", str(weights), f"--{name}", wrong])
     judge.save(weights / "judge.safetensors", {})
     with pytest.raises(SystemExit, match="never measured on real faces"):
         evaluate.main(["--weights", str(weights)])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from model import device
 from model.attributes import ATTRIBUTES
 from model.errors import InputError
-from model.guidance import along, slerp, stated_and_denied
+from model.guidance import conditions_of, slerp, stated_and_denied
 from model.images import middle_square
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS, time_grid
@@ -143,15 +143,22 @@ def test_faces_led_towards_one_and_away_from_it(pipe):
     assert apart < -0.5
 
 
+def strengths(settings, attribute, values):
+    """The face with one attribute pushed and pulled."""
+    return [replace(settings, edits=((attribute, value),)) for value in values]
+
+
 def test_strengths_move_one_attribute(pipe):
     values = (-2, -1, 0, 0.5, 2)
     man = Settings("a man", seed=3, steps=4)
-    faces = pipe.strengths(man, "Smiling", values)
+    faces = pipe.generate_faces(strengths(man, "Smiling", values))
     assert faces.shape == (5, 64, 64, 3) and faces.dtype == np.uint8
     assert close(faces[2], pipe.generate(["a man"], [3], 4)[0])
     assert not np.array_equal(faces[1], faces[2]) and not np.array_equal(faces[3], faces[2])
-    assert pipe.strengths(Settings(seed=3, steps=1), "Bald").shape == (5, 64, 64, 3)
-    assert not np.array_equal(faces, pipe.strengths(man, "Eyeglasses", values))
+    assert not np.array_equal(faces, pipe.generate_faces(strengths(man, "Eyeglasses", values)))
+    both = replace(man, edits=(("Smiling", 2), ("Male", -1)))
+    faces = pipe.generate_faces([both, replace(both, edits=both.edits[:1]), replace(both, edits=both.edits[::-1])])
+    assert close(faces[0], faces[2]) and not np.array_equal(faces[0], faces[1])
 
 
 def test_the_prompt_with_an_attribute_and_without():
@@ -166,9 +173,10 @@ def test_the_prompt_with_an_attribute_and_without():
 
 
 def test_the_condition_moves_along_its_direction():
-    prompt, stated, denied = torch.eye(3) * 0.6 + 0.4
-    prompt, stated, denied = (F.normalize(vector, dim=0) for vector in (prompt, stated, denied))
-    moved = along(prompt, stated, denied, torch.tensor([-2.0, -1, 0, 1, 2]))
+    prompt, stated, denied = (F.normalize(vector, dim=0) for vector in torch.eye(3) * 0.6 + 0.4)
+    known = {"a man": prompt, "a man, smiling": stated, "a man, not smiling": denied}
+    faces = strengths(Settings("a man"), "Smiling", [-2, -1, 0, 1, 2])
+    moved = conditions_of(faces, lambda texts: torch.stack([known[text] for text in texts]))
     assert torch.allclose(moved.norm(dim=1), torch.ones(5)) and torch.allclose(moved[2], prompt)
     assert (moved @ (stated - denied)).diff().min() > 0.05
 
@@ -185,13 +193,16 @@ def test_guidances_share_the_noise(pipe, sampler):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_walk_leads_from_one_face_to_the_other(pipe, sampler):
     first = Settings("a man", seed=3, steps=4, sampler=sampler)
-    faces = pipe.walk(first, replace(first, prompt="smiling", seed=4), 5)
+    way = [replace(first, to_prompt="smiling", to_seed=4, place=index / 4) for index in range(5)]
+    faces = pipe.generate_faces(way)
     ends = pipe.generate(["a man", "smiling"], [3, 4], 4, sampler)
     assert faces.shape == (5, 64, 64, 3) and close(faces[0], ends[0]) and close(faces[-1], ends[1])
     apart = np.abs(faces.astype(int) - faces[0]).mean(axis=(1, 2, 3))
     # away from the first, face by face
     assert (np.diff(apart) > 0).all()
-    still = pipe.walk(first, first, 3)
+    # alone as among others
+    assert close(pipe.generate_faces(way[2:3])[0], faces[2])
+    still = pipe.generate_faces([replace(first, to_prompt="a man", to_seed=3, place=index / 2) for index in range(3)])
     assert close(still[0], still[1]) and close(still[0], still[2])
 
 
@@ -244,16 +255,6 @@ def test_a_picture_or_strength_that_cannot_be_used(pipe, wrong, words):
         (lambda pipe: pipe.generate_faces([A, replace(A, pag_scale=0.5)]), "seed, guidance, edits and walk only"),
         (lambda pipe: pipe.generate_faces([A, replace(A, seed=-1)]), "seed"),
         (lambda pipe: pipe.generate_faces([A], batch_size=0), "batch size"),
-        (lambda pipe: pipe.strengths(A, "Wings"), "Wings"),
-        (lambda pipe: pipe.strengths(A, ["Bald"]), "attribute"),
-        (lambda pipe: pipe.strengths(A, "Bald", []), "1 to 64"),
-        (lambda pipe: pipe.strengths(A, "Bald", [9]), "-5 to 5"),
-        (lambda pipe: pipe.strengths(A, "Bald", ["1"]), "strength"),
-        (lambda pipe: pipe.strengths(A, "Bald", 2), "list"),
-        (lambda pipe: pipe.walk(A, A, 1), "2 to 64"),
-        (lambda pipe: pipe.walk(A, A, 65), "2 to 64"),
-        (lambda pipe: pipe.walk(A, replace(A, steps=3), 3), "prompt and seed only"),
-        (lambda pipe: pipe.walk(A, replace(A, negative_prompt="bald"), 3), "prompt and seed only"),
         (lambda pipe: pipe.stream_alike(FACE, []), "faces"),
         (lambda pipe: pipe.stream_alike(FACE, [replace(A, seed=-1)]), "seed"),
         (lambda pipe: pipe.generate("hi", [1, 2]), "list of texts"),
@@ -277,7 +278,10 @@ def bundled():
 
 def test_bundled_weights_smile_more_and_more(bundled):
     smiles = np.stack(
-        [bundled.strengths(Settings("a woman", seed=seed, steps=6), "Smiling", (-2, 0, 2)) for seed in range(4)]
+        [
+            bundled.generate_faces(strengths(Settings("a woman", seed=seed, steps=6), "Smiling", (-2, 0, 2)))
+            for seed in range(4)
+        ]
     )
     scores = (
         bundled.attribute_scores(smiles.reshape(-1, 64, 64, 3))[:, ATTRIBUTES.index("Smiling")]
@@ -297,28 +301,7 @@ def test_bundled_weights_need_few_steps(bundled):
     assert unipc < 150 and unipc < ddim / 2
 
 
-# --- the same as settings ---------------------------------------------------------------------------------------------
-
-
-def test_an_edit_of_the_settings_is_a_strength(pipe):
-    run = Settings("a woman", seed=5, steps=4)
-    edited = [replace(run, edits=(("Smiling", value),)) for value in (-2, 0, 2)]
-    assert close(pipe.generate_faces(edited), pipe.strengths(run, "Smiling", (-2, 0, 2)))
-    both = replace(run, edits=(("Smiling", 2), ("Male", -1)))
-    faces = pipe.generate_faces([both, edited[2], replace(both, edits=(("Male", -1), ("Smiling", 2)))])
-    assert close(faces[0], faces[2]) and not np.array_equal(faces[0], faces[1])
-
-
-def test_a_place_of_the_settings_is_a_place_of_the_walk(pipe):
-    first, end = (
-        Settings("a woman", seed=5, steps=4, sampler="ddpm"),
-        Settings("a man", seed=9, steps=4, sampler="ddpm"),
-    )
-    places = [replace(first, to_prompt="a man", to_seed=9, place=index / 4) for index in range(5)]
-    assert close(pipe.generate_faces(places), pipe.walk(first, end, 5))
-    # alone as among others
-    [alone] = pipe.generate_faces(places[2:3])
-    assert close(alone, pipe.generate_faces(places)[2])
+# --- as a record -----------------------------------------------------------------------------------------------------
 
 
 def test_changes_are_recorded_and_bad_ones_named():

@@ -272,7 +272,8 @@ def test_the_figures_of_security_are_those_of_the_code():
         f"{connections.MOST:,}, or as many as descriptors allow; one client half of them; {connections.SILENCE:.0f} s",
         f"{decode.MOST_PIXELS // 10**6} megapixels",
         f"{bounds.MOST_SCANS} scans of a JPEG; {bounds.OWN_SIDE} pixels a side",
-        f"within {guard.BODY_SECONDS:.0f} s",
+        f"within {guard.BODY_SECONDS:.0f} s; of those still coming in {guard.ARRIVING // mb} MB in all, "
+        f"one client {line.SHARE * guard.ARRIVING / mb:.0f} MB",
         f"{max(door.most for door in DOORS) // mb} MB where pictures travel in it",
     )
     assert not [figure for figure in figures if figure not in text]

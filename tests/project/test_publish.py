@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
+import httpx
 import pytest
 import torch
 
@@ -172,7 +174,7 @@ def test_the_page_goes_to_a_space(published, hub):
     assert not [name for name in files if name.startswith(("tests", "training", ".github", ".gitignore", "runs"))]
 
 
-def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
+def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path, monkeypatch):
     shutil.copytree(tiny_weights, tmp_path / "weights")
     (tmp_path / "weights" / "unet.safetensors").write_bytes(b"damaged")
     damaged = ["--repo", "me/faces", "--weights", str(tmp_path / "weights")]
@@ -186,6 +188,11 @@ def test_what_cannot_be_published_is_one_line(tiny_weights, tmp_path):
         with pytest.raises(SystemExit, match=words) as error:
             publish.main(["weights", *arguments])
         assert "\n" not in str(error.value)
+    # no network, and a Hub that refuses
+    for error in (httpx.ConnectError("no route to host"), OSError("refused")):
+        monkeypatch.setattr(publish.HfApi, "create_repo", Mock(side_effect=error))
+        with pytest.raises(SystemExit, match=f"publish: {error}"):
+            publish.main(["weights", "--repo", "me/faces"])
     with pytest.raises(SystemExit, match="leave out --weights"):
         publish.main(["space", "--repo", "me/page", "--weights", str(tiny_weights), "--dry-run"])
 

@@ -5,6 +5,7 @@ its budget.
 import io
 import threading
 import time
+import zlib
 
 import httpx
 import numpy as np
@@ -55,6 +56,20 @@ def test_a_large_progressive_jpeg_is_refused_by_its_head():
     bounds.check_jpeg(jpeg(True))
 
 
+@pytest.mark.parametrize("before", [b"\xff", b"\xff\xd0", b"\0"])
+def test_no_bytes_before_it_hide_a_large_progressive_jpeg(before):
+    """What the decoder skips: a fill byte, a marker without a length, a stray byte."""
+    data = jpeg(True)
+    at = data.index(b"\xff\xc2")
+    hidden = bytearray(data[:at] + before + data[at:])
+    # as it is it can be read
+    assert read_face(io.BytesIO(bytes(hidden))).shape == (64, 64, 3)
+    at += len(before)
+    hidden[at + 5 : at + 9] = (5000).to_bytes(2) * 2
+    with pytest.raises(InputError, match="too long to decode"):
+        bounds.check_jpeg(bytes(hidden))
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xc2", b"\xff\xd8\xff\xe0\x00\x00" * 3, b"\xff" * 99])
 def test_damaged_heads_are_left_to_the_decoder(data):
     bounds.check_jpeg(data)
@@ -64,6 +79,19 @@ def test_pictures_that_come_many_at_once_are_small():
     assert own_file(png(np.zeros((512, 512, 3), np.uint8)))
     with pytest.raises(InputError, match="at most 512 pixels"):
         own_file(png(np.zeros((513, 16, 3), np.uint8)))
+
+
+def test_no_text_in_a_file_hides_how_large_it_is():
+    """Pillow refuses a file with this text, but the decoder leaves texts out."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 513)).save(buffer, "PNG")
+    text = b"zTXt" + b"Comment\0\0" + zlib.compress(b" " * 2**21)
+    chunk = (len(text) - 4).to_bytes(4) + text + zlib.crc32(text).to_bytes(4)
+    hidden = io.BytesIO(buffer.getvalue()[:33] + chunk + buffer.getvalue()[33:])
+    with pytest.raises(ValueError):
+        Image.open(hidden)
+    with pytest.raises(InputError, match="at most 512 pixels"):
+        bounds.own(hidden)
 
 
 # --- the budget -------------------------------------------------------------------------------------------------------

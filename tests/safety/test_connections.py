@@ -6,14 +6,18 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 
 import httpx
 import pytest
 import uvicorn
+from starlette.exceptions import HTTPException
 
 from benchmarks.harness.server import answers, running
 from ui.server import connections, guard
 from ui.server.doors import Door
+
+DOOR = Door(frozenset(), None, 10**6)
 
 
 async def answering(scope, receive, send):
@@ -111,15 +115,54 @@ def test_a_body_that_never_ends_is_cut_off(monkeypatch):
             await asyncio.sleep(0.05)
             return {"type": "http.request", "body": b"x", "more_body": True}
 
-        scope = {"headers": []}
-        bounded = guard._bounded(receive, scope, Door(frozenset(), None, 10**6))  # type: ignore[arg-type]
         try:
-            while True:
-                await bounded()
-        except Exception as error:
-            return f"{error.status_code}"  # type: ignore[attr-defined]
+            with guard._bounded(receive, request("1.2.3.4"), DOOR, Counter()) as bounded:
+                while True:
+                    await bounded()
+        except HTTPException as error:
+            return f"{error.status_code}"
 
     assert asyncio.run(read()) == "408"
+
+
+def request(client: str) -> dict:
+    return {"type": "http", "headers": [], "client": (client, 1)}
+
+
+def test_bodies_that_are_coming_in_are_bounded_together(monkeypatch):
+    """Of one client, and of all; one that has come, or was broken off, makes room."""
+    monkeypatch.setattr(guard, "ARRIVING", 400)
+    arriving, parts = Counter(), iter(())
+
+    async def receive():
+        return {"type": "http.request", "body": bytes(100), "more_body": next(parts, True)}
+
+    async def begun(client: str, count: int) -> contextlib.ExitStack:
+        """A body of which so many hundred bytes have come."""
+        with contextlib.ExitStack() as stack:
+            bounded = stack.enter_context(guard._bounded(receive, request(client), DOOR, arriving))
+            for _ in range(count):
+                await bounded()
+            return stack.pop_all()
+
+    async def come_and_go() -> None:
+        nonlocal parts
+        with await begun("1.1.1.1", 2):
+            with await begun("1.1.1.1", 1):
+                with pytest.raises(HTTPException) as refused:
+                    await begun("1.1.1.1", 1)
+                assert refused.value.status_code == 503
+                with await begun("2.2.2.2", 1), pytest.raises(HTTPException):
+                    await begun("3.3.3.3", 1)
+                with await begun("2.2.2.2", 1):
+                    pass
+            with await begun("1.1.1.1", 1):
+                assert arriving == {"1.1.1.1": 300}
+        parts = iter((True, False))
+        with await begun("1.1.1.1", 2):
+            assert not arriving
+
+    asyncio.run(come_and_go())
 
 
 def test_silent_connections_beyond_the_systems_limit(deployed, tiny_weights, tmp_path):

@@ -44,8 +44,24 @@ def test_an_upload_that_finds_no_room_is_refused(kept, monkeypatch):
     with pytest.raises(HTTPException), store.tidied(scope):
         pass
     assert young.exists()
-    with store.tidied({**scope, "headers": [(b"content-length", b"50")]}):
+    scope["headers"] = [(b"content-length", b"50")]
+    with store.tidied(scope):
+        # one that comes at the same time finds what is left
+        with pytest.raises(HTTPException), store.tidied({**scope, "headers": [(b"content-length", b"60")]}):
+            pass
+        with store.tidied(scope):
+            pass
+    with store.tidied({**scope, "headers": [(b"content-length", b"100")]}):
         pass
+
+
+def test_what_has_come_of_an_upload_counts_once(kept, monkeypatch):
+    monkeypatch.setattr(store, "QUOTA", 1000)
+    scope = {"path": "/gradio_api/upload", "headers": [(b"content-length", b"600")]}
+    with store.tidied(scope):
+        store._uploads[0].written.append(str(put(kept, "part", 500, 0)))
+        with store.tidied({**scope, "headers": [(b"content-length", b"400")]}):
+            pass
 
 
 def test_a_file_that_goes_during_a_sweep_does_not_end_it(kept, monkeypatch):
@@ -60,6 +76,22 @@ def test_a_file_that_goes_during_a_sweep_does_not_end_it(kept, monkeypatch):
     monkeypatch.setattr(os, "unlink", gone)
     store.sweep()
     assert not any(path.exists() for path in paths)
+
+
+def test_a_folder_that_another_sweep_removed_does_not_end_one(kept, monkeypatch):
+    for name in ("one", "two"):
+        (kept / name).mkdir()
+        os.utime(kept / name, (0, 0))
+    lstat = os.lstat
+
+    def gone(path):
+        if str(path).endswith("one"):
+            raise FileNotFoundError
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", gone)
+    assert store.sweep() == 0
+    assert not (kept / "two").exists()
 
 
 def test_folders_of_processes_that_are_gone_are_emptied_at_the_start(tmp_path):

@@ -63,6 +63,7 @@ def test_what_holds_no_settings_changes_none(name, words):
         ("a\nSteps: 4, Seed: -1", {"prompt": "a"}),
         (f"a\nSteps: 4, Seed: {2**32}", {"prompt": "a"}),
         (f"a\nSteps: 4, Seed: {'9' * 9999}", {"prompt": "a"}),
+        (f"a\nSteps: 4, Seed: {'0' * 9999}", {"prompt": "a"}),
         ('a\nSteps: 4, Seed: 5, Lora hashes: "x: 1, Seed: 7"', {"prompt": "a", "seed": 5}),
         ("Steps: to heaven, a ladder", {"prompt": "Steps: to heaven, a ladder"}),
         (

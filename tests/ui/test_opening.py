@@ -108,6 +108,11 @@ def test_the_badge_says_what_the_weights_say():
     assert "41 grey levels" in badge.line(info, report) and "40" in badge.line(info, report)
     # that was measured of other weights
     assert "grey levels" not in badge.line({**info, "hash": "6" * 16}, report)
+    guided = {"hash": "7" * 16}
+    assert "grey levels" not in badge.line(info, report, guided)
+    report["weights"]["guided"] = guided
+    assert "41 grey levels" in badge.line(info, report, guided)
+    assert "grey levels" not in badge.line(info, report) + badge.line(info, report, {"hash": "8" * 16})
     for odd in (
         None,
         "x",

@@ -101,7 +101,7 @@ def fit(prepared: Prepared, clip: Clip, drawn: Tensor, count: int, steps: int) -
     photographs[::2] = photographs[::2, :, ::-1].copy()
     gaussians, critic = Critic().eval(), Critic(CriticConfig(width=WIDTH)).eval()
     gaussians.fit(clip, photographs)
-    whole = np.concatenate([gaussians.scores(clip, part.numpy()) > LOWEST for part in drawn.split(BATCH)])
+    whole = gaussians.scores(clip, drawn.numpy()) > LOWEST
     drawn = drawn[torch.from_numpy(whole)]
     learn_tampering(critic, clip, (prepared.images[rows], drawn), steps)
     critic.fit(clip, photographs)

@@ -15,6 +15,7 @@ import numpy as np
 from model.attributes import ATTRIBUTES
 from model.errors import InputError, exit_in_one_line
 from model.pipeline import FacePipeline
+from model.settings import whole
 from training.data.prepared import load_prepared
 from training.evaluation.markdown import Place, table
 
@@ -126,8 +127,9 @@ def main(arguments: list[str] | None = None) -> None:
     card = options.weights / "README.md"
     with exit_in_one_line("training.evaluation.colours"):
         PLACE.check(card)
+        count = whole("--faces", options.faces, 1, 10_000)
         real = photographs(options.prepared)
-        pipe, seeds = FacePipeline.from_pretrained(options.weights), range(1, options.faces + 1)
+        pipe, seeds = FacePipeline.from_pretrained(options.weights), range(1, count + 1)
         drawn = {prompt: pipe.generate([prompt] * len(seeds), list(seeds)) for prompt in PROMPTS}
     heading = (f"faces, {options.faces} for each prompt", "median angle", *COLOURS.values())
     text = table(heading, rows(real, drawn))

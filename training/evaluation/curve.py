@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of curve.json and curve.png")
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.evaluation.curve"):
+        options.out.mkdir(parents=True, exist_ok=True)
         latest = FacePipeline.from_pretrained(options.weights)
         judge = Judge.from_file(options.weights / "judge.safetensors", latest.device)
         captions, _ = prompts_of(CAPTIONS, options.faces)

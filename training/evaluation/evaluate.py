@@ -29,7 +29,7 @@ from model.clip import Clip
 from model.errors import InputError, WeightsError, exit_in_one_line
 from model.images import contact_sheet
 from model.pipeline import FacePipeline
-from model.settings import DEFAULTS, Settings
+from model.settings import DEFAULTS, Settings, whole
 from training.clip.quality import steadiness, understanding, validate
 from training.data.prepared import Prepared, load_prepared
 from training.data.prompts import CAPTIONS, THREES, UNDERSTANDING, read_prompts
@@ -88,6 +88,8 @@ FREE_TEXT = (
 FREE_SEEDS = (1, 2, 3)
 # captions of validation faces, one face of each
 UNSEEN = 64
+# faces of a kind, or sets, that can be asked for
+MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,14 @@ def measure(pipe: FacePipeline, judge: Judge, plan: Plan, cache: Path = CACHE) -
     by_caption = adherence(
         np.concatenate([each["logits"] > 0 for each in activations]), np.tile(stated, (size.sets, 1)), on_real
     )
+    networks = {"clip": pipe.clip, "unet": pipe.unet, "guided": pipe.guided, "srresnet": pipe.upscaler, "judge": judge}
     report = {
         "settings": DEFAULTS.sampling(),
         "size": asdict(size),
         "weights": {
             name: {key: value for key, value in part.info.items() if key != "attributes"}
-            for name, part in (("clip", pipe.clip), ("unet", pipe.unet), ("srresnet", pipe.upscaler), ("judge", judge))
+            for name, part in networks.items()
+            if part is not None
         },
         "frechet": to_training(judge, activations),
         "adherence": {
@@ -211,16 +215,17 @@ def clip_on_faces(clip: Clip, judge: Judge, prepared: Prepared) -> dict[str, flo
 def keep(report: dict, before: dict) -> dict:
     """Take over from an earlier report what this run did not measure again and what still holds.
 
-    The scale holds for the same judge and size; the rest for the same CLIP, U-Net and settings as well.
+    The scale holds for the same judge and size; the rest for the same CLIP, U-Net, guided network and settings as well.
     """
 
     def same(*networks: str) -> bool:
         return before.get("size") == report["size"] and all(
-            before["weights"].get(name, {}).get("hash") == report["weights"][name]["hash"] for name in networks
+            before["weights"].get(name, {}).get("hash") == report["weights"].get(name, {}).get("hash")
+            for name in networks
         )
 
     kept = ("scale",) if same("judge") else ()
-    if same("judge", "clip", "unet") and before["settings"] == report["settings"]:
+    if same("judge", "clip", "unet", "guided") and before["settings"] == report["settings"]:
         kept += ("ddpm_100", "inception_fid", *NEED_PHOTOGRAPHS)
     return {key: before[key] for key in kept if key in before} | report
 
@@ -259,8 +264,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
-    given = {name: getattr(options, name) for name in ("count", "sets", "each", "threes") if getattr(options, name)}
+    named = {name: getattr(options, name) for name in ("count", "sets", "each", "threes")}
     with exit_in_one_line("training.evaluation.evaluate"):
+        given = {name: whole(f"--{name}", value, 1, MOST) for name, value in named.items() if value is not None}
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         if options.grid:
             grid(pipe, options.grid, every_seed(GRID_PROMPTS, GRID_SEEDS), columns=len(GRID_SEEDS))

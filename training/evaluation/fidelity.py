@@ -55,20 +55,24 @@ def draw(pipe: FacePipeline, faces: Sequence[Settings], cache: Path = CACHE) -> 
     network = pipe.student if faces[0].sampler == STUDENT else pipe.unet
     maker = [pipe.clip.hash, network.info["hash"], code, str(dtype)]
     maker += [pipe.guided.info["hash"]] if pipe.guided else []
-    cache.mkdir(parents=True, exist_ok=True)
     drawn = []
     for start in tqdm(range(0, len(faces), CHUNK), desc="drawing", unit=f" x {CHUNK} faces"):
         part = faces[start : start + CHUNK]
         key = json.dumps([maker, [asdict(face) for face in part]])
         path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
-            made = quick.generate_faces(part)
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                np.save(file, made)
-            os.replace(temporary, path)
+            keep_array(path, quick.generate_faces(part))
         drawn.append(np.load(path))
     return np.concatenate(drawn)
+
+
+def keep_array(path: Path, array: np.ndarray) -> None:
+    """An .npy file, whole or not there at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.save(file, array)
+    os.replace(temporary, path)
 
 
 def face_set(prompts: Sequence[str], number: int, run: Settings = DEFAULTS) -> list[Settings]:
@@ -136,8 +140,7 @@ class Photographs:
         faces[::2] = faces[::2, :, ::-1].copy()
         path = cache / f"training-{prepared.hash}-{judge.info.get('hash', '')}.npy"
         if not path.is_file():
-            cache.mkdir(parents=True, exist_ok=True)
-            np.save(path, judge.activations(training)["pooled"])
+            keep_array(path, judge.activations(training)["pooled"])
         return cls(
             training,
             np.load(path),

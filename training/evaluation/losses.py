@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/how"))
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.evaluation.losses"):
+        options.out.mkdir(parents=True, exist_ok=True)
         about = curve(options.log)
         pipe, data = FacePipeline.from_pretrained(options.weights, "cpu"), load_prepared(options.prepared)
         check_embeddings(data, pipe.clip)

@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--exact", type=int, default=EXACT)
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.evaluation.samplers"):
+        options.out.mkdir(parents=True, exist_ok=True)
         pipe = FacePipeline.from_pretrained(options.weights)
     exact = finished(pipe, "unipc", options.exact)
     sheet = np.zeros((SIZE * len(SAMPLERS), SIZE * (len(options.steps) + 1), 3), np.uint8)

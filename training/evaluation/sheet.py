@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/how"), help="folder of the two files")
     options = parser.parse_args(arguments)
     with exit_in_one_line("training.evaluation.sheet"):
+        options.out.mkdir(parents=True, exist_ok=True)
         faces = kept(options.out, options.keep, options.prompt, options.seed) if options.keep else {}
         faces |= {
             images: pipe.generate([options.prompt], [options.seed])[0]

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.clip import Clip
-from model.critic import Critic, Scale, of_face, stages
+from model.critic import Critic, Scale, stages
 from model.device import pick_device
 from model.diffusion import to_original
 from model.errors import exit_in_one_line
@@ -115,15 +115,14 @@ class Reward:
     def wholeness(self, images: Tensor) -> Tensor:
         """(N,): photographs have mean 0 and standard deviation 1.
 
-        As Critic.scores, but for the face alone: the critic also calls a rare background broken, and a hat.
+        As Critic.scores, but without the mirror image, and the Gaussians look at the face alone: else a rare background
+        is called broken, and a hat.
         """
         return self.scale.scores(self.distances(images))
 
     def distances(self, images: Tensor) -> Tensor:
-        """(N, 2) distances to photographs, as those of Critic.distances, both of the face alone."""
-        second, third = stages(self.clip, (images + 1) / 2)
-        inner = of_face(self.critic.second(second)).mean((1, 2))
-        return torch.stack([inner, of_face(self.critic.third(third)).amax((1, 2))], dim=1)
+        """(N, 2 or 3), see Critic.distances: of the face alone."""
+        return self.critic.distances(stages(self.clip, (images + 1) / 2), face_alone=True)
 
     def disagreement(self, images: Tensor, condition: Tensor) -> Tensor:
         """(N,): minus the log-likelihood, to CLIP, of the attributes that the caption states or denies, their mean.

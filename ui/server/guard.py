@@ -5,6 +5,7 @@ ASGI middleware, since gradio has no setting for these. `serve.lifespan` puts it
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs
@@ -12,15 +13,19 @@ from urllib.parse import parse_qs
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.server import doors, store
 from ui.server.doors import Door
+from ui.server.line import CARRIED, SHARE, client_of
 from ui.server.quiet import fault, say
 
 # in which a body must have come
 BODY_SECONDS = 60.0
+# bytes of all bodies that are still coming in; one client may hold line.SHARE of them
+ARRIVING = CARRIED
 
 # Gradio builds its page with inline scripts and `new Function`. Spaces shows the page in a frame.
 HEADERS = {
@@ -36,12 +41,14 @@ HEADERS = {
 
 
 class Guard:
-    """Answers 404 where no door is, 413 and 408 for a body too large or too slow, 500 for a fault; adds HEADERS to
-    every answer.
+    """Answers 404 where no door is, 413 and 408 for a body too large or too slow, 503 where too much comes in at once,
+    500 for a fault; adds HEADERS to every answer.
     """
 
     def __init__(self, app: ASGIApp):
         self.app = app
+        # client -> bytes of its bodies that are still coming in
+        self.arriving: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -66,8 +73,8 @@ class Guard:
             if door is None:
                 return await PlainTextResponse("Not found.", 404)(scope, receive, with_headers)
             scope = _without_origin(scope)
-            with _counted(scope), store.tidied(scope):
-                await self.app(scope, _bounded(receive, scope, door), with_headers)
+            with _counted(scope), store.tidied(scope), _bounded(receive, scope, door, self.arriving) as bounded:
+                await self.app(scope, bounded, with_headers)
         except HTTPException as error:
             if not started:
                 await PlainTextResponse(error.detail, error.status_code)(scope, receive, with_headers)
@@ -82,8 +89,14 @@ class Guard:
                 await with_headers({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _bounded(receive: Receive, scope: Scope, door: Door) -> Receive:
-    """`receive`, with HTTPException for a body that is larger than the door takes, or has not come in time."""
+@contextmanager
+def _bounded(receive: Receive, scope: Scope, door: Door, arriving: Counter[str]) -> Iterator[Receive]:
+    """`receive`, with HTTPException for a body that is larger than the door takes, has not come in time, or comes while
+    too much else does.
+
+    Gradio keeps a body in memory until all of it has come. From then on the queue counts it (line.CARRIED).
+    """
+    client, held = client_of(HTTPConnection(scope)), 0
     read, complete, until = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
     length = Headers(scope=scope).get("content-length", "0")
     if not length.isdigit() or int(length) > door.most:
@@ -99,13 +112,27 @@ def _bounded(receive: Receive, scope: Scope, door: Door) -> Receive:
                 message = await receive()
         except TimeoutError:
             raise HTTPException(408, f"A request must have come within {BODY_SECONDS:.0f} seconds.") from None
-        read += len(message.get("body", b""))
+        more = len(message.get("body", b""))
+        read += more
         complete = not message.get("more_body", False)
         if read > door.most:
             raise HTTPException(413, f"This request may hold {door.most:,} bytes at most.")
+        hold(-held if complete else more)
+        if arriving.total() > ARRIVING or arriving[client] > SHARE * ARRIVING:
+            raise HTTPException(503, "Too much is on its way: try again in a minute.")
         return message
 
-    return bounded
+    def hold(count: int) -> None:
+        nonlocal held
+        held += count
+        arriving[client] += count
+        if not arriving[client]:
+            del arriving[client]
+
+    try:
+        yield bounded
+    finally:
+        hold(-held)
 
 
 def _without_origin(scope: Scope) -> Scope:

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
@@ -65,9 +66,9 @@ def sweep(room: int = 0, now: float | None = None) -> int:
                 continue
             left -= size
     for folder, names, files in os.walk(FOLDER, topdown=False):
-        if not names and not files and folder != str(FOLDER) and now - os.lstat(folder).st_mtime > YOUNG:
-            # something has come
-            with suppress(OSError):
+        # something has come, or another sweep was first
+        with suppress(OSError):
+            if not names and not files and folder != str(FOLDER) and now - os.lstat(folder).st_mtime > YOUNG:
                 os.rmdir(folder)
     return left
 
@@ -97,7 +98,29 @@ async def swept(app) -> AsyncIterator[None]:
 
 # --- uploads ----------------------------------------------------------------------------------------------------------
 
-_written: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("written", default=None)
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """One that is on its way."""
+
+    # bytes that it takes when it has come
+    room: int
+    # the files of its parts
+    written: list[str] = field(default_factory=list)
+
+    def left(self) -> int:
+        """Bytes that are still to come."""
+        left = self.room
+        for path in self.written:
+            # one that has been taken over is gone from here
+            with suppress(OSError):
+                left -= os.path.getsize(path)
+        return max(0, left)
+
+
+_upload: contextvars.ContextVar[Upload | None] = contextvars.ContextVar("upload", default=None)
+# all of them
+_uploads: list[Upload] = []
 
 
 class Parser(route_utils.GradioMultiPartParser):
@@ -120,9 +143,8 @@ class Parser(route_utils.GradioMultiPartParser):
     def on_headers_finished(self) -> None:
         before = len(self._files_to_close_on_error)
         super().on_headers_finished()
-        written = _written.get()
-        if written is not None:
-            written += [file.name for file in self._files_to_close_on_error[before:]]
+        if (upload := _upload.get()) is not None:
+            upload.written.extend(file.name for file in self._files_to_close_on_error[before:])
 
 
 @contextmanager
@@ -132,16 +154,19 @@ def tidied(scope: Scope) -> Iterator[None]:
         yield
         return
     length = dict(scope["headers"]).get(b"content-length", b"")
-    room = int(length) if length.isdigit() else 5 * MB
-    if sweep(room) + room > QUOTA:
-        raise HTTPException(503, "Too many pictures are on their way: try again in a minute.")
-    written: list[str] = []
-    token = _written.set(written)
+    upload = Upload(int(length) if length.isdigit() else 5 * MB)
+    _uploads.append(upload)
+    token = _upload.set(upload)
     try:
+        # those that come at the same time find no room twice
+        coming = sum(each.left() for each in _uploads)
+        if sweep(coming) + coming > QUOTA:
+            raise HTTPException(503, "Too many pictures are on their way: try again in a minute.")
         yield
     finally:
-        _written.reset(token)
-        for name in written:
+        _uploads.remove(upload)
+        _upload.reset(token)
+        for name in upload.written:
             Path(name).unlink(missing_ok=True)
 
 
