@@ -88,7 +88,7 @@ train-srgan: runs/srresnet/round_trip.safetensors  ## sharpen it by adversarial 
 	$(FAST_PY) -m training.srresnet.gan --data $(SR_DATA) --max-minutes $(MINUTES)
 	$(PY) -m training.srresnet.gan --blend 0.5 --out weights/srresnet_crisp.safetensors
 
-critic: .venv/dev  ## fit the critic of whole faces to the photographs of runs/prepared and the faces that evaluate drew
+critic: .venv/dev  ## fit the critic of whole faces to photographs (runs/prepared), faces that evaluate drew, and graded ones
 	$(FAST_PY) -m training.critic.fit --out weights/critic.safetensors
 
 # The main figures need no photographs. With DATA named, faces are prepared unless they are already, and the rest is measured.

@@ -3,8 +3,7 @@
 The first is PaDiM (Defard et al. 2021): at every place of a map, the photographs' features are one Gaussian, and the
 Mahalanobis distance to it is large where an eye is missing or a mouth has melted. It works since all faces are aligned
 alike. The second is a small network that has learnt to tell faces that were tampered with from whole ones
-(training/critic/tamper.py). No drawn face was ever called broken to it, so it cannot learn one network's texture
-instead.
+(training/critic/tamper.py), and then which of two drawn faces a viewer grades higher (training/critic/grades.py).
 """
 
 import math
@@ -35,8 +34,10 @@ class CriticConfig:
     channels: tuple[int, int] = (256, 512)
     # pixels per side of the second stage's map, twice as many as of the third's
     size: int = 12
-    # channels of the network that knows tampering; 0 in files that have none
+    # channels of the network that has learnt what a broken face is; 0 in files that have none
     width: int = 0
+    # how much its log-odds count beside each Gaussian's distance
+    weight: float = 1.0
 
 
 class Places(nn.Module):
@@ -81,7 +82,7 @@ class Places(nn.Module):
 
 
 class Tampered(nn.Module):
-    """Both feature maps -> the log-odds that a face was tampered with, the worst places counting most."""
+    """Both feature maps -> the log-odds that a face was tampered with or is broken, the worst places counting most."""
 
     def __init__(self, channels: tuple[int, int], width: int, size: int):
         super().__init__()
@@ -105,23 +106,31 @@ class Tampered(nn.Module):
 
 
 class Scale(NamedTuple):
-    """The usual distances of photographs: mean and standard deviation of each, then of their standardised sum."""
+    """The usual distances of photographs: mean and standard deviation of each, then of their standardised sum.
+
+    Those of both Gaussians come first; what follows counts `weight` times.
+    """
 
     # (K + 1,)
     mean: Tensor
     std: Tensor
 
     @classmethod
-    def of(cls, distances: Tensor) -> "Scale":
+    def of(cls, distances: Tensor, weight: float = 1.0) -> "Scale":
         """:param distances: (N, K), those of photographs."""
         mean, std = distances.mean(0), distances.std(0)
-        total = ((distances - mean) / std).sum(1, keepdim=True)
+        total = added((distances - mean) / std, weight)[:, None]
         return cls(torch.cat([mean, total.mean(0)]), torch.cat([std, total.std(0)]))
 
-    def scores(self, distances: Tensor) -> Tensor:
+    def scores(self, distances: Tensor, weight: float = 1.0) -> Tensor:
         """(N, K) -> (N,), the higher the nearer. Photographs have mean 0 and standard deviation 1."""
-        total = ((distances - self.mean[:-1]) / self.std[:-1]).sum(1)
+        total = added((distances - self.mean[:-1]) / self.std[:-1], weight)
         return -(total - self.mean[-1]) / self.std[-1]
+
+
+def added(distances: Tensor, weight: float) -> Tensor:
+    """(N, K) -> (N,), see Scale."""
+    return distances[:, :2].sum(1) + weight * distances[:, 2:].sum(1)
 
 
 class Critic(nn.Module):
@@ -159,7 +168,7 @@ class Critic(nn.Module):
         """Feature maps of N faces (see `feature_maps`) -> (N, 2 or 3), the larger the farther from photographs.
 
         Of the finer map the mean over the middle of the face, from the eyes to the mouth; of the coarser one the
-        worst place, within that middle too if `face_alone`; and the log-odds of tampering, where the file knows them.
+        worst place, within that middle too if `face_alone`; and the log-odds of `tampered`, where the file has it.
         """
         second, third = self.second(maps[0]), self.third(maps[1])
         found = [of_face(second).mean((1, 2)), (of_face(third) if face_alone else third).amax((1, 2))]
@@ -172,7 +181,7 @@ class Critic(nn.Module):
         """(N, 64, 64, 3) uint8 -> (N,) float32."""
         scale, found = Scale(self.scale_mean, self.scale_std), [np.zeros(0, np.float32)]
         for part in parts(faces):
-            found.append(scale.scores(self._seen(clip, part)).float().cpu().numpy())
+            found.append(scale.scores(self._seen(clip, part), self.config.weight).float().cpu().numpy())
         return np.concatenate(found)
 
     def _seen(self, clip: Clip, faces: np.ndarray) -> Tensor:
@@ -186,7 +195,7 @@ class Critic(nn.Module):
         seen = zip(*(feature_maps(clip, part) for part in parts(photographs)))
         for places, maps in zip((self.second, self.third), seen):
             places.fit(torch.cat(maps))
-        scale = Scale.of(torch.cat([self._seen(clip, part) for part in parts(photographs)]))
+        scale = Scale.of(torch.cat([self._seen(clip, part) for part in parts(photographs)]), self.config.weight)
         self.scale_mean.copy_(scale.mean)
         self.scale_std.copy_(scale.std)
 

@@ -11,6 +11,7 @@ from model.images import from_contact_sheet
 from tests.conftest import ROOT
 from training.critic import fit as script
 from training.critic.fit import SORTED, area_under_curve, drawn_faces, learn_tampering
+from training.critic.grades import BENCHMARK, TRAINING, Graded, beside_grades, learn_grades, taken
 from training.critic.tamper import Tamper, blurred
 
 
@@ -72,6 +73,52 @@ def test_it_learns_to_tell_tampered_faces(faces, monkeypatch):
     with torch.no_grad():
         odds = [critic.tampered(feature_maps(clip, each.numpy())).numpy() for each in (broken, pixels)]
     assert area_under_curve(*odds) > 0.65
+
+
+def some(graded: Graded, rows: slice, viewers: slice) -> Graded:
+    return Graded(graded.faces[rows], graded.previews[rows], graded.viewers[viewers])
+
+
+def test_graded_faces_are_read():
+    training, benchmark = Graded.read(ROOT / TRAINING), Graded.read(ROOT / BENCHMARK)
+    assert training.faces.shape == training.previews.shape == (1600, 64, 64, 3)
+    assert [len(own) for own in training.viewers] == [200] * 8 and [len(own) for own in benchmark.viewers] == [600] * 2
+    assert {grade for graded in (training, benchmark) for own in graded.viewers for grade in own} == {0, 1, 2, 3}
+    # a preview is nearly the face, and that of no other
+    apart = np.abs(benchmark.faces[:50].astype(int) - benchmark.previews[:50]).mean()
+    assert apart < np.abs(benchmark.faces[:50].astype(int) - benchmark.previews[1:51]).mean() / 3
+    # two viewers see much the same
+    assert np.corrcoef(benchmark.viewers)[0, 1] > 0.6
+
+
+def test_a_grade_counts_among_those_of_its_viewer():
+    strict, kind = np.array([0, 0, 1, 2]), np.array([2, 3, 3, 3])
+    graded = Graded(np.zeros((8, 64, 64, 3), np.uint8), np.zeros((8, 64, 64, 3), np.uint8), (strict, kind))
+    assert graded.ranks().tolist() == [0.25, 0.25, 0.625, 0.875, 0.125, 0.625, 0.625, 0.625]
+    assert graded.grades().tolist() == [1, 1.5, 2, 2.5]
+    assert taken(np.array([[0, 3], [1, 2]]), np.array([[5, 4], [0, 1]])).tolist() == [0, 2]
+
+
+def test_it_learns_from_grades():
+    """Four hundred faces teach what other viewers say of others."""
+    clip = Clip.from_file(ROOT / "weights" / "clip.safetensors")
+    torch.manual_seed(0)
+    network = Critic(CriticConfig(width=32)).tampered
+    learn_grades(network, clip, some(Graded.read(ROOT / TRAINING), slice(400), slice(2)), steps=60)
+    assert not network.training
+    others = some(Graded.read(ROOT / BENCHMARK), slice(200), slice(2))
+    with torch.no_grad():
+        odds = network(feature_maps(clip, others.faces)).numpy()
+    assert np.corrcoef(odds, np.mean([own[:200] for own in others.viewers], axis=0))[0, 1] < -0.4
+
+
+def test_the_bundled_critic_chooses_better_faces():
+    clip = Clip.from_file(ROOT / "weights" / "clip.safetensors")
+    critic = Critic.from_file(ROOT / "weights" / "critic.safetensors", clip)
+    figures = beside_grades(critic, clip, Graded.read(ROOT / BENCHMARK))
+    one, chosen, best = (figures[f"grade, {name}"] for name in ("one seed", "the critic's", "the viewers'"))
+    assert chosen - one > 0.6 * (best - one)
+    assert figures["broken, the critic's"] < figures["broken, one seed"] / 2
 
 
 def test_the_bundled_critic_tells_tampered_faces(faces):

@@ -1,11 +1,12 @@
-"""Fit the critic (model/critic.py) to photographs, and measure it beside a person's eye.
+"""Fit the critic (model/critic.py) to photographs, and measure it beside what viewers say of drawn faces.
 
     python -m training.critic.fit --prepared runs/prepared --drawn runs/evaluate --out weights/critic.safetensors
     python -m training.critic.fit --out weights/critic.safetensors --measure
 
-The Gaussians are fitted to photographs alone. The network that knows tampering learns from photographs and from drawn
-faces that the Gaussians call whole, as they are and tampered with. benchmarks/whole/ holds generated faces that people
-sorted into whole and broken without knowing their scores.
+The Gaussians are fitted to photographs alone. The network beside them learns from photographs and from drawn faces
+that the Gaussians call whole, as they are and tampered with; then from drawn faces that viewers have graded by eye
+(training/critic/graded/). Other faces measure it: those of benchmarks/whole/ were sorted into whole and broken ones,
+those of benchmarks/graded/ were graded. No viewer knew the critic's scores.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from model.clip import Clip
@@ -24,19 +24,21 @@ from model.critic import Critic, CriticConfig, can_see, stages
 from model.device import half_precision
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
-from model.images import from_contact_sheet
 from training.core.budget import warmup_then_linear
 from training.core.log import LICENCE, commit
 from training.core.loop import set_learning_rate
 from training.core.optimizer import finite
-from training.critic.tamper import SIDE, Tamper
+from training.critic.grades import BENCHMARK, SEEDS, SIDE, TRAINING, Graded, beside_grades, learn_grades, sheet
+from training.critic.tamper import Tamper
 from training.data.prepared import Prepared, load_prepared
 
 SORTED = Path("benchmarks/whole")
 # of a drawn face, by the Gaussians: what scores lower may be broken already, and is no example of a whole one
 LOWEST = -1.2
-# the network that knows tampering: channels, faces of a step (each whole and broken), the peak of AdamW's rate
+# the network beside the Gaussians: channels, faces of a step (each whole and broken), the peak of AdamW's rate
 WIDTH, BATCH, LEARNING_RATE = 64, 128, 1e-3
+# how much it counts beside each of them
+WEIGHT = 3.0
 LOG_EVERY = 100
 
 
@@ -87,23 +89,31 @@ def learn_tampering(critic: Critic, clip: Clip, faces: tuple[Tensor, Tensor], st
     network.eval()
 
 
-def fit(prepared: Prepared, clip: Clip, drawn: Tensor, count: int, steps: int) -> tuple[Critic, dict]:
-    """A critic, and what to write beside it: Gaussians of `count` training photographs, every second one mirrored, and
-    tampering learnt in `steps` from all training photographs and those of the `drawn` faces that look whole.
+def fit(
+    prepared: Prepared, clip: Clip, drawn: Tensor, graded: Graded, size: tuple[int, int, int]
+) -> tuple[Critic, dict]:
+    """A critic, and what to write beside it.
+
+    :param drawn:  (N, 64, 64, 3) uint8, see `drawn_faces`; those that the Gaussians call whole are tampered with.
+    :param size:   training photographs for the Gaussians, every second one mirrored; steps in which tampering is
+                   learnt, and the grades.
 
     Raises InputError for a CLIP whose image tower is no ResNet.
     """
+    count, steps, graded_steps = size
     if not can_see(clip):
         raise InputError(f"{clip.config.name} does not see through a ResNet: the critic needs its stages.")
     rows = (~prepared.validation).nonzero()[:, 0].numpy()
     chosen = np.random.default_rng(0).permutation(rows)[:count]
     photographs = prepared.images[chosen].numpy()
     photographs[::2] = photographs[::2, :, ::-1].copy()
-    gaussians, critic = Critic().eval(), Critic(CriticConfig(width=WIDTH)).eval()
+    gaussians, critic = Critic().eval(), Critic(CriticConfig(width=WIDTH, weight=WEIGHT)).eval()
     gaussians.fit(clip, photographs)
     whole = gaussians.scores(clip, drawn.numpy()) > LOWEST
     drawn = drawn[torch.from_numpy(whole)]
     learn_tampering(critic, clip, (prepared.images[rows], drawn), steps)
+    assert critic.tampered is not None
+    learn_grades(critic.tampered, clip, graded, graded_steps)
     critic.fit(clip, photographs)
     held_out = critic.scores(clip, prepared.images[prepared.validation].numpy())
     return critic, {
@@ -112,6 +122,8 @@ def fit(prepared: Prepared, clip: Clip, drawn: Tensor, count: int, steps: int) -
         "photographs": len(photographs),
         "steps": steps,
         "drawn": len(drawn),
+        "graded": len(graded.faces),
+        "graded_steps": graded_steps,
         "data": prepared.hash,
         "commit": commit(),
         "validation": {"mean": round(float(held_out.mean()), 4), "std": round(float(held_out.std()), 4)},
@@ -127,8 +139,7 @@ def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
 
 def sorted_by_eye(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(N, 64, 64, 3) uint8 faces of NAME.webp, and (N,) bool: which of them NAME.json calls broken."""
-    with Image.open(folder / f"{name}.webp") as image:
-        faces = from_contact_sheet(np.asarray(image.convert("RGB")), (SIDE, SIDE))
+    faces = sheet(folder / f"{name}.webp")
     broken = json.loads((folder / f"{name}.json").read_text())["broken"]
     return faces, np.isin(np.arange(len(faces)), broken)
 
@@ -155,6 +166,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/critic/critic.safetensors"))
     parser.add_argument("--count", type=int, default=12_000, help="photographs to fit the Gaussians to")
     parser.add_argument("--steps", type=int, default=650, help="steps in which tampering is learnt")
+    parser.add_argument("--graded", type=Path, default=TRAINING, help="folder of graded faces to learn from")
+    parser.add_argument("--graded-steps", type=int, default=300, help="steps in which their grades are learnt")
     parser.add_argument("--measure", action="store_true", help="fit nothing: measure what --out holds")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
@@ -162,11 +175,17 @@ def main(arguments: list[str] | None = None) -> None:
         clip = Clip.from_file(options.weights / "clip.safetensors")
         if not options.measure:
             prepared, drawn = load_prepared(options.prepared), drawn_faces(options.drawn)
-            critic, info = fit(prepared, clip, drawn, options.count, options.steps)
+            size = options.count, options.steps, options.graded_steps
+            critic, info = fit(prepared, clip, drawn, Graded.read(options.graded), size)
             checkpoint.save(options.out, critic.state_dict(), asdict(critic.config), info, dtype=torch.float32)
         critic = Critic.from_file(options.out, clip)
         for name, area in beside_the_eye(critic, clip).items():
             print(f"area under the curve, {name}: {area:.3f}")
+        graded = Graded.read(BENCHMARK)
+        scores, broken = critic.scores(clip, graded.faces), graded.grades() <= 0.5
+        print(f"area under the curve, graded: {area_under_curve(scores[~broken], scores[broken]):.3f}")
+        for name, figure in beside_grades(critic, clip, graded).items():
+            print(f"best of {SEEDS}, {name}: {figure:.3f}")
 
 
 if __name__ == "__main__":

@@ -115,14 +115,17 @@ class Reward:
     def wholeness(self, images: Tensor) -> Tensor:
         """(N,): photographs have mean 0 and standard deviation 1.
 
-        As Critic.scores, but without the mirror image, and the Gaussians look at the face alone: else a rare background
-        is called broken, and a hat.
+        As Critic.scores, but by the Gaussians, and for the face alone: else a rare background is called broken, and a
+        hat.
         """
         return self.scale.scores(self.distances(images))
 
     def distances(self, images: Tensor) -> Tensor:
-        """(N, 2 or 3), see Critic.distances: of the face alone."""
-        return self.critic.distances(stages(self.clip, (images + 1) / 2), face_alone=True)
+        """(N, 2), those of Critic.distances to both Gaussians, of the face alone.
+
+        What the critic learnt besides mends no more faces, and costs more variety (docs/experiments.md).
+        """
+        return self.critic.distances(stages(self.clip, (images + 1) / 2), face_alone=True)[:, :2]
 
     def disagreement(self, images: Tensor, condition: Tensor) -> Tensor:
         """(N,): minus the log-likelihood, to CLIP, of the attributes that the caption states or denies, their mean.
