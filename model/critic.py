@@ -20,7 +20,7 @@ from model.clip import Clip
 from model.errors import WeightsError
 from model.files import checkpoint
 
-# faces that are looked at together: the maps of all of a data set would not fit in memory
+# faces that go through CLIP at once
 BATCH = 256
 
 

@@ -97,5 +97,5 @@ watch("value", () => {
   show(props.value || {});
   requestAnimationFrame(reveal);
 });
-if (facet.exploring) requestAnimationFrame(reveal);
+if (facet.exploring.size) requestAnimationFrame(reveal);
 show(props.value || {});

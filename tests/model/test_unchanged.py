@@ -29,8 +29,8 @@ def faces(pipe: FacePipeline) -> dict[str, np.ndarray]:
     asked = Settings(PROMPT, seed=7, steps=STEPS)
     drawn = {name: pipe.generate_faces([replace(asked, sampler=name)])[0] for name in (*SAMPLERS, STUDENT)}
     drawn["negative prompt"] = pipe.generate_faces([replace(asked, negative_prompt="a hat")])[0]
-    drawn["edit"] = pipe.strengths(asked, "Eyeglasses", [1.5])[0]
-    drawn["walk"] = pipe.walk(asked, replace(asked, prompt="an old man", seed=8), 3)[1]
+    drawn["edit"] = pipe.generate_faces([replace(asked, edits=(("Eyeglasses", 1.5),))])[0]
+    drawn["walk"] = pipe.generate_faces([replace(asked, to_prompt="an old man", to_seed=8, place=0.5)])[0]
     *_, [last] = pipe.stream_faces([asked], start_from=drawn["unipc"], strength=0.6)
     drawn["from a picture"] = last.denoised
     *_, [last] = pipe.stream_alike(drawn["unipc"], [replace(asked, seed=3)])

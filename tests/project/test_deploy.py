@@ -268,7 +268,8 @@ def test_the_figures_of_security_are_those_of_the_code():
         f"behind all others, and {line.PATIENCE:.0f} s",
         f"{line.LONGEST_TEXT:,} characters; {line.MOST_VALUES:,} values",
         f"{budget.SECONDS:.0f} s, {budget.COMPUTING:.0f} s of them on the networks, {budget.ROWS:,} pictures",
-        f"{store.QUOTA // mb} MB, {store.AGE / 60:.0f} minutes; {store.FILES} files an upload",
+        f"{store.QUOTA // mb} MB, what is still to come included, one client three quarters of that; "
+        f"{store.AGE / 60:.0f} minutes; {store.FILES} files an upload",
         f"{connections.MOST:,}, or as many as descriptors allow; one client half of them; {connections.SILENCE:.0f} s",
         f"{decode.MOST_PIXELS // 10**6} megapixels",
         f"{bounds.MOST_SCANS} scans of a JPEG; {bounds.OWN_SIDE} pixels a side",

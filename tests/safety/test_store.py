@@ -26,6 +26,12 @@ def put(folder, name: str, size: int, age: float):
     return path
 
 
+def upload(size: int, client: str = "1.1.1.1") -> dict:
+    """The request of one, as ASGI has it."""
+    headers = [(b"content-length", str(size).encode())]
+    return {"type": "http", "path": "/gradio_api/upload", "headers": headers, "client": (client, 1)}
+
+
 def test_old_files_go_and_then_the_oldest_until_there_is_room(kept, monkeypatch):
     monkeypatch.setattr(store, "QUOTA", 1000)
     old, older, middle, young = (
@@ -40,27 +46,36 @@ def test_old_files_go_and_then_the_oldest_until_there_is_room(kept, monkeypatch)
 def test_an_upload_that_finds_no_room_is_refused(kept, monkeypatch):
     monkeypatch.setattr(store, "QUOTA", 1000)
     young = put(kept, "young", 900, 0)
-    scope = {"path": "/gradio_api/upload", "headers": [(b"content-length", b"200")]}
-    with pytest.raises(HTTPException), store.tidied(scope):
+    with pytest.raises(HTTPException), store.tidied(upload(200)):
         pass
     assert young.exists()
-    scope["headers"] = [(b"content-length", b"50")]
-    with store.tidied(scope):
+    with store.tidied(upload(50)):
         # one that comes at the same time finds what is left
-        with pytest.raises(HTTPException), store.tidied({**scope, "headers": [(b"content-length", b"60")]}):
+        with pytest.raises(HTTPException), store.tidied(upload(60)):
             pass
-        with store.tidied(scope):
+        with store.tidied(upload(50)):
             pass
-    with store.tidied({**scope, "headers": [(b"content-length", b"100")]}):
+    with store.tidied(upload(100)):
         pass
+
+
+def test_one_client_cannot_hold_all_the_room_and_what_is_refused_deletes_nothing(kept, monkeypatch):
+    monkeypatch.setattr(store, "QUOTA", 1000)
+    old = put(kept, "old", 100, 60)
+    with store.tidied(upload(700)):
+        for more in (upload(100), upload(400, "2.2.2.2")):
+            with pytest.raises(HTTPException), store.tidied(more):
+                pass
+        assert old.exists()
+        with store.tidied(upload(250, "2.2.2.2")):
+            assert not old.exists()
 
 
 def test_what_has_come_of_an_upload_counts_once(kept, monkeypatch):
     monkeypatch.setattr(store, "QUOTA", 1000)
-    scope = {"path": "/gradio_api/upload", "headers": [(b"content-length", b"600")]}
-    with store.tidied(scope):
+    with store.tidied(upload(600)):
         store._uploads[0].written.append(str(put(kept, "part", 500, 0)))
-        with store.tidied({**scope, "headers": [(b"content-length", b"400")]}):
+        with store.tidied(upload(400)):
             pass
 
 

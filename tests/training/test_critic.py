@@ -87,7 +87,7 @@ def test_graded_faces_are_read():
     # a preview is nearly the face, and that of no other
     apart = np.abs(benchmark.faces[:50].astype(int) - benchmark.previews[:50]).mean()
     assert apart < np.abs(benchmark.faces[:50].astype(int) - benchmark.previews[1:51]).mean() / 3
-    # two viewers see much the same
+    # the two grades of a face are much the same
     assert np.corrcoef(benchmark.viewers)[0, 1] > 0.6
 
 
@@ -100,7 +100,7 @@ def test_a_grade_counts_among_those_of_its_viewer():
 
 
 def test_it_learns_from_grades():
-    """Four hundred faces teach what other viewers say of others."""
+    """Four hundred faces teach what is said of others."""
     clip = Clip.from_file(ROOT / "weights" / "clip.safetensors")
     torch.manual_seed(0)
     network = Critic(CriticConfig(width=32)).tampered

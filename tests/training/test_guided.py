@@ -209,10 +209,10 @@ def test_a_concept_takes_both_branches(with_red_hair):
     edits = (("Red_Hair", 1.0),)
     for face in (red, replace(man, to_prompt=red.prompt, place=0.5), replace(man, edits=edits)):
         assert not pipe.covered(face) and np.array_equal(pipe.generate_faces([face]), plain.generate_faces([face]))
-    assert np.array_equal(pipe.walk(man, red, 3), plain.walk(man, red, 3))
-    assert np.array_equal(pipe.strengths(man, "Red_Hair", [0, 1]), plain.strengths(man, "Red_Hair", [0, 1]))
+    way = [replace(man, to_prompt=red.prompt, place=index / 2) for index in range(3)]
+    assert np.array_equal(pipe.generate_faces(way), plain.generate_faces(way))
     assert pipe.covered(man) and not np.array_equal(pipe.generate_faces([man]), plain.generate_faces([man]))
-    assert "guided" in dict(forwards(pipe, lambda: pipe.strengths(man, "Smiling", [1])))
+    assert "guided" in dict(forwards(pipe, lambda: pipe.generate_faces([replace(man, edits=(("Smiling", 1.0),))])))
 
 
 def test_a_face_does_not_depend_on_the_others_of_its_batch(with_red_hair):

@@ -277,8 +277,9 @@ def test_the_student_draws_in_its_four_steps(taught):
     assert np.array_equal(frames[-1].denoised, taught.generate(["a man"], [5], sampler="student")[0])
     assert not np.array_equal(frames[-1].denoised, taught.generate(["a man"], [5], 4, "ddim", 1.0)[0])
     assert not np.array_equal(frames[-1].denoised, taught.generate(["a woman"], [5], sampler="student")[0])
-    man, woman = Settings("a man", seed=1, sampler="student"), Settings("a woman", seed=2, sampler="student")
-    assert taught.walk(man, woman, 3).shape == (3, 64, 64, 3)
+    man = Settings("a man", seed=1, sampler="student")
+    way = [replace(man, to_prompt="a woman", to_seed=2, place=index / 2) for index in range(3)]
+    assert taught.generate_faces(way).shape == (3, 64, 64, 3)
     *_, alike = taught.stream_alike(frames[-1].denoised, [man, replace(man, seed=2)])
     assert len(alike) == 2 and alike[0].denoised.shape == (64, 64, 3)
 

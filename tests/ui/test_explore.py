@@ -1,5 +1,7 @@
 """One thing changed: strips, sweeps, walks, faces alike."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from model.settings import Settings
@@ -23,7 +25,8 @@ def test_a_strip_has_the_face_itself_in_the_middle(pipe):
     shown, line = last(explore.strip(NOW, "Smiling"))
     assert line["kind"] == "" and [face["caption"] for face in shown["faces"]] == ["-2", "-1", "as it is", "+1", "+2"]
     faces = np.stack([pixels(face["image"]) for face in shown["faces"]]).astype(int)
-    assert np.abs(faces - pipe.strengths(ASKED, "Smiling", explore.STRENGTHS)).max() <= 2
+    again = pipe.generate_faces([replace(ASKED, edits=(("Smiling", value),)) for value in explore.STRENGTHS])
+    assert np.abs(faces - again).max() <= 2
     assert shown["faces"][2]["record"] == NOW and shown["faces"][4]["record"] == NOW | {"edits": "Smiling:2"}
     assert all(made_again(pipe, face) for face in shown["faces"])
     # an edited face is edited again

@@ -35,8 +35,8 @@ class Graded:
 
     faces: np.ndarray
     previews: np.ndarray
-    # Each viewer's grades, from 0, broken, to 3, good: of all faces, or of the viewer's own, one viewer's after
-    # another's.
+    # Grades from 0, broken, to 3, good. To learn from: each viewer's own, one viewer's faces after another's. To
+    # measure by: the first grade of every face, then the second, by another viewer.
     viewers: tuple[np.ndarray, ...]
 
     @classmethod
@@ -57,7 +57,7 @@ class Graded:
         )
 
     def grades(self) -> np.ndarray:
-        """(N,) in [0, 3], of faces that every viewer has graded: the mean."""
+        """(N,) in [0, 3], of faces that have several grades: the mean."""
         return np.mean(self.viewers, axis=0)
 
 
@@ -95,7 +95,8 @@ def learn_grades(network: Tampered, clip: Clip, graded: Graded, steps: int, seed
 
 
 def beside_grades(critic: Critic, clip: Clip, graded: Graded) -> dict[str, float]:
-    """How well the critic chooses the best of four seeds, by the student's previews as the app does.
+    """How well the critic chooses the best of four seeds by the student's previews. (The app adds how well each fits
+    its prompt.)
 
     The mean grade of a face and the share of broken faces (a mean grade of 0.5 or less): with one seed, with the one of
     four that the critic chooses, and with the one that the viewers grade highest.

@@ -73,7 +73,7 @@ class Guard:
             if door is None:
                 return await PlainTextResponse("Not found.", 404)(scope, receive, with_headers)
             scope = _without_origin(scope)
-            with _counted(scope), store.tidied(scope), _bounded(receive, scope, door, self.arriving) as bounded:
+            with _counted(scope), _bounded(receive, scope, door, self.arriving) as bounded, store.tidied(scope):
                 await self.app(scope, bounded, with_headers)
         except HTTPException as error:
             if not started:

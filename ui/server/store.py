@@ -20,9 +20,11 @@ from gradio import processing_utils, route_utils
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ui.server.folder import FOLDER
+from ui.server.line import SHARE, client_of
 from ui.server.quiet import fault, say
 
 MB = 2**20
@@ -103,16 +105,19 @@ async def swept(app) -> AsyncIterator[None]:
 class Upload:
     """One that is on its way."""
 
-    # bytes that it takes when it has come
+    # whose it is, and the bytes that it takes when it has come
+    client: str
     room: int
     # the files of its parts
     written: list[str] = field(default_factory=list)
 
     def left(self) -> int:
-        """Bytes that are still to come."""
+        """Bytes that are still to come.
+
+        A file that has been taken over lies elsewhere: it counts twice until the request has its answer.
+        """
         left = self.room
         for path in self.written:
-            # one that has been taken over is gone from here
             with suppress(OSError):
                 left -= os.path.getsize(path)
         return max(0, left)
@@ -149,18 +154,23 @@ class Parser(route_utils.GradioMultiPartParser):
 
 @contextmanager
 def tidied(scope: Scope) -> Iterator[None]:
-    """Around an upload: there must be room for it, and whatever was written of it and not taken over goes."""
+    """Around an upload: there must be room for it, and whatever was written of it and not taken over goes.
+
+    One client may hold line.SHARE of the room for what is still to come.
+    """
     if not get_route_path(scope).endswith("/upload"):
         yield
         return
     length = dict(scope["headers"]).get(b"content-length", b"")
-    upload = Upload(int(length) if length.isdigit() else 5 * MB)
+    upload = Upload(client_of(HTTPConnection(scope)), int(length) if length.isdigit() else 5 * MB)
     _uploads.append(upload)
     token = _upload.set(upload)
     try:
         # those that come at the same time find no room twice
         coming = sum(each.left() for each in _uploads)
-        if sweep(coming) + coming > QUOTA:
+        own = sum(each.left() for each in _uploads if each.client == upload.client)
+        # nothing is deleted for what is refused anyway
+        if own > SHARE * QUOTA or coming > QUOTA or sweep(coming) + coming > QUOTA:
             raise HTTPException(503, "Too many pictures are on their way: try again in a minute.")
         yield
     finally:

@@ -65,7 +65,7 @@ def test_inference_mode_options_and_errors_come_along(pipe, inference):
     [
         (lambda pipe: pipe.generate(["a man"], [1], steps=2), {"clip", "unet"}),
         (lambda pipe: list(pipe.stream("a man", steps=2)), {"clip", "unet"}),
-        (lambda pipe: pipe.walk(MAN, Settings(seed=2, steps=2), 3), {"clip", "unet"}),
+        (lambda pipe: pipe.generate_faces([replace(MAN, to_seed=2, place=0.5)]), {"clip", "unet"}),
         (lambda pipe: pipe.upscale(FACE), {"upscaler"}),
         (lambda pipe: pipe.attribute_scores(FACE), {"clip"}),
         (lambda pipe: pipe.label_scores(FACE, ["a hat"]), {"clip"}),
@@ -93,7 +93,8 @@ def test_a_run_goes_on_beside_a_long_one(pipe, ran):
     with ThreadPoolExecutor(1) as visitor:
         begun = threading.Event()
         pipe.unet.register_forward_pre_hook(lambda *_: begun.set())
-        walk = visitor.submit(pipe.walk, replace(MAN, steps=80), Settings(seed=2, steps=80), 24)
+        way = [replace(MAN, steps=80, to_seed=2, place=index / 23) for index in range(24)]
+        walk = visitor.submit(pipe.generate_faces, way)
         begun.wait(10)
         assert len(list(pipe.stream("a woman", steps=3))) == 3 and not walk.done()
         assert walk.result().shape == (24, 64, 64, 3)
