@@ -3,24 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from model.clip import Clip
 from model.critic import Critic, CriticConfig, feature_maps
-from model.images import from_contact_sheet
 from tests.conftest import ROOT
 from training.critic import fit as script
 from training.critic.fit import SORTED, area_under_curve, drawn_faces, learn_tampering
-from training.critic.grades import BENCHMARK, TRAINING, Graded, beside_grades, learn_grades, taken
+from training.critic.grades import BENCHMARK, TRAINING, Graded, beside_grades, learn_grades, sheet, taken
 from training.critic.tamper import Tamper, blurred
 
 
 @pytest.fixture(scope="module")
 def faces() -> torch.Tensor:
     """200 generated faces, (N, 3, 64, 64) in [0, 1]."""
-    with Image.open(ROOT / SORTED / "first.webp") as image:
-        sheet = np.asarray(image.convert("RGB"))
-    return torch.from_numpy(from_contact_sheet(sheet, (64, 64)).copy()).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(sheet(ROOT / SORTED / "first.webp").copy()).permute(0, 3, 1, 2).float() / 255
 
 
 def test_tampering_changes_a_patch_where_it_should(faces):

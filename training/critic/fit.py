@@ -11,7 +11,7 @@ those of benchmarks/graded/ were graded. No viewer knew the critic's scores.
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,8 @@ from training.core.budget import warmup_then_linear
 from training.core.log import LICENCE, commit
 from training.core.loop import set_learning_rate
 from training.core.optimizer import finite
-from training.critic.grades import BENCHMARK, SEEDS, SIDE, TRAINING, Graded, beside_grades, learn_grades, sheet
-from training.critic.tamper import Tamper
+from training.critic.grades import BENCHMARK, SEEDS, TRAINING, Graded, beside_grades, learn_grades, sheet
+from training.critic.tamper import SIDE, Tamper
 from training.data.prepared import Prepared, load_prepared
 
 SORTED = Path("benchmarks/whole")
@@ -40,6 +40,18 @@ WIDTH, BATCH, LEARNING_RATE = 64, 128, 1e-3
 # how much it counts beside each of them
 WEIGHT = 3.0
 LOG_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much the critic learns from."""
+
+    # training photographs for the Gaussians, every second one mirrored
+    photographs: int = 12_000
+    # steps in which tampering is learnt
+    steps: int = 650
+    # steps in which grades are learnt
+    graded_steps: int = 300
 
 
 def drawn_faces(folder: Path) -> Tensor:
@@ -89,41 +101,36 @@ def learn_tampering(critic: Critic, clip: Clip, faces: tuple[Tensor, Tensor], st
     network.eval()
 
 
-def fit(
-    prepared: Prepared, clip: Clip, drawn: Tensor, graded: Graded, size: tuple[int, int, int]
-) -> tuple[Critic, dict]:
+def fit(prepared: Prepared, clip: Clip, drawn: Tensor, graded: Graded, amount: Amount) -> tuple[Critic, dict]:
     """A critic, and what to write beside it.
 
-    :param drawn:  (N, 64, 64, 3) uint8, see `drawn_faces`; those that the Gaussians call whole are tampered with.
-    :param size:   training photographs for the Gaussians, every second one mirrored; steps in which tampering is
-                   learnt, and the grades.
+    :param drawn: (N, 64, 64, 3) uint8, see `drawn_faces`; those that the Gaussians call whole are tampered with.
 
     Raises InputError for a CLIP whose image tower is no ResNet.
     """
-    count, steps, graded_steps = size
     if not can_see(clip):
         raise InputError(f"{clip.config.name} does not see through a ResNet: the critic needs its stages.")
     rows = (~prepared.validation).nonzero()[:, 0].numpy()
-    chosen = np.random.default_rng(0).permutation(rows)[:count]
+    chosen = np.random.default_rng(0).permutation(rows)[: amount.photographs]
     photographs = prepared.images[chosen].numpy()
     photographs[::2] = photographs[::2, :, ::-1].copy()
     gaussians, critic = Critic().eval(), Critic(CriticConfig(width=WIDTH, weight=WEIGHT)).eval()
     gaussians.fit(clip, photographs)
     whole = gaussians.scores(clip, drawn.numpy()) > LOWEST
     drawn = drawn[torch.from_numpy(whole)]
-    learn_tampering(critic, clip, (prepared.images[rows], drawn), steps)
+    learn_tampering(critic, clip, (prepared.images[rows], drawn), amount.steps)
     assert critic.tampered is not None
-    learn_grades(critic.tampered, clip, graded, graded_steps)
+    learn_grades(critic.tampered, clip, graded, amount.graded_steps)
     critic.fit(clip, photographs)
     held_out = critic.scores(clip, prepared.images[prepared.validation].numpy())
     return critic, {
         "kind": "critic",
         "clip": clip.hash,
         "photographs": len(photographs),
-        "steps": steps,
+        "steps": amount.steps,
         "drawn": len(drawn),
         "graded": len(graded.faces),
-        "graded_steps": graded_steps,
+        "graded_steps": amount.graded_steps,
         "data": prepared.hash,
         "commit": commit(),
         "validation": {"mean": round(float(held_out.mean()), 4), "std": round(float(held_out.std()), 4)},
@@ -164,10 +171,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder with clip.safetensors")
     parser.add_argument("--out", type=Path, default=Path("runs/critic/critic.safetensors"))
-    parser.add_argument("--count", type=int, default=12_000, help="photographs to fit the Gaussians to")
-    parser.add_argument("--steps", type=int, default=650, help="steps in which tampering is learnt")
+    parser.add_argument("--count", type=int, default=Amount.photographs, help="photographs to fit the Gaussians to")
+    parser.add_argument("--steps", type=int, default=Amount.steps, help="steps in which tampering is learnt")
     parser.add_argument("--graded", type=Path, default=TRAINING, help="folder of graded faces to learn from")
-    parser.add_argument("--graded-steps", type=int, default=300, help="steps in which their grades are learnt")
+    parser.add_argument(
+        "--graded-steps", type=int, default=Amount.graded_steps, help="steps in which their grades are learnt"
+    )
     parser.add_argument("--measure", action="store_true", help="fit nothing: measure what --out holds")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
@@ -175,8 +184,8 @@ def main(arguments: list[str] | None = None) -> None:
         clip = Clip.from_file(options.weights / "clip.safetensors")
         if not options.measure:
             prepared, drawn = load_prepared(options.prepared), drawn_faces(options.drawn)
-            size = options.count, options.steps, options.graded_steps
-            critic, info = fit(prepared, clip, drawn, Graded.read(options.graded), size)
+            amount = Amount(options.count, options.steps, options.graded_steps)
+            critic, info = fit(prepared, clip, drawn, Graded.read(options.graded), amount)
             checkpoint.save(options.out, critic.state_dict(), asdict(critic.config), info, dtype=torch.float32)
         critic = Critic.from_file(options.out, clip)
         for name, area in beside_the_eye(critic, clip).items():

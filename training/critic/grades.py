@@ -19,8 +19,8 @@ from model.images import from_contact_sheet
 from training.core.budget import warmup_then_linear
 from training.core.loop import set_learning_rate
 from training.core.optimizer import finite
+from training.critic.tamper import SIDE
 
-SIDE = 64
 # those to learn from, and those to measure by
 TRAINING, BENCHMARK = Path("training/critic/graded"), Path("benchmarks/graded")
 # faces of a step, and the peak of AdamW's rate

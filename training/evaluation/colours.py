@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
         real = photographs(options.prepared)
         pipe, seeds = FacePipeline.from_pretrained(options.weights), range(1, count + 1)
         drawn = {prompt: pipe.generate([prompt] * len(seeds), list(seeds)) for prompt in PROMPTS}
-    heading = (f"faces, {options.faces} for each prompt", "median angle", *COLOURS.values())
+    heading = (f"faces, {count} for each prompt", "median angle", *COLOURS.values())
     text = table(heading, rows(real, drawn))
     PLACE.write(card, text)
     print(text)
