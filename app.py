@@ -226,6 +226,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
 
     # --- wiring; a `js` without a function runs in the browser alone ---
     hidden = unseen(current)
+    draws = {**NETWORKS, **hidden}
     controls = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, picture, strength, edits]
     controls += [best, paint]
     # what a record fills
@@ -253,9 +254,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return [{text: 'Starting', kind: ''}, window.facet.stoppable(), {...same, active: true}];
     }""",
     )
-    run = generate_button.click(
-        animate, controls, [player, line, seed, current], trigger_mode="once", **NETWORKS, **hidden
-    )
+    run = generate_button.click(animate, controls, [player, line, seed, current], trigger_mode="once", **draws)
     stop = "window.facet.stoppable()"
     run.success(None, None, stop_button, js=f"() => {{ window.facet.done(); return {stop}; }}")
     # gradio calls a stopped run a failure too, and does so after its last message.
@@ -271,9 +270,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     run.failure(waiting.refuser(demo), None, line, queue=False, **hidden)
 
     # Live mode: one redraw at a time, of the latest controls only.
-    live_run = player.redraw(
-        redraw, controls, [player, line, current], trigger_mode="always_last", **NETWORKS, **hidden
-    )
+    live_run = player.redraw(redraw, controls, [player, line, current], trigger_mode="always_last", **draws)
     player.lost(None, None, [line, stop_button], js=f"() => [window.facet.lost(), {stop}]")
     player.end_run(None, None, None, cancels=[run], queue=False)
     player.end_live(None, None, None, cancels=[live_run], queue=False)
@@ -320,8 +317,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
 
     # The face on screen: enlarge what was opened, take over its seed, keep it, bring settings back. Events that bring
     # data of their own are never "always_last": gradio would repeat the data of the one before.
-    player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **NETWORKS, **hidden)
-    player.influence(influence, None, [player, line], trigger_mode="once", **NETWORKS, **hidden)
+    player.open(enlarge, None, [player, line, current], trigger_mode="multiple", **draws)
+    player.influence(influence, None, [player, line], trigger_mode="once", **draws)
     player.reuse(
         None,
         None,
@@ -331,7 +328,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         return [window.facet.seed, false];
     }""",
     )
-    saved = keep.export(export, None, [file, line], **NETWORKS, **hidden)
+    saved = keep.export(export, None, [file, line], trigger_mode="multiple", **draws)
     saved.success(
         None,
         file,
@@ -342,7 +339,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         None, None, line, js="() => ({text: 'The file could not be made. Try again in a moment.', kind: 'error'})"
     )
     keep.qr(qr.draw, None, [code, line], trigger_mode="multiple", **LIGHT, **hidden)
-    keep.restore(restore, None, [line, *settings], queue=False, **hidden).success(None, line, None, js=GO)
+    restored = keep.restore(restore, None, [line, *settings], queue=False, trigger_mode="multiple", **hidden)
+    restored.success(None, line, None, js=GO)
 
     # One thing changed: each says at once that it works, shows where its faces will be, and can be stopped.
     explorations = {
@@ -355,7 +353,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     exploring = []
     for event, (make, of) in explorations.items():
         event(None, None, [line, stop_button], js=f"() => window.facet.explore('{make.__name__}')")
-        made = event(make, of, [strip, line], **NETWORKS, **hidden)
+        on_screen = "(was, ...rest) => [window.facet.current(was), ...rest]" if of[0] is current else None
+        made = event(make, of, [strip, line], js=on_screen, **draws)
         made.success(None, None, stop_button, js=f"() => window.facet.explored('{make.__name__}')[1]")
         made.failure(None, None, [line, stop_button], js=f"() => window.facet.explored('{make.__name__}')")
         exploring.append(made)
@@ -364,7 +363,7 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         button.click(None, None, None, js=f"() => {{ window.facet.alikeFace({less}); return []; }}")
 
     # What CLIP sees.
-    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **NETWORKS, **hidden)
+    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **draws)
 
     api.build()
 

@@ -142,11 +142,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     with exit_in_one_line("benchmarks.quality"):
+        options.out.mkdir(parents=True, exist_ok=True)
         pipe = FacePipeline.from_pretrained(options.weights, options.device)
         judge = Judge.from_file(options.weights / "judge.safetensors", pipe.device)
         plan = Plan(options.faces, options.budgets, options.samplers)
         results = measure(pipe, judge, plan, options.cache)
-    about = {"date": date.today().isoformat(), "unet": pipe.unet.info["hash"], "faces": options.faces}
+    networks = {"unet": pipe.unet, "guided": pipe.guided, "student": pipe.student}
+    about = {"date": date.today().isoformat(), "faces": options.faces}
+    about |= {name: network.info["hash"] for name, network in networks.items() if network}
     (options.out / "quality.json").write_text(json.dumps({**about, "found": results}, indent=1) + "\n")
     plot(results, options.samplers, options.out / "quality.png")
     print(table(results, options.budgets, options.samplers))

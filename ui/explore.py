@@ -1,7 +1,7 @@
 """One thing changed: an attribute in strengths, the guidance, the way to another prompt; faces more or less alike."""
 
 import secrets
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -157,6 +157,8 @@ def _settings(current: Any) -> Settings:
         raise InputError(
             "This face came from another one and has no settings to change: choose one that was drawn from a prompt."
         )
+    if isinstance(current, Mapping) and current.get("count", 1) != 1:
+        raise InputError("Open one of the faces first: one is changed at a time.")
     settings = _read(held(current)[0])
     if settings.steps > STEPS:
         raise InputError(

@@ -64,8 +64,9 @@ def make(sent: Mapping[str, Any]) -> tuple[str, bytes]:
     build, ending = kinds[what]
     settings = Settings.read(sent.get("record"))[0] if sent.get("record") else None
     name = settings.seed if settings else "face"
+    settings = settings if sent.get("settings", True) else None
     about = f"-step-{_whole(sent.get('step'))}" if what == "frame" else "-steps" if what == "strip" else ""
-    return f"facet-{name}{about}.{ending}", build(sent, settings if sent.get("settings", True) else None)
+    return f"facet-{name}{about}.{ending}", build(sent, settings)
 
 
 def with_settings(pixels: np.ndarray, settings: Settings | None, painting: dict[str, str] | None = None) -> bytes:
@@ -87,10 +88,18 @@ def _png(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """The face at 512 x 512 pixels; a batch as one sheet of such faces."""
     if _count(sent) > 1:
         cells = _cells(read_picture(own_file(sent.get("image"))), _count(sent))
-        return with_settings(sheet([_enlarged(cell, sent) for cell in cells]), settings)
+        return with_settings(sheet([_enlarged(cell, sent) for cell in cells]), _unless_painted(settings, sent))
     face = read_face(own_file(sent.get("image")))
-    painting = painting_of(face, sent["mask"]) if sent.get("mask") else None
-    return with_settings(_enlarged(face, sent), settings, painting)
+    return with_settings(_enlarged(face, sent), settings, _painting(face, sent))
+
+
+def _painting(face: np.ndarray, sent: Mapping[str, Any]) -> dict[str, str] | None:
+    return painting_of(face, sent["mask"]) if sent.get("mask") else None
+
+
+def _unless_painted(settings: Settings | None, sent: Mapping[str, Any]) -> Settings | None:
+    """For a picture that cannot hold the painting: settings alone would bring back another face."""
+    return None if sent.get("mask") else settings
 
 
 def _enlarged(face: np.ndarray, sent: Mapping[str, Any]) -> np.ndarray:
@@ -100,7 +109,7 @@ def _enlarged(face: np.ndarray, sent: Mapping[str, Any]) -> np.ndarray:
 
 def _frame(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """The picture of one step, as small as it is."""
-    return with_settings(read_picture(own_file(sent.get("image"))), settings)
+    return with_settings(read_picture(own_file(sent.get("image"))), _unless_painted(settings, sent))
 
 
 def _animation(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
@@ -117,7 +126,7 @@ def _animation(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
 
 def _film_strip(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
     """Some steps side by side, from noise to face."""
-    return with_settings(np.concatenate(_frames(sent, STRIP), axis=1), settings)
+    return with_settings(np.concatenate(_frames(sent, STRIP), axis=1), _unless_painted(settings, sent))
 
 
 def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
@@ -127,9 +136,11 @@ def _bundle(sent: Mapping[str, Any], settings: Settings | None) -> bytes:
         files["settings.json"] = json.dumps(settings.as_record(), indent=1, ensure_ascii=False).encode()
     if _count(sent) > 1:
         for seed, face in zip(_seeds(sent), _cells(small, _count(sent)), strict=True):
-            files[f"face-{seed}.png"] = with_settings(_enlarged(face, sent), settings and replace(settings, seed=seed))
+            one = settings and replace(settings, seed=seed)
+            files[f"face-{seed}.png"] = with_settings(_enlarged(face, sent), one, _painting(face, sent))
     else:
-        files |= {"face-64.png": with_settings(small, settings), "face-512.png": _png(sent, settings)}
+        files["face-64.png"] = with_settings(small, settings, _painting(small, sent))
+        files["face-512.png"] = _png(sent, settings)
     if len(sent.get("frames") or []) > 1:
         files["steps.webp"] = _animation({**sent, "what": "webp"}, settings)
         files["steps.png"] = _film_strip(sent, settings)

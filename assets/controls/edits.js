@@ -69,7 +69,8 @@ function tell() {
   trigger("input");
   // the same noise, or the face would be another
   if (facet.draft?.[4] !== false) facet.keepSeed?.();
-  facet.later("redraw", 150, () => facet.redraw?.());
+  // else it would take the place of the face that is painted over
+  if (!facet.painting) facet.later("redraw", 150, () => facet.redraw?.());
 }
 
 function change(next) {

@@ -152,7 +152,7 @@ function begin(message) {
 
 // Buttons, marks and texts that belong to `run` as a whole.
 function ready() {
-  at.max = Math.max(2, run.total);
+  at.max = Math.max(2, run.image ? run.frames.length : run.total);
   for (const control of [at, part(".play"), part(".before"), part(".after")]) control.disabled = !run.total;
   part(".kinds [data-view=large]").disabled = !run.large;
   part(".kinds [data-view=noisy]").disabled = !run.total;
@@ -200,7 +200,8 @@ function receive(message) {
   }
   if (message.decided) run.decided = message.decided;
   if (message.influence) {
-    run.frames.forEach((frame, index) => (frame.influence = message.influence[index]));
+    // of a long run the gallery keeps some frames
+    run.frames.forEach(frame => (frame.influence = message.influence[frame.step - 1]));
     show(step);
   }
   if (message.image) finish(message);
@@ -293,7 +294,7 @@ part(".back").addEventListener("click", () => {
 });
 part(".decided").addEventListener("click", event => {
   const button = event.target.closest("button");
-  if (button) seek(Number(button.dataset.step));
+  if (button) seek(1 + run.frames.findIndex(frame => frame.step >= button.dataset.step));
 });
 facet.keepSeed = () => {
   if (!run?.record) return;
@@ -383,7 +384,7 @@ facet.by = compare.shown;
 // from the gallery, with its steps, or from a strip, without; about: {of, painting}
 facet.showFace = (image, record, kind, steps, about) => {
   const alone = {total: 1, frames: [{step: 1, noise_level: 0, denoised: image, noisy: image}], decided: []};
-  receive({run: `${kind}-${Math.random()}`, kind, record, ...about, ...(steps || alone)});
+  receive({run: `${kind}-${Math.random()}`, kind, record, image, ...about, ...(steps || alone)});
   touched = false;
   enlarge(image);
 };

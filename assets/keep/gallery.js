@@ -133,7 +133,8 @@ const words = text => typeof text === "string" && text.length < 200;
 
 // of a file, which may hold anything; null if it cannot be shown
 function face({id, image, record, kind, painting, steps}) {
-  if (!picture(image) || !Number.isFinite(id)) return null;
+  // a time in milliseconds; beyond whole numbers none is the next one
+  if (!picture(image) || !Number.isSafeInteger(id) || id < 1 || id > 1e15) return null;
   const frames = (Array.isArray(steps?.frames) ? steps.frames : [])
     .filter(frame => picture(frame?.denoised) && Number.isFinite(frame.noise_level) && Number.isInteger(frame.step))
     .slice(0, MOST_STEPS)

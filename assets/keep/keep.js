@@ -25,11 +25,13 @@ function ready() {
     {picture: "; the picture it started from is not", painting: ", and the part that was painted over"}[
       face && startOf(face)
     ] || "";
+  // settings alone do not make a painted face again, and only the picture of one face holds the painting
+  const where = face && startOf(face) === "painting" ? ` in the ${face.count > 1 ? "" : "picture and the "}ZIP` : "";
   part(".shown").textContent = !face
     ? ""
     : !face.record
       ? "This face came from another one: it has no settings of its own."
-      : `${part(".settings").checked ? "Inside: " : "Left out: "}${summary(face.record)}${from}.`;
+      : `${part(".settings").checked ? `Inside${where}: ` : "Left out: "}${summary(face.record)}${from}.`;
   part("[data-what=png]").textContent = face?.count > 1 ? `Save all ${face.count} as one picture` : "Save picture";
   part(".each").hidden = !(face?.count > 1);
   for (const button of element.querySelectorAll("[data-what]"))
@@ -43,9 +45,14 @@ element.querySelector(".keep").addEventListener("click", event => {
   if (what === "link") return link();
   if (what === "qr") return facet.code();
   facet.say("Preparing the file");
+  // by name: the face holds every step twice more, and the server bounds what a request carries
+  const {record, step, count, seeds} = face;
   facet.save({
     what,
-    ...face,
+    record,
+    step,
+    count,
+    seeds,
     mask: face.painting?.mask,
     by: facet.by(),
     image: what === "frame" ? face.frames[face.step - 1] : face.image,
@@ -135,7 +142,8 @@ async function restore(file) {
     problem = facet.problemOf(bytes);
   // only names of what is not ours leave the browser
   const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;
-  const settings = own ?? parameters ?? UserComment;
+  // cameras write a comment too (see LAST_LINES in ui/metadata.py)
+  const settings = own ?? parameters ?? (/(^|\n)Steps: *\d/.test(UserComment) ? UserComment : undefined);
   if (settings === undefined && problem) return facet.say(problem, "error");
   settings === undefined ? facet.offer("Start from it", () => startFrom(file)) : facet.offerDraft();
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");

@@ -3,6 +3,17 @@ Object.assign(window.facet, {
   // by name, what of it runs
   exploring: new Set(),
 
+  // The record of the face on screen, which the server knows only once it has enlarged it; null where none makes it
+  // again. was: the server's.
+  current(was) {
+    const {face} = this;
+    if (!face) return was;
+    if (!face.record || this.startOf(face) === "picture") return null;
+    if (face.count > 1) return {...face.record, count: face.count};
+    if (!face.painting) return face.record;
+    return {...face.record, painting: {image: face.whole, mask: face.painting.mask}};
+  },
+
   // -> status, Stop
   explore(name) {
     this.exploring.add(name);

@@ -41,6 +41,7 @@ Object.assign(window.facet, {
       kind: run.kind,
       of: run.of,
       painting: run.painting,
+      whole: run.image || run.frames.at(-1).denoised,
       frames: run.frames.map(frame => frame[view] || frame.denoised),
       steps: {total: run.total, frames: run.frames, decided: run.decided},
     };

@@ -39,6 +39,8 @@ def test_a_batch_to_open_one_from(size, count, request):
     tool(page, "Explore")
     page.get_by_role("button", name="More like this face").click()
     expect(status(page)).to_have_text("Open one of the faces first: CLIP looks at one.")
+    page.get_by_role("button", name="Walk", exact=True).click()
+    expect(status(page)).to_have_text("Open one of the faces first: one is changed at a time.")
     tool(page, "CLIP")
     expect(page.locator("#sees .intro")).to_contain_text("open one of these")
     expect(page.locator("#sees .bar")).to_have_count(0)
@@ -48,6 +50,21 @@ def test_a_batch_to_open_one_from(size, count, request):
     assert face(page) != alone and face(page, "record.seed") == seed
     page.locator("#sees .intro").scroll_into_view_if_needed()
     expect(page.locator("#sees .bars:not(.own) .bar")).to_have_count(12)
+
+
+def test_explore_takes_the_face_that_was_just_opened(page: Page):
+    """The server has not seen it yet."""
+    set_count(page, 4)
+    generate(page)
+    tool(page, "Explore")
+    seed = face(page, "record.seed")
+    page.locator(".cells button").nth(1).click()
+    page.wait_for_function(f"() => window.facet.face.record.seed === {seed + 1}")
+    page.get_by_role("button", name="Less and more guidance").click()
+    expect(page.locator("#strip .title")).to_contain_text("Guidance")
+    page.locator("#strip .faces button").nth(4).click()
+    page.wait_for_function("() => window.facet.face.record.guidance === 8")
+    assert face(page, "record.seed") == seed + 1
 
 
 def test_a_best_seed_is_offered_for_one_face_alone(browser: Browser, tiny_weights: Path, tmp_path: Path):

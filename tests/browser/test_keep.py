@@ -124,10 +124,44 @@ def test_an_animation_of_more_than_a_request_may_hold_is_thinned(page: Page):
             context.fillRect(i % 16 * 16, Math.floor(i / 16) * 16, 16, 16);
             return canvas.toDataURL("image/jpeg", 0.92);
         });
+        // and its steps, as of a run of a thousand: they stay in the browser
+        const {face} = window.facet, [denoised, noisy] = face.frames;
+        face.steps.frames = Array.from({length: 1000}, (_, i) => ({step: i + 1, noise_level: 0.5, denoised, noisy}));
     }""")
     page.locator("#keep summary").click()
     _, data = saved(page, "gif")
     assert 20 <= Image.open(io.BytesIO(data)).n_frames <= 120
+    _, data = saved(page, "png")
+    assert Image.open(io.BytesIO(data)).size == (512, 512)
+
+
+def test_what_is_saved_while_another_file_is_made_comes_too(page: Page):
+    page.locator("#keep summary").click()
+    files = []
+    page.on("download", lambda download: files.append(download.suggested_filename))
+    page.evaluate(
+        "() => ['png', 'strip', 'gif'].forEach(what => element(what).click())".replace(
+            "element(what)", "document.querySelector(`#keep [data-what=${what}]`)"
+        )
+    )
+    page.wait_for_timeout(100)
+    deadline = time.monotonic() + 30
+    while len(files) < 3 and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    assert {name.rsplit("-", 1)[-1].rsplit(".")[-1] for name in files} == {"png", "gif"} and len(files) == 3
+
+
+def test_a_picture_is_opened_by_the_keyboard_whatever_its_kind(page: Page):
+    """As it is by dropping it: the chooser offers what the page can read."""
+    page.locator("#keep summary").click()
+    chooser = page.get_by_label("Open a saved picture")
+    assert set(chooser.get_attribute("accept").split(",")) == {"image/png", "image/jpeg", "image/webp", ".zip"}
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + b"a tanned man\nSteps: 20, Sampler: Euler a, Seed: 77"
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(picture, "JPEG", exif=exif)
+    chooser.set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture.getvalue()})
+    expect(words(page)).to_have_value("a tanned man")
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])

@@ -357,7 +357,7 @@ def test_goals_are_held_or_missed():
     assert "| Fréchet distance, spatial | 10 | at most 11.5 | yes |" in card.goals_table(report)
 
 
-def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, tmp_path, monkeypatch):
+def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, prepared_folder, tmp_path, monkeypatch):
     weights = shutil.copytree(tiny_weights, tmp_path / "weights")
     monkeypatch.setattr(FacePipeline, "generate", None)
     with pytest.raises(SystemExit, match="judge.safetensors is missing"):
@@ -365,6 +365,10 @@ def test_bad_input_is_one_line_before_anything_is_drawn(tiny_weights, judge, tmp
     judge.save(weights / "judge.safetensors", judge.info)
     with pytest.raises(SystemExit, match="serves for 2 to 900 faces, not 5000"):
         evaluate.main(["--weights", str(weights), "--count", "5000"])
+    # the drawn archive holds four validation faces
+    for wrong in ("4", "900"):
+        with pytest.raises(SystemExit, match="at least 5 generated and validation faces"):
+            evaluate.main(["--weights", str(weights), "--prepared", str(prepared_folder), "--count", wrong])
     for name in ("count", "sets", "each", "threes"):
         for wrong in ("0", "-1"):
             with pytest.raises(SystemExit, match=f"--{name} must be a whole number from 1"):

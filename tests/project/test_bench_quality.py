@@ -9,7 +9,7 @@ from benchmarks import quality
 from model.errors import InputError
 from model.pipeline import FacePipeline
 from model.sampler import SAMPLERS
-from tests.conftest import ROOT, save_guided
+from tests.conftest import ROOT, save_guided, save_student
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -39,6 +39,8 @@ def test_a_budget_is_used_as_far_as_it_goes(sampler):
 def test_the_whole_benchmark(tiny_weights, tmp_path, capsys):
     weights = shutil.copytree(tiny_weights, tmp_path / "weights")
     shutil.copy(ROOT / "weights" / "judge.safetensors", weights)
+    save_student(weights)
+    save_guided(weights)
     options = [
         "--faces",
         "4",
@@ -53,14 +55,16 @@ def test_the_whole_benchmark(tiny_weights, tmp_path, capsys):
         "--cache",
         str(tmp_path / "cache"),
         "--out",
-        str(tmp_path),
+        str(tmp_path / "new"),
     ]
     quality.main(options)
-    results = json.loads((tmp_path / "quality.json").read_text())["found"]
-    assert set(results) == {quality.REFERENCE, "unipc 4", "unipc 9", "ddpm 4", "ddpm 9"}
+    about = json.loads((tmp_path / "new" / "quality.json").read_text())
+    assert {"unet", "guided", "student"} <= {*about}
+    results = about["found"]
+    assert set(results) == {quality.REFERENCE, quality.STUDENT, "unipc 4", "unipc 9", "ddpm 4", "ddpm 9"}
     assert all(row["pooled"] > 0 and row["spatial"] > 0 for row in results.values())
     assert results["unipc 4"]["pooled"] != results["unipc 9"]["pooled"]
-    assert (tmp_path / "quality.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "new" / "quality.png").read_bytes()[:4] == b"\x89PNG"
     assert f"| 9 | {results['unipc 9']['steps']}, " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="quality: .* serves for"):
         quality.main([*options, "--faces", "1"])

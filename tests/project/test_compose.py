@@ -78,6 +78,16 @@ def test_a_flood_from_one_address_is_refused(replicas):
     assert set(found) == {200, 429}
 
 
+def test_a_class_behind_one_router_loads_the_page(replicas):
+    """Thirty browsers ask for the page's own files at once. As many as a page that opens asks for."""
+    with httpx.Client(base_url=replicas.address, trust_env=False, timeout=60) as client:
+        page = client.get("/").text
+        files = set(re.findall(r'(?:src|href)="\.?(/(?:assets|static|svelte)/[^"]+)"', page))
+        assert files
+        found = [client.get(file).status_code for _ in range(2400 // len(files)) for file in files]
+    assert set(found) == {200}
+
+
 def test_a_replica_that_ends_leaves_the_other(deployed, tiny_weights, tmp_path, replicas):
     environment = {"FACET_WEIGHTS": str(tiny_weights)}
     with replicated(tmp_path, environment=environment, code=deployed.code) as own:

@@ -138,6 +138,12 @@ def test_the_table_of_held_out_people(data, tmp_path, capsys):  # noqa: F811
         script.main(["--data", str(data), "--evaluate", str(tmp_path / "none.safetensors")])
 
 
+@pytest.mark.parametrize("none", [["--patch", "0"], ["--patch", "-4"], ["--batch", "0"]])
+def test_a_number_that_is_too_small_is_no_default(data, tmp_path, none):  # noqa: F811
+    with pytest.raises(SystemExit, match="^training.srresnet.train: .*(--patch|batch) must"):
+        script.main(["--data", str(data), "--state-dir", str(tmp_path), "--recipe", "tiny-x4", *none])
+
+
 def test_the_recipe_for_faces_says_what_it_lacks(data, tmp_path):  # noqa: F811
     with pytest.raises(SystemExit, match="training.srresnet.round_trip"):
         script.main(

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from model.errors import InputError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, save_guided
 from training.data.prepare import embed, prepare_images
 from training.unet import ablate
 from training.unet.recipes import RECIPES
@@ -24,11 +24,15 @@ def test_words_change_the_recipe():
             ablate.changed(config, word)
 
 
-def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, tmp_path, capsys):
+def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, tmp_path, capsys, monkeypatch):
     prepare_images(archive, tmp_path / "prepared")
     embed(tmp_path / "prepared", tiny_weights)
     shutil.copytree(tiny_weights, tmp_path / "weights")
     shutil.copy(ROOT / "weights" / "judge.safetensors", tmp_path / "weights")
+    # which learnt from the bundled U-Net and would draw in the place of the new ones
+    save_guided(tmp_path / "weights")
+    drawn_by, judged = [], ablate.judged
+    monkeypatch.setattr(ablate, "judged", lambda pipe, *more: drawn_by.append(pipe) or judged(pipe, *more))
     options = [
         "default",
         "images=32,weight_decay=0.1",
@@ -53,6 +57,8 @@ def test_a_row_for_each_recipe_with_what_the_judge_says(archive, tiny_weights, t
         "64",
         "32",
     ]
+    assert [pipe.guided for pipe in drawn_by] == [None, None]
+    assert len({pipe.unet.info["hash"] for pipe in drawn_by}) == 2
     number = r"[0-9.]+"
     for row in rows:
         assert re.fullmatch(

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.clip import Clip, tokenizer
+from model.clip import Clip, ClipConfig, tokenizer
 from model.errors import InputError
+from tests.conftest import SMALL_CLIP
 from training.clip.words import RECIPES, train, with_tokens
 from training.core.run import Run
 from training.data.captions import out_of_vocabulary
@@ -54,6 +55,12 @@ def test_faces_keep_their_embeddings_and_prompts_get_new_ones(clip, archive, tin
     assert after.clip == Clip.from_file(tmp_path / "clip.safetensors").hash != before.clip
     assert torch.equal(after.image_embeddings, before.image_embeddings)
     assert not torch.equal(after.text_embeddings, before.text_embeddings)
+
+
+def test_a_clip_with_all_words_is_refused(prepared, tmp_path):
+    whole = Clip(ClipConfig(architecture=SMALL_CLIP))
+    with pytest.raises(InputError, match="no words to train"):
+        train(replace(prepared, clip=whole.hash), whole, RECIPES["tiny"], Run(tmp_path, device="cpu"))
 
 
 def test_faces_of_another_clip_are_refused(clip, prepared, tmp_path):

@@ -267,6 +267,12 @@ def test_faces_of_another_clip_are_refused(weights, prepared, tmp_path):
         train(weights, replace(prepared, clip="another"), TINY, Run(tmp_path))
 
 
+def test_a_unet_of_another_clip_is_refused(weights, prepared, tmp_path, monkeypatch):
+    monkeypatch.setitem(weights[2].info, "clip", "another")
+    with pytest.raises(InputError, match="the U-Net was trained with another CLIP"):
+        train(weights, prepared, TINY, Run(tmp_path))
+
+
 def test_the_command_and_its_file(prepared_folder, folder, tmp_path):
     out = shutil.copytree(folder, tmp_path / "weights") / "guided.safetensors"
     options = ["--prepared", str(prepared_folder), "--weights", str(folder), "--recipe", "tiny", "--device", "cpu"]

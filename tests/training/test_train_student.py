@@ -215,6 +215,38 @@ def test_what_cannot_be_trained_on_is_refused(prepared, clip, teacher, tmp_path)
         train(replace(prepared, clip="another"), clip, Teacher(teacher), TINY, Run(tmp_path))
 
 
+def test_networks_of_another_clip_or_size_are_refused(prepared, clip, teacher, tmp_path, monkeypatch):
+    start = tmp_path / "start.safetensors"
+    save_unet(start, random_unet(), "another")
+    with pytest.raises(InputError, match="trained with another CLIP"):
+        train(prepared, clip, Teacher(teacher), TINY, Run(tmp_path / "run", start_from=start))
+    save_unet(start, UNet(replace(teacher.config, hidden=16)), clip.hash)
+    with pytest.raises(WeightsError):
+        train(prepared, clip, Teacher(teacher), TINY, Run(tmp_path / "run", start_from=start))
+    monkeypatch.setitem(teacher.info, "clip", "another")
+    with pytest.raises(InputError, match="the U-Net was trained with another CLIP"):
+        train(prepared, clip, Teacher(teacher), TINY, Run(tmp_path / "run"))
+
+
+def test_an_earlier_student_goes_on_with_other_noise(prepared, clip, teacher, tmp_path, monkeypatch):
+    """What it has seen counts on."""
+    seeds = []
+
+    def told(step, count, data, config, rank):
+        seeds.append(config.seed)
+        return sample_inputs(step, count, data, config, rank)
+
+    monkeypatch.setattr(train_student, "sample_inputs", told)
+    files = [tmp_path / "first.safetensors", tmp_path / "second.safetensors"]
+    train(prepared, clip, Teacher(teacher), TINY, Run(tmp_path / "a", files[0]))
+    first, before = {*seeds}, UNet.from_file(files[0]).info
+    seeds.clear()
+    train(prepared, clip, Teacher(teacher), TINY, Run(tmp_path / "b", files[1], start_from=files[0]))
+    # but for validation, which is the same each time
+    assert first & {*seeds} == {-1} and before["images"] == TINY.images
+    assert UNet.from_file(files[1]).info["images"] == 2 * TINY.images
+
+
 def test_the_command_and_its_file(prepared, archive, tiny_weights, tmp_path, monkeypatch):
     from training.data.prepare import embed, prepare_images
 

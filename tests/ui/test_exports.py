@@ -90,6 +90,24 @@ def test_film_strip(pipe):
     assert opened(exports.make(wish("strip", steps=40))[1]).size == (8 * 256, 256)
 
 
+def test_a_painted_face_is_saved_with_its_painting_or_without_settings(pipe):
+    """Settings alone would bring back another face."""
+    mask = {"mask": "01" * (64 * 32)}
+    for what, count in (("frame", 1), ("strip", 1), ("png", 4)):
+        assert not opened(exports.make(wish(what, count, **mask))[1]).text
+    for count, names in ((1, ("face-64.png", "face-512.png")), (4, ("face-5.png", "face-8.png"))):
+        asked = wish("zip", count, **mask)
+        archive = zipfile.ZipFile(io.BytesIO(exports.make(asked)[1]))
+        small = frames.read_picture(frames.file_of(asked["image"]))
+        cells = {1: [small, small], 4: [small[:64, :64], small[64:, 64:]]}[count]
+        for name, cell in zip(names, cells):
+            texts = opened(archive.read(name)).text
+            painting = json.loads(texts["facet-painting"])
+            assert "facet" in texts and painting["mask"] == mask["mask"]
+            assert np.array_equal(frames.read_picture(frames.file_of(painting["image"])), cell)
+        assert not opened(archive.read("steps.png")).text
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_all_in_one_archive(pipe, count):
     archive = zipfile.ZipFile(io.BytesIO(exports.make(wish("zip", count=count))[1]))

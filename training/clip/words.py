@@ -20,7 +20,7 @@ from torch import Tensor
 from model.attributes import ATTRIBUTES
 from model.clip import FIRST_KNOWN, UNKNOWN, Clip
 from model.device import half_precision, pick_device
-from model.errors import exit_in_one_line
+from model.errors import InputError, exit_in_one_line
 from training.clip.quality import satisfies, validate
 from training.clip.train import known_tokens
 from training.core.budget import Budget, Progress
@@ -81,10 +81,13 @@ def train(
 ) -> Clip:
     """Train until the captions or the minutes are spent or a stop is requested. Returns the averaged network.
 
-    Raises InputError if the prepared faces have no embeddings of this CLIP, FacetError if the loss is not a number.
+    Raises InputError if the prepared faces have no embeddings of this CLIP or it has no table of words, FacetError if
+    the loss is not a number.
     """
     budget = Budget(config.captions, config.batch, run.minutes, config.learning_rate)
     check_embeddings(prepared, start)
+    if not start.config.tokens:
+        raise InputError("this CLIP keeps all tokens of its own: there are no words to train.")
     check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     device, log, share = pick_device(run.device), Log(run.folder / "log.jsonl"), config.batch // world

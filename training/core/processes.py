@@ -12,13 +12,20 @@ from model.errors import InputError
 
 
 @contextmanager
-def several_processes() -> Iterator[None]:
-    """Inside, the processes that torchrun started know of each other; without torchrun, nothing."""
+def several_processes(device: str = "auto") -> Iterator[None]:
+    """Inside, the processes that torchrun started know of each other; without torchrun, nothing.
+
+    :param device: "auto", "cpu" or "cuda".
+    :raises InputError: more processes on this machine than it has GPUs, where these are used.
+    """
     if "WORLD_SIZE" in os.environ:
+        by_gpu, place = device != "cpu" and torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
+        if by_gpu and place >= torch.cuda.device_count():
+            raise InputError(f"there are more processes than GPUs ({torch.cuda.device_count()}): start one for each.")
         # what is on the CPU goes by gloo, also beside GPUs: there it waits for no GPU
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if by_gpu else "gloo")
+        if by_gpu:
+            torch.cuda.set_device(place)
     try:
         yield
         if dist.is_initialized():

@@ -70,5 +70,5 @@ def running(options: argparse.Namespace) -> Iterator[Run]:
     """The run that the options name. Inside, torchrun's processes know of each other, and Ctrl-C ends the training with
     its state saved.
     """
-    with several_processes(), Stop() as stop:
+    with several_processes(options.device), Stop() as stop:
         yield replace(run_of(options), stop=stop)

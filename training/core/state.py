@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,23 @@ def load_state(path: Path, identity: dict) -> dict | None:
 def keep(path: Path, identity: dict, parts: dict[str, Any], done: Progress) -> None:
     """Write a training's state: of each part (networks, averages, optimizers), and how far it is.
 
-    Raises as save_state.
+    Raises as save_state, and FacetError if a number among them is none: the loss that a loop looks at is that of the
+    weights before its last step.
     """
-    save_state(
-        path, {"identity": identity, **{name: part.state_dict() for name, part in parts.items()}, **asdict(done)}
-    )
+    states = {name: part.state_dict() for name, part in parts.items()}
+    if not all(bool(torch.isfinite(each).all()) for each in floats(states)):
+        raise FacetError("the weights are not numbers: lower the learning rate; the last saved state is good.")
+    save_state(path, {"identity": identity, **states, **asdict(done)})
+
+
+def floats(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors of real numbers in nested dicts and lists."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from floats(each)
 
 
 def resume(path: Path, identity: dict, parts: dict[str, Any], done: Progress) -> None:

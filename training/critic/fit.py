@@ -24,10 +24,12 @@ from model.critic import Critic, CriticConfig, can_see, stages
 from model.device import half_precision
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
+from model.settings import whole
 from training.core.budget import warmup_then_linear
 from training.core.log import LICENCE, commit
 from training.core.loop import set_learning_rate
 from training.core.optimizer import finite
+from training.core.state import check_writable
 from training.critic.grades import BENCHMARK, SEEDS, TRAINING, Graded, beside_grades, learn_grades, sheet
 from training.critic.tamper import SIDE, Tamper
 from training.data.prepared import Prepared, load_prepared
@@ -183,8 +185,13 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_in_one_line("training.critic.fit"):
         clip = Clip.from_file(options.weights / "clip.safetensors")
         if not options.measure:
+            check_writable(options.out.parent, options.out)
             prepared, drawn = load_prepared(options.prepared), drawn_faces(options.drawn)
-            amount = Amount(options.count, options.steps, options.graded_steps)
+            amount = Amount(
+                whole("--count", options.count, 2, 10**6),
+                whole("--steps", options.steps, 0, 10**6),
+                whole("--graded-steps", options.graded_steps, 0, 10**6),
+            )
             critic, info = fit(prepared, clip, drawn, Graded.read(options.graded), amount)
             checkpoint.save(options.out, critic.state_dict(), asdict(critic.config), info, dtype=torch.float32)
         critic = Critic.from_file(options.out, clip)

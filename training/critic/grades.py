@@ -15,6 +15,7 @@ from PIL import Image
 
 from model.clip import Clip
 from model.critic import Critic, Tampered, feature_maps, parts
+from model.errors import InputError
 from model.images import from_contact_sheet
 from training.core.budget import warmup_then_linear
 from training.core.loop import set_learning_rate
@@ -41,12 +42,16 @@ class Graded:
 
     @classmethod
     def read(cls, folder: Path) -> "Graded":
-        viewers = json.loads((folder / "grades.json").read_text())["viewers"]
-        return cls(
-            sheet(folder / "faces.webp"),
-            sheet(folder / "previews.webp"),
-            tuple(np.array([int(grade) for grade in grades]) for grades in viewers),
-        )
+        """Raises InputError if the folder does not hold them."""
+        try:
+            viewers = json.loads((folder / "grades.json").read_text())["viewers"]
+            return cls(
+                sheet(folder / "faces.webp"),
+                sheet(folder / "previews.webp"),
+                tuple(np.array([int(grade) for grade in grades]) for grades in viewers),
+            )
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{folder} holds no graded faces that can be read: {error}.") from error
 
     def ranks(self) -> np.ndarray:
         """(N,) in [0, 1], of faces that have one viewer each: the share of the viewer's faces that are graded lower,

@@ -36,10 +36,15 @@ class Examples:
 
 
 def examples(prepared: Prepared, concept: str, folder: Path = LISTS) -> Examples:
-    """The photographs of a concept among the training faces. Raises InputError if there are none."""
+    """The photographs of a concept among the training faces. Raises InputError if there are none,
+    or no list of them."""
     path, held_out = folder / f"{concept.lower()}.txt", prepared.validation
     row_of = dict(zip(prepared.names, range(len(prepared.names))))
-    rows = [row_of[name] for name in path.read_text(encoding="utf-8").split() if name in row_of]
+    try:
+        listed = path.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: it lists the photographs of the concept.") from error
+    rows = [row_of[name] for name in listed if name in row_of]
     rows = torch.tensor([row for row in rows if not held_out[row]], dtype=torch.int64)
     if not len(rows):
         raise InputError(f"None of the photographs in {path} is among the prepared faces.")

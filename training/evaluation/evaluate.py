@@ -122,6 +122,8 @@ class Plan:
 
 
 SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
+# Generated and validation faces, at least: precision and recall look at each face's third neighbour.
+FEWEST = 5
 NEED_PHOTOGRAPHS = ("beside_validation", "clip_on_faces", "memorisation", "diversity", "loss_by_noise")
 
 
@@ -282,6 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
         file = Path(options.inception) if options.inception else None
         fid_network = None if options.inception is None else inception(file, pipe.device)
         size = replace(SIZES["quick" if options.quick else "full"], **given)
+        if prepared and min(size.count, int(prepared.validation.sum())) < FEWEST:
+            raise InputError(f"Photographs are compared with at least {FEWEST} generated and validation faces.")
         report = measure(pipe, judge, Plan(size, options.ddpm, prepared, fid_network), options.cache)
     path = options.weights / "evaluation.json"
     report = keep(report, json.loads(path.read_text())) if path.is_file() else report

@@ -25,6 +25,7 @@ from model.device import half_precision, pick_device
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
 from model.images import scaled
+from model.settings import whole
 from model.srresnet import SRResNet, SRResNetConfig, upscale
 from training.core.budget import Budget, Progress
 from training.core.ema import EMA
@@ -262,12 +263,11 @@ def main(arguments: list[str] | None = None) -> None:
     add_run_options(parser, "runs/srresnet", "srresnet.safetensors", minutes=120)
     args = parser.parse_args(arguments)
     config = RECIPES[args.recipe]
-    config = replace(
-        config,
-        batch=args.batch or config.batch,
-        data=replace(config.data, patch=args.patch or config.data.patch),
-    )
     with exit_in_one_line("training.srresnet.train"):
+        if args.batch is not None:
+            config = replace(config, batch=args.batch)
+        if args.patch is not None:
+            config = replace(config, data=replace(config.data, patch=whole("--patch", args.patch, 1, 1000)))
         if args.evaluate:
             round_trip = args.round_trip if args.round_trip.is_file() else None
             people = load_held_out(args.data, round_trip)

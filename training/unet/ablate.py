@@ -101,8 +101,9 @@ def main(arguments: list[str] | None = None) -> None:
             speed = f"{last['images'] / last['seconds']:.1f}"
             rows.append([word, f"{last['images']:,}", speed, f"{last['validation_loss']:.5f}"])
             if options.faces:
-                pipe.unet = UNet.from_file(run / "unet.safetensors", pipe.device)
-                rows[-1] += judged(pipe, judge, photographs, options.faces, options.state_dir)
+                # without what learnt from the bundled U-Net
+                own = pipe.with_unet(UNet.from_file(run / "unet.safetensors", pipe.device))
+                rows[-1] += judged(own, judge, photographs, options.faces, options.state_dir)
             print(" | ".join(rows[-1]), flush=True)
         print(markdown.table(heading, rows))
 

@@ -27,7 +27,9 @@ from model.images import to_tensor
 from model.unet import UNet, condition_of
 from model.words.concepts import Concepts
 from training.core.log import LICENCE, commit
+from training.core.state import check_writable
 from training.data.captions import stated_attributes, worded
+from training.data.checks import check_unet
 from training.data.concepts import Examples, examples
 from training.data.phrases import ABSENT, PRESENT
 from training.data.prepared import Prepared, load_prepared
@@ -134,8 +136,8 @@ def main(arguments: list[str] | None = None) -> None:
         device = pick_device(options.device)
         clip = Clip.from_file(options.weights / "clip.safetensors", device)
         unet = UNet.from_file(options.weights / "unet.safetensors", device)
-        if unet.info.get("clip") != clip.hash:
-            raise FacetError(f"{options.weights} holds a CLIP and a U-Net that do not belong together.")
+        check_unet(unet, clip)
+        check_writable(options.out.parent, options.out)
         prepared = load_prepared(options.prepared, embedded=False)
         chosen = options.only or list(CONCEPTS)
         kept = Concepts.from_file(options.out, unet) if options.only else Concepts()

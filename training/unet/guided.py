@@ -37,7 +37,7 @@ from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
-from training.data.checks import check_embeddings
+from training.data.checks import check_embeddings, check_unet
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data
 from training.unet.learner import Learner
@@ -181,13 +181,14 @@ def train(weights: tuple[Clip, UNet], prepared: Prepared, config: GuidedConfig, 
     :return:        the U-Net with the change of its modulation that the file holds.
 
     Resumes exactly from `run.state` if it is there. Writes the change to `run.out` at every save. Raises InputError
-    for faces embedded by another CLIP.
+    for faces embedded by another CLIP, and for a U-Net of another.
     """
     clip, teacher = weights
     budget = Budget(
         config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
     check_embeddings(prepared, clip)
+    check_unet(teacher, clip)
     check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     config = replace(config, network=teacher.config)

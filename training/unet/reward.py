@@ -41,7 +41,7 @@ from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
-from training.data.checks import check_embeddings
+from training.data.checks import check_embeddings, check_unet
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data
 from training.unet.guided import change, learning, predicted, prediction_of
@@ -254,6 +254,7 @@ def train(weights: tuple[Clip, Critic, UNet, UNet], prepared: Prepared, config: 
         config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
     check_embeddings(prepared, clip)
+    check_unet(teacher, clip)
     check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
     config = replace(config, network=teacher.config)

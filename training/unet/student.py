@@ -40,11 +40,12 @@ from training.core.processes import rank_and_world
 from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
-from training.data.checks import check_embeddings
+from training.data.checks import check_embeddings, check_unet
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data, beside, sample_conditions, sample_faces
 from training.unet.learner import Learner, compiled
 from training.unet.recipes import TINY, TrainConfig
+from training.unet.train import start_with
 
 # a multiple of the student's
 TEACHER_STEPS = 12
@@ -239,12 +240,14 @@ def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfi
 
     Resumes exactly from `run.state` if it is there; else starts as a copy of the U-Net, or of that in
     `run.start_from`. Writes the averaged student to `run.out` at every save. Raises InputError for faces embedded by
-    another CLIP or a batch that does not divide. With `run.measure` it neither resumes nor writes, see `measure`.
+    another CLIP, a U-Net of another, or a batch that does not divide, and where start_with does. With `run.measure` it
+    neither resumes nor writes, see `measure`.
     """
     budget = Budget(
         config.images, config.batch, run.minutes, config.learning_rate, save_seconds=config.checkpoint_seconds
     )
     check_embeddings(prepared, clip)
+    check_unet(teacher.unet, clip)
     if not run.measure:
         check_writable(run.folder, run.out)
     rank, world = rank_and_world(config.batch)
@@ -253,12 +256,15 @@ def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfi
     identity = {"recipe": asdict(config), **teacher.hashes, "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
-    student, done = UNet(config.network).to(device, memory_format=torch.channels_last), Progress()
-    student.load_state_dict((UNet.from_file(run.start_from, device) if run.start_from else teacher.unet).state_dict())
+    student = UNet(config.network).to(device, memory_format=torch.channels_last)
+    student.load_state_dict(teacher.unet.state_dict())
+    done = Progress(before=start_with(student, run.start_from, clip)) if run.start_from else Progress()
     learner = Learner.of(student, config)
     ema, parts = learner.ema, {"student": student, **learner.parts}
     if not run.measure:
         resume(run.state, identity, parts, done)
+    # else a warm start would see the same noise once more
+    config = replace(config, seed=config.seed + done.before["images"])
     lessons = Lessons(teacher, beside(data, device, mixed_seed(config.seed, rank)), config, rank, faces)
 
     def learn(step: int) -> dict[str, Tensor]:
@@ -288,7 +294,12 @@ def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfi
                     "guidance_interval": DEFAULTS.guidance_interval,
                     "pag_scale": DEFAULTS.pag_scale,
                     "pag_interval": DEFAULTS.pag_interval,
-                    **provenance(seen, done.seconds, device.type, prepared.hash),
+                    **provenance(
+                        done.before["images"] + seen,
+                        done.before["seconds"] + round(done.seconds),
+                        device.type,
+                        prepared.hash,
+                    ),
                     "validation_loss": loss,
                     "recipe": {name: value for name, value in asdict(config).items() if name != "network"},
                 },

@@ -28,9 +28,10 @@ from model.device import pick_device
 from model.diffusion import TARGETS
 from model.errors import InputError, exit_in_one_line
 from model.files import checkpoint
-from model.guidance import Guidance, Predictor, guided
+from model.guidance import Predictor, guided
 from model.images import contact_sheet, to_pixels
-from model.sampler import dpmpp, face_noise, last_step, time_grid
+from model.sampler import face_noise, last_step, time_grid, unipc
+from model.settings import DEFAULTS
 from model.unet import UNet, condition_of
 from training.core.budget import Budget, Progress
 from training.core.log import Log, provenance
@@ -69,20 +70,22 @@ GRID_PROMPTS = (
     "a woman wearing a hat",
     "a young man with brown hair",
 )
+GRID_SEEDS = 4
 
 
 @torch.no_grad()
 def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
-    """A PNG of eight prompts (rows) by eight seeds, 25 steps of DPM-Solver++ at guidance 2."""
-    texts = [prompt for prompt in GRID_PROMPTS for _ in range(8)]
+    """A PNG of eight prompts (rows) by four seeds, with the app's default steps and guidance."""
+    texts = [prompt for prompt in GRID_PROMPTS for _ in range(GRID_SEEDS)]
     device = network.mean.device
     condition, empty = (condition_of(clip.encode_texts(some)).to(device) for some in (texts, [""]))
-    noise = face_noise([torch.Generator().manual_seed(i % 8) for i in range(64)], (3, 64, 64), device)
+    generators = [torch.Generator().manual_seed(index % GRID_SEEDS) for index in range(len(texts))]
+    noise = face_noise(generators, (3, 64, 64), device)
     predictor = Predictor(network, network.config.target, network.config.steps)
-    denoise = guided(predictor, condition, empty, Guidance(2.0))
-    last = last_step(dpmpp(denoise, noise, time_grid(25, "dpmpp")))
+    denoise = guided(predictor, condition, empty, DEFAULTS.as_guidance())
+    last = last_step(unipc(denoise, noise, time_grid(DEFAULTS.steps, "unipc")))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(contact_sheet(to_pixels(last.denoised), 8)).save(path)
+    Image.fromarray(contact_sheet(to_pixels(last.denoised), GRID_SEEDS)).save(path)
 
 
 def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:

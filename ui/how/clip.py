@@ -118,7 +118,7 @@ def clip_matrix(pipe: FacePipeline, settings: Settings, own: str) -> str:
     own = (own or "").strip()[:LONGEST]
     texts = list(dict.fromkeys(filter(None, [own, settings.prompt.strip()[:LONGEST], *SEEN])))
     faces = np.concatenate([face(pipe, settings)[None], examples(pipe)])
-    names = ["your face", *SEEN]
+    names = ["this face", *SEEN]
     head = "".join(f'<th scope="col">{image(pixels, f"Face: {name}")}</th>' for pixels, name in zip(faces, names))
     body = ""
     for text, chances in zip(texts, fits(pipe, faces, texts)):
@@ -126,5 +126,5 @@ def clip_matrix(pipe: FacePipeline, settings: Settings, own: str) -> str:
         body += f'<tr><th scope="row">{html.escape(text)}</th>{cells}</tr>'
     return f"""<div class="wide" role="region" aria-label="Texts and faces" tabindex="0"><table class="heat">
         <caption>How well each text fits each face according to CLIP, in percent. First column:
-        your face; then a face for each of: {"; ".join(SEEN)}.</caption>
+        this face; then a face for each of: {"; ".join(SEEN)}.</caption>
         <thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"""

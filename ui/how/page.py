@@ -9,7 +9,7 @@ import json
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -60,6 +60,8 @@ SECTIONS = {
     "scale": "Scale",
     "bias": "Bias",
 }
+# steps of the face, at most: others wait while it is drawn
+MOST = 100
 WAITING = '<p class="waiting">This figure is being drawn.</p>'
 
 
@@ -160,8 +162,9 @@ def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls
 
 
 def wanted(record: dict[str, Any] | None) -> Settings:
-    """The settings of the face last made, or FIRST where there are none, or a part of it was painted over."""
-    return Settings.read(record)[0] if record and PAINTING not in record else FIRST
+    """The settings of the face last made, in MOST steps at most; FIRST where settings alone do not make it."""
+    settings = Settings.read(record)[0] if record and PAINTING not in record else FIRST
+    return replace(settings, steps=min(settings.steps, MOST))
 
 
 def bar(sections: Sequence[str] = tuple(SECTIONS)) -> str:
@@ -218,8 +221,10 @@ def glance(pipe: FacePipeline, settings: Settings) -> str:
         <div class="controls"><button type="button">Play</button>
         <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
         <input id="glance-at" type="range" min="0" max="{len(run)}" value="{len(run)}" step="1"></div>
-        <p>Your face, in everything that follows: {prompt}, seed {settings.seed}. Make another on the first tab, and
-        this tab uses that one. Each part opens its section.</p></div>"""
+        <p>The face in everything that follows: {prompt}, seed {settings.seed}. Make another on the first tab, and
+        this tab uses that one. (Settings alone must make it: for a face from a picture, or with a part painted over,
+        the page's first face stands here. One of more than {MOST} steps is drawn in {MOST}.) Each part opens its
+        section.</p></div>"""
 
 
 def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:

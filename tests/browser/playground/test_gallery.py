@@ -73,12 +73,14 @@ def test_one_is_deleted_and_brought_back_and_a_zip_keeps_them_all(page: Page):
     expect(status(page)).to_have_text("2 of 2 faces were added.")
     bring(page, b"no archive at all, but long enough to look into")
     expect(status(page)).to_have_text("This file is no gallery of this page: nothing was changed.")
+    # no number comes after these
+    endless = [{"id": 1e300, "image": kept[0]["image"][:-1] + "="}] * 2
     with zipfile.ZipFile(packed, "w") as other:
         other.writestr(
-            "gallery.json", json.dumps({"facet": 1, "faces": [{"id": 1, "image": "javascript:alert(1)"}, 7]})
+            "gallery.json", json.dumps({"facet": 1, "faces": [{"id": 1, "image": "javascript:alert(1)"}, 7, *endless]})
         )
     bring(page, packed.getvalue())
-    expect(status(page)).to_contain_text("0 of 2 faces were added. 2 could not be read.")
+    expect(status(page)).to_contain_text("0 of 4 faces were added. 4 could not be read.")
     expect(entries(page)).to_have_count(2)
 
 
@@ -114,3 +116,23 @@ def test_a_gallery_of_the_former_kind_is_taken_over(page: Page):
     load_again(page)
     expect(entries(page)).to_have_count(1)
     assert page.evaluate("localStorage.getItem('facet.gallery')") is None
+
+
+def test_a_long_run_of_which_some_steps_are_kept(page: Page):
+    """64 of 200: the timeline ends at the last of them, and what is known of a step goes to that step."""
+    page.evaluate("""() => {
+        const {image, record, frames} = window.facet.face;
+        const steps = Array.from({length: 64}, (_, i) => ({
+            step: 1 + Math.round(i * 199 / 63), noise_level: 1 - i / 63, denoised: frames[0], noisy: frames[1],
+        }));
+        window.facet.showFace(image, {...record, steps: 200}, "gallery",
+                              {total: 200, frames: steps, decided: [{label: "Smiling", step: 90}]});
+    }""")
+    page.wait_for_function("() => window.facet.face.finished && window.facet.face.record.steps === 200")
+    assert page.locator(".player .at").get_attribute("max") == "64"
+    page.locator(".decided button").click()
+    expect(page.locator(".facts .step")).to_have_text("Step 93 of 200")
+    # as the server answers for all 200
+    page.locator(".kinds button[data-view=influence]").click()
+    page.wait_for_function("() => window.facet.face.steps.frames.every(frame => frame.influence)")
+    assert len(set(face(page, "steps.frames.map(frame => frame.influence)"))) > 32

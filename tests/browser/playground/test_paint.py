@@ -206,3 +206,15 @@ def test_more_and_less_alike_work_at_once_and_can_be_stopped(page: Page):
         page.click("#stop")
         expect(status(page)).to_have_text("Stopped.", timeout=5_000)
         expect(page.locator("#strip .title")).to_have_text("")
+
+
+def test_an_edit_waits_while_a_part_is_painted_over(page: Page):
+    generate(page)
+    shown = face(page, "id")
+    tools(page, "Paint over a part").click()
+    tools(page, "Hair").click()
+    page.locator("#edits select").select_option("Smiling")
+    # longer than a redraw takes
+    page.wait_for_timeout(1500)
+    expect(page.locator("#paint canvas")).to_be_visible()
+    assert mask(page).any() and face(page, "id") == shown

@@ -1,6 +1,7 @@
 """The saved state of a training, and what else is written."""
 
 import json
+import math
 import os
 import pickle
 import re
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.errors import InputError
+from model.errors import FacetError, InputError
 from training.core.budget import Progress
 from training.core.ema import EMA
 from training.core.log import Log, commit
@@ -93,6 +94,23 @@ def test_folders_that_cannot_be_written_are_told_before_a_training(tmp_path):
     ):
         with pytest.raises(InputError, match=told):
             check_writable(run, out)
+
+
+def test_weights_that_are_no_numbers_take_no_good_ones_place(tmp_path):
+    """A gradient that is none spoils the weights after the loss was looked at."""
+    network, path = nn.Linear(2, 2), tmp_path / "state.pt"
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    parts = {"network": network, "optimizer": optimizer}
+    keep(path, {}, parts, Progress(step=1))
+    good = path.read_bytes()
+    for spoilt in (network.weight.data, optimizer.state[network.bias]["exp_avg"]):
+        was, spoilt[0] = spoilt[0].clone(), math.nan
+        with pytest.raises(FacetError, match="the last saved state is good"):
+            keep(path, {}, parts, Progress(step=2))
+        spoilt[0] = was
+    assert path.read_bytes() == good
 
 
 def test_without_git_the_commit_is_empty(monkeypatch, tmp_path):

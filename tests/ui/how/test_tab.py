@@ -36,6 +36,8 @@ def test_record_becomes_the_same_face(pipe):
 
 def test_record_that_makes_no_sense_falls_back():
     assert how.wanted(None) == how.FIRST == how.wanted(how.FIRST.as_record())
+    # others wait while it is drawn
+    assert how.wanted({"steps": 1000}).steps == how.MOST
     assert how.wanted({"seed": "x", "prompt": 3, "steps": -1, "more": 1}) == how.wanted({"prompt": ""})
 
 
