@@ -155,7 +155,7 @@ def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path,
         train_clip.main([*common, "--max-minutes", "1e6"])
     elif script == "words":
         train_words.RECIPES["tiny"] = replace(
-            train_words.RECIPES["tiny"], captions=3200, batch=16, faces=32, vocabulary=400
+            train_words.RECIPES["tiny"], captions=1600, batch=16, faces=32, vocabulary=400
         )
         train_words.main([*common, "--start-from", str(weights / "clip.safetensors"), "--max-minutes", "1e6"])
     else:

@@ -1,5 +1,6 @@
 """What the tests of the page do with it, as a visitor does."""
 
+import base64
 import io
 import time
 from contextlib import suppress
@@ -161,11 +162,12 @@ def drop(page: Page, target: str, data: bytes, name: str = "face.png", kind: str
     page.evaluate(
         """([target, data, name, kind]) => {
         const transfer = new DataTransfer();
-        transfer.items.add(new File([new Uint8Array(data)], name, {type: kind}));
+        const bytes = Uint8Array.from(atob(data), sign => sign.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, {type: kind}));
         const event = new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true});
         document.querySelector(target).dispatchEvent(event);
     }""",
-        [target, list(data), name, kind],
+        [target, base64.b64encode(data).decode(), name, kind],
     )
 
 

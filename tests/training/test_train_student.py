@@ -184,7 +184,7 @@ def test_resume_is_exact(prepared, clip, teacher, tmp_path, drawn_ahead):
 def test_it_learns_to_draw_as_its_teacher_does(prepared, clip, teacher, tmp_path):
     """From other random weights than its teacher's."""
     config, logs, start = (
-        replace(TINY, images=1600, learning_rate=1e-3, checkpoint_seconds=math.inf),
+        replace(TINY, images=800, learning_rate=2e-3, checkpoint_seconds=math.inf),
         [],
         tmp_path / "start.safetensors",
     )

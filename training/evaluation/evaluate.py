@@ -123,7 +123,7 @@ class Plan:
 
 SIZES = {"full": Size(), "quick": Size(count=12, sets=2, each=1, threes=4, loss=4)}
 # Generated and validation faces, at least: precision and recall look at each face's third neighbour.
-FEWEST = 5
+FEWEST = 4
 NEED_PHOTOGRAPHS = ("beside_validation", "clip_on_faces", "memorisation", "diversity", "loss_by_noise")
 
 
