@@ -1,5 +1,6 @@
 """The queue under attack: nothing that happens to one session ends it, holds up the others, or fills the memory."""
 
+import functools
 import threading
 import time
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ def client(deployed):
         yield client
 
 
+@functools.cache
 def event_of(client: httpx.Client, name: str) -> int:
     return next(item["id"] for item in client.get("../config").json()["dependencies"] if item["api_name"] == name)
 
@@ -80,7 +82,7 @@ def test_many_sessions_push_out_nobody_who_waits(client):
 
         sessions = [f"waits{number}" for number in range(4)]
         for session in sessions:
-            assert join(client, session, ["", "", 1, 150, 2.0, "dpmpp"]).status_code == 200
+            assert join(client, session, ["", "", 1, 60, 2.0, "dpmpp"]).status_code == 200
         readers = [threading.Thread(target=read, args=(session,)) for session in sessions]
         for reader in readers:
             reader.start()
