@@ -20,10 +20,11 @@ ENV HOME=/tmp GRADIO_TEMP_DIR=/tmp/gradio HF_HOME=/tmp/huggingface
 
 WORKDIR /app
 
-# PyTorch first and from that index alone, so that the rest finds it there and brings no other.
+# PyTorch first and from that index alone, so that the rest finds it there and brings no other. What it needs itself comes
+# with the rest: that index has few versions of it.
 COPY requirements.txt deploy/constraints.txt ./
 RUN grep '^torch' requirements.txt > /tmp/torch.txt \
-    && pip install --no-cache-dir --index-url ${TORCH_INDEX} --constraint constraints.txt --requirement /tmp/torch.txt \
+    && pip install --no-cache-dir --no-deps --index-url ${TORCH_INDEX} --constraint constraints.txt --requirement /tmp/torch.txt \
     && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt \
     && rm /tmp/torch.txt
 

@@ -17,6 +17,9 @@ from model.srresnet import SRResNet
 from model.unet import FLAGS, UNet
 from model.words.concepts import Concepts
 
+# the page, the API and the command line promise 512 pixels
+SCALE = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Release:
@@ -48,7 +51,9 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
             f"{paths['unet']} was trained with another CLIP ({unet.info.get('clip', 'unnamed')}) than "
             f"{paths['clip']} ({clip.hash}): take both from the same release."
         )
-    upscaler = SRResNet.from_file(paths["srresnet"], place)
+    if "teacher" in unet.info:
+        raise WeightsError(f"{paths['unet']} is a student, which draws in few calls: it goes into student.safetensors.")
+    upscaler = _enlarging(paths["srresnet"], place)
     crisp, student, critic, concepts, guided = (folder / f"{name}.safetensors" for name in OPTIONAL)
     # before the guided network shares its layers
     packed(unet)
@@ -56,7 +61,7 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
         clip,
         unet,
         upscaler,
-        SRResNet.from_file(crisp, place) if crisp.is_file() else None,
+        _enlarging(crisp, place) if crisp.is_file() else None,
         packed(UNet.from_file(student, place)) if student.is_file() else None,
         Critic.from_file(critic, clip) if critic.is_file() else None,
         Concepts.from_file(concepts, unet) if concepts.is_file() else Concepts(),
@@ -68,6 +73,14 @@ def load_release(source: str | Path, device: str = "auto") -> Release:
             f"{paths['unet']} ({unet.info['hash']}): delete it, or train it again by `make train-student`."
         )
     return release
+
+
+def _enlarging(path: Path, device: torch.device) -> SRResNet:
+    """Raises WeightsError for a network of another scale."""
+    network = SRResNet.from_file(path, device)
+    if network.config.scale != SCALE:
+        raise WeightsError(f"{path} enlarges {network.config.scale} times, not {SCALE} times: take the one for faces.")
+    return network
 
 
 def packed(unet: UNet) -> UNet:

@@ -27,7 +27,8 @@ PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"(?<![\w-])(?:aged\s+)?\d\d[ ]?-[ ]?(?P<years>[1-9]\d)(?![\w-]|[ ]?(?:mm|cm|kg|%))",
-        rf"(?:(?:age|aged|at the age of|about|around|over|under|only)\s+)?(?P<years>{NUMBER})"
+        rf"(?:(?:age|aged|at the age of|about|around|over|under|only|not over|not under"
+        rf"|(?:no|not) (?:more|less|older|younger) than)\s+)?(?P<years>{NUMBER})"
         rf"(?:[ -]?(?:or|to|-)[ -]?{NUMBER})?[ -]*(?:years?|yrs?|yo|y/?o|y\.o\.)\b\.?"
         r"(?![ ](?:older|younger|later|ago|from))(?:[ -]*(?:old|of age))?\b",
         rf"\b(?:about|around|approx\.?|approximately|circa|perhaps|maybe|roughly|probably)\s+"
@@ -45,13 +46,14 @@ PATTERNS = [
         rf"\bbetween (?P<years>{NUMBER}) and {NUMBER}\b(?! (?:mm|cm|kg|feet|ft))",
         rf"\b(?:barely|just turned|not yet) (?P<years>\d\d|{_SPOKEN}"
         rf"|{'|'.join(TEENS)})\b",
-        rf"\b(?:older|younger|more|less|over|under) than (?P<years>{NUMBER})\b",
+        rf"\b(?:(?:no|not) )?(?:older|younger|more|less|over|under) than (?P<years>{NUMBER})\b",
         rf"(?<![\w-])(?P<years>(?:{_TENS})-(?:{'|'.join(ONES)}))(?=\s*(?:[,.;)]|$))",
         rf"\b(?:in|into)\s+(?:(?:his|her|their|my)\s+)?(?:(?:very|early|mid|middle|late)[ -]+)*"
         rf"(?P<decade>{DECADE})(?:\s+or\s+{DECADE})?(?!\w)",
         rf"\b(?:early|mid|late)[ -]+(?P<decade>{DECADE})(?!\w)",
         rf"\b(?P<years>{NUMBER})[ -]?(?:something|ish)\b",
-        rf"\b(?:over|past|under|well over|above|nearly|almost)\s+(?P<years>(?:\d{{2}}|{_TENS}))\b(?!\s*(?:%|k|mm))",
+        rf"\b(?:not )?(?:over|past|under|well over|above|nearly|almost)\s+(?P<years>(?:\d{{2}}|{_TENS}))\b"
+        r"(?!\s*(?:%|k|mm))",
         r"\b(?P<months>\d+|a few|some|six|three|nine)[ -]*(?:months?|weeks?|days?)[ -]+old\b",
         r"\b(?P<hundred>centenarian)\b",
     )

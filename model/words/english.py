@@ -124,7 +124,9 @@ class Reader:
     def single(self, at: int) -> int:
         word = self.words[at].text
         for role, words in STEERING.items():
-            if length := self.longest(at, words):
+            length = self.longest(at, words)
+            # "not only" denies nothing
+            if length and length >= self.longest(at, self.lexicon.silent):
                 after = self.words[at + length].gap if at + length < len(self.words) else "."
                 if role == "no" and word in ("no", "not") and after.strip() and self.marks and ":" not in after:
                     # "necklace: no,"

@@ -92,7 +92,7 @@ def items(marks: list[Mark]) -> list[Item]:
                 denial is not None and reached is None and denial.word in ("never", "not") and mark.word == "without"
             )
             denial, reached, linked = None if twice else mark, None, False
-        elif mark.role == "no behind" and asked and not _bare_head_before(marks, index):
+        elif mark.role == "no behind" and asked and _meant(mark, asked[-1]) and not _bare_head_before(marks, index):
             asked[-1] = replace(denied(asked[-1]), end=max(asked[-1].end, mark.end))
         elif mark.role == "or":
             linked = True
@@ -130,6 +130,12 @@ def denied(item: Item, denial: Mark | None = None) -> Item:
         kind = NEAR if item.kind == NEAR else UNKNOWN
         item = replace(item, kind=kind, states=(), instead=item.instead or tuple(name for name, _ in item.states))
     return item if denial is None else replace(item, start=min(item.start, denial.start))
+
+
+def _meant(mark: Mark, item: Item) -> bool:
+    """Whether a "no" behind an item means it: hats come off, while a woman looks away."""
+    taken = ("off", "away", "gone", "none", "removed")
+    return mark.word not in taken or not item.states or item.states[0][0] in WHOLE
 
 
 def _thing_next(marks: list[Mark], index: int) -> bool:

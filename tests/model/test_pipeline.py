@@ -21,7 +21,7 @@ from model.sampler import SAMPLERS
 from model.settings import DEFAULTS, STUDENT, Settings
 from model.unet import UNet
 from model.words.understanding import fit_of
-from tests.conftest import ROOT, save_crisp, save_unet
+from tests.conftest import ROOT, save_crisp, save_student, save_unet
 
 
 def close(one, other, levels=2):
@@ -187,6 +187,22 @@ def test_a_unet_of_another_clip_is_refused(tiny_weights, tmp_path):
     )
     with pytest.raises(WeightsError, match="another CLIP"):
         FacePipeline.from_pretrained(tmp_path / "weights")
+
+
+@pytest.mark.parametrize("name", ["srresnet", "srresnet_crisp"])
+def test_an_enlargement_of_another_scale_is_refused(tiny_weights, tmp_path, name):
+    folder = shutil.copytree(tiny_weights, tmp_path / "weights")
+    shutil.copy(ROOT / "weights" / "srresnet_x4.safetensors", folder / f"{name}.safetensors")
+    with pytest.raises(WeightsError, match="enlarges 4 times, not 8 times"):
+        FacePipeline.from_pretrained(folder, "cpu")
+
+
+def test_a_student_is_no_u_net(tiny_weights, tmp_path):
+    folder = shutil.copytree(tiny_weights, tmp_path / "weights")
+    save_student(folder)
+    (folder / "student.safetensors").rename(folder / "unet.safetensors")
+    with pytest.raises(WeightsError, match="is a student"):
+        FacePipeline.from_pretrained(folder, "cpu")
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "owner/repo", "nowhere"])

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.harness.server import running
 from tests.conftest import ROOT
 from tests.safety.asking import answer, as_file, upload
+from ui.server import guard
 from ui.server.doors import DOORS
 
 # --- what can be read -------------------------------------------------------------------------------------------------
@@ -198,3 +199,19 @@ def test_the_queue_cannot_be_bypassed(client):
     for path in ("run/generate", "api/generate", "run/predict"):
         response = client.post(f"/gradio_api/{path}", json={"data": ["", "", 1, 1, 2.0, "dpmpp"], "fn_index": None})
         assert response.status_code in (404, 422, 500) and "denoised" not in response.text
+    # by its number, which the page tells
+    queued = [
+        event["id"] for event in client.get("/config").json()["dependencies"] if event["queue"] and event["backend_fn"]
+    ]
+    assert len(queued) > 5
+    for number in queued:
+        body = {"data": ["", "", 1, 1, 2.0, "dpmpp"], "fn_index": number}
+        response = client.post("/gradio_api/run/predict", json=body)
+        assert response.status_code == 404 and "denoised" not in response.text
+
+
+def test_a_tools_caller_does_not_choose_whom_it_counts_as():
+    """Gradio hands a caller's headers on to itself, from this machine, which may say whom a request is from."""
+    said = [(b"x-forwarded-for", b"1.2.3.4"), (b"accept", b"*/*"), (b"forwarded", b"for=1.2.3.4")]
+    scope = {"type": "http", "path": "/gradio_api/mcp/", "query_string": b"", "client": ("9.9.9.9", 1), "headers": said}
+    assert guard._as_itself(scope)["headers"] == [(b"accept", b"*/*"), (b"x-forwarded-for", b"9.9.9.9")]

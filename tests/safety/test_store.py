@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from tests.conftest import ROOT
-from ui.server import store
+from ui.server import folder, store
 
 
 @pytest.fixture
@@ -127,3 +127,14 @@ def test_folders_of_processes_that_are_gone_are_emptied_at_the_start(tmp_path):
     left = sorted(path.name for path in tmp_path.iterdir())
     own = done.stdout.strip().rsplit("/", 1)[1]
     assert left == sorted([f"facet-{os.getpid()}", "facet-notes", "others", own])
+
+
+def test_a_folder_that_cannot_be_emptied_does_not_end_the_start(tmp_path, monkeypatch):
+    """As one of another user, whose process had the same number."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    (tmp_path / f"facet-{os.getpid()}").mkdir()
+    monkeypatch.setattr(folder.shutil, "rmtree", lambda *_, **__: None)
+    own = folder.own_folder()
+    assert own.parent == tmp_path and own.name.startswith(f"facet-{os.getpid()}-") and own.is_dir()
+    # what it starts has a folder beside it
+    assert folder.own_folder().parent == tmp_path

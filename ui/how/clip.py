@@ -60,24 +60,26 @@ def words(pipe: FacePipeline, settings: Settings, own: str) -> str:
     text = ((own or "").strip() or settings.prompt)[:LONGEST]
     if not text:
         return "<p>There is no prompt. Type a text above to see what it becomes.</p>"
+    said = pipe.understood(text).text or text
+    worded = f"<p>Facet has read your text first. CLIP gets “{html.escape(said)}”.</p>" if said != text else ""
     chips = "".join(
         f'<li class="{kind}">{html.escape(token)}<span class="sr"> ({kind})</span></li>'
-        for token, kind in tokens(pipe.clip, text)
+        for token, kind in tokens(pipe.clip, said)
     )
-    effects = moved(pipe, text)
+    effects = moved(pipe, said)
     most = max((far for _, far in effects), default=0) or 1
     bars = "".join(
         f'<li style="--p:{100 * far / most:.0f}"><span>{html.escape(word)}</span> <b>{far:.3f}</b></li>'
         for word, far in effects
     )
-    return f"""<h4>Tokens of “{html.escape(text)}”</h4><ul class="tokens">{chips}</ul>
+    return f"""<h4>Tokens of “{html.escape(said)}”</h4>{worded}<ul class="tokens">{chips}</ul>
         <p><span class="tokens"><span class="known">known</span> has a row of its own in CLIP’s table,
         <span class="folded">folded</span> shares one with every other unknown token, <span class="cut">cut</span>
         lies beyond
         the {CONTEXT - 2} tokens that are read.</span></p>
         <div class="pair"><div><h4>How far each word moves the embedding</h4><ul class="bars">{bars}</ul>
         <p>Measured by leaving the word out: 1 minus the cosine between both embeddings.</p></div>
-        <div><h4>The forty readings</h4>{readings(pipe, text)}</div></div>"""
+        <div><h4>The forty readings</h4>{readings(pipe, said)}</div></div>"""
 
 
 def readings(pipe: FacePipeline, text: str) -> str:

@@ -1,5 +1,6 @@
 """Guidance: what the network says under two handicaps, and the faces that come of avoiding it."""
 
+import copy
 from functools import lru_cache
 
 import numpy as np
@@ -11,8 +12,8 @@ from model.settings import DEFAULTS, Settings
 from ui.how.face import noised
 from ui.how.html import colour, tile, tiles
 
-# timestep of the answers: the prompt still decides much, and the face can be seen already
-STEP = 85
+# timestep of the answers: the prompt still decides much, the face can be seen, and both kinds of guidance are at work
+STEP = 75
 # of the reverse diffusion, for faces that only illustrate
 STEPS = 12
 # of perturbed-attention guidance in this section: more than a face usually takes, so that it can be seen
@@ -35,9 +36,14 @@ def answers(pipe: FacePipeline, settings: Settings) -> torch.Tensor:
 
 @lru_cache(maxsize=8)
 def faces(pipe: FacePipeline, prompt: str, seed: int, guidance: float) -> list[np.ndarray]:
-    """From the same noise: without guidance, with the one by the prompt, with the one by self-attention, with both."""
+    """From the same noise: without guidance, with the one by the prompt, with the one by self-attention, with both.
+
+    All are by the U-Net's own branches: the network with built-in guidance has learnt more than guidance.
+    """
+    plain = copy.copy(pipe)
+    plain.guided = None
     return [
-        pipe.generate_faces([Settings(prompt, seed=seed, steps=STEPS, guidance=by_prompt, pag_scale=by_attention)])[0]
+        plain.generate_faces([Settings(prompt, seed=seed, steps=STEPS, guidance=by_prompt, pag_scale=by_attention)])[0]
         for by_attention in (0.0, STRENGTH)
         for by_prompt in (1.0, guidance)
     ]

@@ -19,6 +19,7 @@ from model.diffusion import TIMESTEPS
 from model.errors import FacetError
 from model.pipeline import FacePipeline
 from model.settings import Settings
+from model.unet import FLAGS
 from ui.component import asset
 from ui.frames import png
 from ui.how import (
@@ -229,7 +230,8 @@ def glance(pipe: FacePipeline, settings: Settings) -> str:
 
 def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
     """Name of a box -> its picture as a data URI."""
-    vector = pipe.compute(pipe.clip.encode_texts, [settings.prompt])[0].cpu().view(16, -1)
+    # without the flags; what no label names is in it
+    vector = pipe.condition([settings.prompt])[0, :-FLAGS].cpu().view(16, -1)
     small = face(pipe, settings)
     return {
         "vector": png(stretched(vector)),

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from model.diffusion import TIMESTEPS, add_noise, alpha_bar, from_original
 from model.errors import InputError
-from model.guidance import Guidance, Predictor, guided
+from model.guidance import Guidance, Predictor, conditions_of, guided, noises_of
 from model.pipeline import SIZE, FacePipeline
-from model.sampler import SAMPLERS, Step, move, noise_of, time_grid
+from model.sampler import SAMPLERS, FreshNoise, Step, move, noise_of, time_grid
 from model.settings import DEFAULTS, STUDENT, STUDENT_STEPS, Settings
 from ui.how.face import answer, error, noised, start
 from ui.how.html import HOW, colour, sign, signed, source_of, tile, tiles
@@ -116,18 +116,21 @@ def compared(pipe: FacePipeline, settings: Settings) -> str:
     return sheet or "<p>The samplers side by side come with the bundled U-Net; another one is loaded here.</p>"
 
 
-def run(pipe: FacePipeline, settings: Settings, noise: Tensor) -> Iterator[Step]:
-    """A run with these settings from given noise (N, 3, 64, 64). Raises InputError where there is no such student."""
+def run(pipe: FacePipeline, settings: Settings, noise: Tensor, fresh_noise: FreshNoise) -> Iterator[Step]:
+    """A run with these settings from given noise (N, 3, 64, 64). Raises InputError where there is no such student.
+
+    fresh_noise: what DDPM adds on the way.
+    """
     by_student = settings.sampler == STUDENT
     network, sampler = (pipe.student, "ddim") if by_student else (pipe.unet, settings.sampler)
     if network is None:
         raise InputError("There is no student among the weights.")
-    prompts = pipe.condition([settings.prompt, settings.negative_prompt])
+    condition = conditions_of([settings], pipe.condition)
     distilled = None if by_student else pipe.distilled
     predictor = Predictor(partial(pipe.compute, network), network.config.target, network.config.steps, distilled)
     guidance = Guidance() if by_student else replace(settings.as_guidance(), distilled=pipe.covered(settings))
-    denoise = guided(predictor, prompts[:1].expand(len(noise), -1), prompts[1:], guidance)
-    fresh_noise = noise_of(range(len(noise)), (3, SIZE, SIZE), pipe.device)
+    unconditional = pipe.condition([settings.negative_prompt])
+    denoise = guided(predictor, condition.expand(len(noise), -1), unconditional, guidance)
     return SAMPLERS[sampler](denoise, noise.to(pipe.device), time_grid(settings.steps, sampler), fresh_noise)
 
 
@@ -150,10 +153,12 @@ def walked(pipe: FacePipeline, settings: Settings) -> tuple[dict[str, Path2D], d
     """The paths of teacher and student, their pictures (x_t above, predictions below: (128, 64 N, 3)), and the
     plane's share.
     """
-    noise = start(settings)
-    runs = {"teacher": list(run(pipe, by_teacher(settings), noise))}
+    # the noise that the face was drawn from, and then what came on the way
+    fresh_noise = noises_of([settings], (3, SIZE, SIZE), "cpu")
+    noise = fresh_noise()
+    runs = {"teacher": list(run(pipe, by_teacher(settings), noise, fresh_noise))}
     if pipe.student is not None and not settings.negative_prompt:
-        runs["student"] = list(run(pipe, replace(settings, sampler=STUDENT), noise))
+        runs["student"] = list(run(pipe, replace(settings, sampler=STUDENT), noise, fresh_noise))
     noisy = {name: torch.cat([noise, *(step.noisy.cpu() for step in taken)]) for name, taken in runs.items()}
     denoised = {name: torch.cat([step.denoised.cpu() for step in taken]) for name, taken in runs.items()}
     mean, directions, share = plane(torch.cat([noisy["teacher"], denoised["teacher"]]).flatten(1))
@@ -178,8 +183,9 @@ def paths(pipe: FacePipeline, settings: Settings) -> str:
     """The path of the visitor's own run in a plane, the student's beside it, and a slider for their pictures."""
     runs, pictures, share = walked(pipe, settings)
     own = by_teacher(settings)
+    name = "Your run, in fewer steps" if settings.sampler != STUDENT and own.steps < settings.steps else "Your run"
     parts = [
-        film("teacher", f"Your run: {NAMES[own.sampler]}, {own.steps} steps", pictures["teacher"]),
+        film("teacher", f"{name}: {NAMES[own.sampler]}, {own.steps} steps", pictures["teacher"]),
         *([film("student", f"The student: {STUDENT_STEPS} jumps", pictures["student"])] if "student" in runs else []),
     ]
     return f"""<h4>The path of a run</h4><div class="paths">{drawing(runs, share)}<div>{"".join(parts)}</div></div>"""
@@ -242,7 +248,8 @@ def chances(pipe: FacePipeline, settings: Settings) -> tuple[Tensor, Tensor]:
     """
     noise = start(settings)
     by_chance, by_rule = (replace(settings, sampler=name, steps=CHANCE_STEPS) for name in ("ddpm", "ddim"))
-    runs = run(pipe, by_chance, noise.expand(CHANCES, -1, -1, -1)), run(pipe, by_rule, noise)
+    fresh_noise = noise_of(range(CHANCES), (3, SIZE, SIZE), "cpu")
+    runs = run(pipe, by_chance, noise.expand(CHANCES, -1, -1, -1), fresh_noise), run(pipe, by_rule, noise, fresh_noise)
     apart, once = (torch.stack([step.denoised.cpu() for step in steps if step.index in MOMENTS], 1) for steps in runs)
     return apart, once[0]
 

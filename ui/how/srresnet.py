@@ -126,7 +126,7 @@ def upscaling(pipe: FacePipeline, settings: Settings) -> str:
     together = tiles(
         tile(colour(smooth), "Bicubic", "smooth guess, no learning"),
         tile(signed(detail), "Detail", "what the network adds; grey is nothing"),
-        tile(colour(smooth + detail), "The sum", "the finished face"),
+        tile(colour(smooth + detail), "The sum", "the faithful face"),
         title=f"Together: {smooth.shape[-1]} × {smooth.shape[-1]}",
         kind="large",
     )

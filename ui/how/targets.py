@@ -23,6 +23,8 @@ TITLES = {
     "previous": "Asked for one step less noisy",
     "noise": "Asked for the noise",
 }
+# a change of the picture that is hardly seen
+SMALL = 0.15
 # steps of the reverse diffusion in a film strip
 SHOWN = (20, 40, 60, 80, TIMESTEPS)
 
@@ -41,10 +43,14 @@ def targets(pipe: FacePipeline, settings: Settings, step: int) -> str:
         pictures.append(tile(colour(prediction[0]), title, note, f"The prediction as: {title.lower()}"))
         rows.append((title, number(wrong), number(wrong / max(error(said.original, state.original), 1e-12))))
     moved = (said.previous[0] - state.x_t[0]).abs().mean().item()
+    told = (
+        "that is why the third picture looks like the first."
+        if moved < SMALL
+        else "at the noisy end a step is large, and most of the noise goes at once."
+    )
     return (
         tiles(*pictures, kind="four")
-        + f"<p>One step changes a colour value by {moved:.3f} on average, from −1 to 1: that is why the third "
-        "picture looks like the first.</p>"
+        + f"<p>One step changes a colour value by {moved:.3f} on average, from −1 to 1: {told}</p>"
         + table(
             f"The same mistake, as each target would count it at timestep {step}",
             ("Target", "Mean squared error", "Weight of an error in the face"),

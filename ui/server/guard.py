@@ -72,7 +72,7 @@ class Guard:
         try:
             if door is None:
                 return await PlainTextResponse("Not found.", 404)(scope, receive, with_headers)
-            scope = _without_origin(scope)
+            scope = _as_itself(scope) if door is doors.MCP else _without_origin(scope)
             with _counted(scope), _bounded(receive, scope, door, self.arriving) as bounded, store.tidied(scope):
                 await self.app(scope, bounded, with_headers)
         except HTTPException as error:
@@ -133,6 +133,15 @@ def _bounded(receive: Receive, scope: Scope, door: Door, arriving: Counter[str])
         yield bounded
     finally:
         hold(-held)
+
+
+def _as_itself(scope: Scope) -> Scope:
+    """A request whose headers say of nobody but its client whom it is from: gradio calls a tool as a client of its own,
+    from this machine, with the caller's headers.
+    """
+    kept = [(name, value) for name, value in scope["headers"] if name not in (b"forwarded", b"x-forwarded-for")]
+    client = (scope.get("client") or ("",))[0]
+    return _without_origin({**scope, "headers": [*kept, (b"x-forwarded-for", client.encode())]})
 
 
 def _without_origin(scope: Scope) -> Scope:

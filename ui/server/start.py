@@ -237,5 +237,13 @@ def check_folder(environment: Environment) -> None:
         ) from error
 
 
+def own_page(environment: Environment = os.environ) -> str:
+    """Where this machine reaches the app that listens as the environment says. Raises InputError."""
+    name = _listening(environment)
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)
+    port = whole_number("GRADIO_SERVER_PORT", 7860, 1, LARGEST_PORT, environment)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _listening(environment: Environment) -> str:
     return written(environment.get("GRADIO_SERVER_NAME", "")).removeprefix("[").removesuffix("]")

@@ -10,7 +10,6 @@ import torch
 
 from model.diffusion import TARGETS, add_noise, alpha_bar, from_original, posterior
 from model.files import checkpoint
-from model.images import to_pixels
 from model.pipeline import FacePipeline
 from model.sampler import ddim
 from model.settings import Settings
@@ -193,10 +192,28 @@ def test_a_step_lands_where_ddim_does(pipe):
     assert "x at timestep 0" in reverse.one_step(pipe, ASKED, 5, 50)
 
 
-def test_path_is_the_pipelines_own_run(pipe):
-    runs = list(reverse.run(pipe, replace(ASKED, steps=3), face.start(ASKED)))
-    drawn = pipe.generate([ASKED.prompt], [ASKED.seed], steps=3, sampler="dpmpp", guidance=ASKED.guidance)
-    assert np.abs(to_pixels(runs[-1].denoised).astype(int) - drawn).max() <= 1
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"sampler": "ddpm", "seed": 5},
+        {"edits": (("Smiling", 2.0),)},
+        {"to_prompt": "an old man", "to_seed": 9, "place": 0.5, "sampler": "ddpm"},
+    ],
+)
+def test_path_ends_at_the_visitors_own_face(pipe, change):
+    own = replace(ASKED, steps=3, **change)
+    _, pictures, _ = reverse.walked(pipe, own)
+    last = pictures["teacher"][64:, -64:].astype(int)
+    assert np.abs(last - pipe.generate_faces([own])[0]).max() <= 1
+
+
+def test_a_run_that_is_cut_short_says_so(pipe):
+    assert "Your run: DDPM, 3 steps" in reverse.paths(pipe, replace(ASKED, steps=3, sampler="ddpm"))
+    assert "Your run, in fewer steps: DDPM, 50 steps" in reverse.paths(pipe, replace(ASKED, steps=60, sampler="ddpm"))
+
+
+def test_path_is_a_run_in_a_plane(pipe):
     paths, pictures, share = reverse.walked(pipe, replace(ASKED, steps=3))
     assert paths["teacher"].noisy.shape == (4, 2) and paths["teacher"].denoised.shape == (3, 2) and 0.5 < share <= 1
     np.testing.assert_allclose(paths["teacher"].noisy[-1], paths["teacher"].denoised[-1], atol=1e-3)

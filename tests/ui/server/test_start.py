@@ -15,7 +15,7 @@ import pytest
 
 from model.errors import InputError
 from tests.conftest import ROOT
-from ui.server import start
+from ui.server import health, start
 
 GONE = "socks5://127.0.0.1:9"
 
@@ -117,7 +117,7 @@ def test_threads_share_what_glibc_keeps_of_freed_memory(monkeypatch):
 
 RETURNED = """
 import ctypes, pathlib
-from ui.server import start
+from ui.server import health, start
 
 def resident() -> int:
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -260,3 +260,26 @@ def test_gradio_parses_no_sources_as_it_is_imported(monkeypatch):
         # nothing else is hidden
         assert inspect.getfile(Path)
     assert not parsed and inspect.getfile(gradio.Textbox).endswith("textbox.py")
+
+
+@pytest.mark.parametrize(
+    "name, port, address",
+    [
+        (None, None, "http://127.0.0.1:7860"),
+        ("0.0.0.0", "", "http://127.0.0.1:7860"),
+        ("", '"7861"', "http://127.0.0.1:7861"),
+        ("[::]", "80", "http://[::1]:80"),
+        ("10.1.2.3", "80", "http://10.1.2.3:80"),
+    ],
+)
+def test_the_health_check_asks_where_the_app_listens(name, port, address):
+    given = {"GRADIO_SERVER_NAME": name, "GRADIO_SERVER_PORT": port}
+    assert start.own_page({key: value for key, value in given.items() if value is not None}) == address
+
+
+def test_a_health_check_that_cannot_ask_ends_in_one_line(monkeypatch):
+    for port in ("9", "none"):
+        monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+        with pytest.raises(SystemExit, match="^health: .+") as ended:
+            health.main()
+        assert "\n" not in str(ended.value)
