@@ -61,7 +61,7 @@ def words(pipe: FacePipeline, settings: Settings, own: str) -> str:
     if not text:
         return "<p>There is no prompt. Type a text above to see what it becomes.</p>"
     said = pipe.understood(text).text or text
-    worded = f"<p>Facet has read your text first. CLIP gets “{html.escape(said)}”.</p>" if said != text else ""
+    worded = f"<p>Facet reads it first, and CLIP gets “{html.escape(said)}”.</p>" if said != text else ""
     chips = "".join(
         f'<li class="{kind}">{html.escape(token)}<span class="sr"> ({kind})</span></li>'
         for token, kind in tokens(pipe.clip, said)
@@ -72,7 +72,7 @@ def words(pipe: FacePipeline, settings: Settings, own: str) -> str:
         f'<li style="--p:{100 * far / most:.0f}"><span>{html.escape(word)}</span> <b>{far:.3f}</b></li>'
         for word, far in effects
     )
-    return f"""<h4>Tokens of “{html.escape(said)}”</h4>{worded}<ul class="tokens">{chips}</ul>
+    return f"""<h4>Tokens of “{html.escape(text)}”</h4>{worded}<ul class="tokens">{chips}</ul>
         <p><span class="tokens"><span class="known">known</span> has a row of its own in CLIP’s table,
         <span class="folded">folded</span> shares one with every other unknown token, <span class="cut">cut</span>
         lies beyond

@@ -199,6 +199,15 @@ def test_tokens_known_folded_and_cut(pipe):
     assert "".join(token for token, _ in said).startswith("woman zxqv smiling")
 
 
+def test_clip_figures_show_the_text_that_clip_gets(pipe):
+    page = " ".join(clip.words(pipe, replace(ASKED, prompt="eine alte Frau"), "").split())
+    assert "Tokens of “eine alte Frau”" in page and "CLIP gets “Photo of person female, old.”" in page
+    shown = re.search(r'<ul class="tokens">(.*?)</ul>', page).group(1)
+    assert ">old " in shown and "frau" not in shown.lower()
+    vector = pipe.condition(["eine alte Frau"])[0, :-2].cpu()
+    assert torch.allclose(vector, pipe.clip.encode_texts(["Photo of person female, old."])[0], atol=1e-5)
+
+
 def test_words_that_move_the_embedding(pipe):
     said = clip.moved(pipe, "a smiling woman")
     whole, rest = pipe.clip.encode_texts(["a smiling woman", "a woman"])
