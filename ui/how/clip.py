@@ -61,7 +61,7 @@ def words(pipe: FacePipeline, settings: Settings, own: str) -> str:
     if not text:
         return "<p>There is no prompt. Type a text above to see what it becomes.</p>"
     said = pipe.understood(text).text or text
-    worded = f"<p>Facet reads it first, and CLIP gets “{html.escape(said)}”.</p>" if said != text else ""
+    worded = f"<p>Facet reads it first. CLIP gets: “{html.escape(said)}”</p>" if said != text else ""
     chips = "".join(
         f'<li class="{kind}">{html.escape(token)}<span class="sr"> ({kind})</span></li>'
         for token, kind in tokens(pipe.clip, said)

@@ -217,7 +217,9 @@ def glance(pipe: FacePipeline, settings: Settings) -> str:
     pictures = pictures_of(pipe, settings)
     steps = json.dumps([[source_of(frame.noisy), source_of(frame.denoised)] for frame in run])
     prompt = f"“{html.escape(settings.prompt)}”" if settings.prompt else "no prompt"
-    drawings = "".join(drawing(pictures, settings.prompt, tall) for tall in (False, True))
+    said = pipe.understood(settings.prompt).text
+    words = {"words": wrapped(settings.prompt), "tokens": wrapped(said, split=True), **NOTES}
+    drawings = "".join(drawing(pictures, words, tall) for tall in (False, True))
     return f"""<div class="glance" data-steps="{html.escape(steps)}">{drawings}
         <div class="controls"><button type="button">Play</button>
         <label for="glance-at">Step <output aria-live="off">{len(run)}</output> of {len(run)}</label>
@@ -242,11 +244,11 @@ def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
     }
 
 
-def drawing(pictures: dict[str, str], prompt: str, tall: bool) -> str:
-    """The boxes and the arrows between them as an SVG. tall: for a narrow screen."""
+def drawing(pictures: dict[str, str], words: dict[str, list[str]], tall: bool) -> str:
+    """The boxes and the arrows between them as an SVG. tall: for a narrow screen. words: lines in a box, by its name."""
     places = {box.name: box.place(tall) for box in BOXES}
     arrows = "".join(arrow(places[a], places[b]) for a, b in ARROWS)
-    parts = "".join(drawn(box, places[box.name], pictures, prompt) for box in BOXES)
+    parts = "".join(drawn(box, places[box.name], pictures, words) for box in BOXES)
     size, kind = ("0 0 300 700", "tall") if tall else ("0 0 990 340", "wide")
     said = (
         "From words to a face: words, tokens, a CLIP vector; noise, U-Net, one step, again and again; SRResNet, 512 px."
@@ -267,14 +269,13 @@ def arrow(a: tuple[int, int], b: tuple[int, int]) -> str:
     return f'<path class="arrow" d="M{x1:.0f} {y1:.0f} L{x2:.0f} {y2:.0f}"/>'
 
 
-def drawn(box: Box, place: tuple[int, int], pictures: dict[str, str], prompt: str) -> str:
+def drawn(box: Box, place: tuple[int, int], pictures: dict[str, str], words: dict[str, list[str]]) -> str:
     """A box as SVG: a picture or a few words, its title below, and a link to its section."""
     x, y = place
     middle, inside = x + SIDE / 2, ""
     if box.name in pictures:
         inside = f'<image href="{pictures[box.name]}" x="{x}" y="{y}" width="{SIDE}" height="{SIDE}"/>'
     else:
-        words = {"words": wrapped(prompt), "tokens": wrapped(prompt, split=True), **NOTES}
         lines = words.get(box.name, [])
         top = y + SIDE / 2 - 8 * (len(lines) - 1) + 4
         inside = "".join(

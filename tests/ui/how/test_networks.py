@@ -201,7 +201,7 @@ def test_tokens_known_folded_and_cut(pipe):
 
 def test_clip_figures_show_the_text_that_clip_gets(pipe):
     page = " ".join(clip.words(pipe, replace(ASKED, prompt="eine alte Frau"), "").split())
-    assert "Tokens of “eine alte Frau”" in page and "CLIP gets “Photo of person female, old.”" in page
+    assert "Tokens of “eine alte Frau”" in page and "CLIP gets: “Photo of person female, old.”" in page
     shown = re.search(r'<ul class="tokens">(.*?)</ul>', page).group(1)
     assert ">old " in shown and "frau" not in shown.lower()
     vector = pipe.condition(["eine alte Frau"])[0, :-2].cpu()

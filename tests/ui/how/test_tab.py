@@ -108,6 +108,9 @@ def test_glance_is_the_visitors_own_run(pipe):
     assert opened <= set(how.SECTIONS) and {"clip", "unet", "reverse", "srresnet"} <= opened
     run = face.frames(pipe, ASKED)
     assert len(run) == 2 and np.array_equal(run[-1].denoised, face.face(pipe, ASKED))
+    # what CLIP gets
+    shown = how.glance(pipe, replace(ASKED, prompt="eine alte Frau"))
+    assert ">alte<" not in shown and ">Photo<" in shown and "eine alte" in shown
     shown = how.glance(pipe, replace(ASKED, prompt="<b>&"))
     assert "<b>&" not in shown and "&lt;b&gt;&amp;" in shown
 
