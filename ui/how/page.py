@@ -245,7 +245,10 @@ def pictures_of(pipe: FacePipeline, settings: Settings) -> dict[str, str]:
 
 
 def drawing(pictures: dict[str, str], words: dict[str, list[str]], tall: bool) -> str:
-    """The boxes and the arrows between them as an SVG. words: lines in a box, by its name. tall: for a narrow screen."""
+    """The boxes and the arrows between them as an SVG.
+
+    words: lines in a box, by its name. tall: for a narrow screen.
+    """
     places = {box.name: box.place(tall) for box in BOXES}
     arrows = "".join(arrow(places[a], places[b]) for a, b in ARROWS)
     parts = "".join(drawn(box, places[box.name], pictures, words) for box in BOXES)
