@@ -142,8 +142,8 @@ async function restore(file) {
     problem = facet.problemOf(bytes);
   // only names of what is not ours leave the browser
   const {facet: own, "facet-painting": painted, parameters, UserComment, ...others} = texts;
-  // cameras write a comment too (see LAST_LINES in ui/metadata.py)
-  const settings = own ?? parameters ?? (/(^|\n)Steps: *\d/.test(UserComment) ? UserComment : undefined);
+  // cameras write a comment too: only one that the server reads counts (LAST_LINES in ui/metadata.py)
+  const settings = own ?? parameters ?? (/(^|\n)Steps: *\d+ *[,|] /.test(UserComment) ? UserComment : undefined);
   if (settings === undefined && problem) return facet.say(problem, "error");
   settings === undefined ? facet.offer("Start from it", () => startFrom(file)) : facet.offerDraft();
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");

@@ -15,6 +15,8 @@ WHOLE = {
     "High_Cheekbones", "Chubby",
 }
 # fmt: on
+# words behind a thing that take it away, but no person
+TAKEN = ("off", "away", "gone", "none", "removed")
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,7 @@ def denied(item: Item, denial: Mark | None = None) -> Item:
 
 def _meant(mark: Mark, item: Item) -> bool:
     """Whether a "no" behind an item means it: hats come off, while a woman looks away."""
-    taken = ("off", "away", "gone", "none", "removed")
-    return mark.word not in taken or not item.states or item.states[0][0] in WHOLE
+    return mark.word not in TAKEN or not item.states or item.states[0][0] in WHOLE
 
 
 def _thing_next(marks: list[Mark], index: int) -> bool:

@@ -320,13 +320,15 @@ def test_a_photograph_dropped_on_the_page_can_be_the_start(page: Page):
     page.get_by_role("button", name="Start from it").click()
     expect(page.locator("#picture .chosen")).to_be_visible()
     page.get_by_role("button", name="Remove", exact=True).click()
-    # a screenshot, in whose EXIF a phone says so
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0Screenshot"
-    drop(page, ".stage", encoded(Image.new("RGB", (80, 80)), "PNG", exif=exif).getvalue())
-    expect(status(page)).to_contain_text("This picture holds no settings")
-    page.get_by_role("button", name="Start from it").click()
-    expect(page.locator("#picture .chosen")).to_be_visible()
+    # a screenshot, in whose EXIF a phone says so, and a walker's photograph
+    for comment in (b"Screenshot", b"Steps: 12345 today"):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + comment
+        page.evaluate("window.facet.say('')")
+        drop(page, ".stage", encoded(Image.new("RGB", (80, 80)), "PNG", exif=exif).getvalue())
+        expect(status(page)).to_contain_text("This picture holds no settings")
+        page.get_by_role("button", name="Start from it").click()
+        expect(page.locator("#picture .chosen")).to_be_visible()
 
 
 def test_a_picture_that_cannot_be_used_says_why_and_keeps_the_page(page: Page):

@@ -36,8 +36,7 @@ class Examples:
 
 
 def examples(prepared: Prepared, concept: str, folder: Path = LISTS) -> Examples:
-    """The photographs of a concept among the training faces. Raises InputError if there are none,
-    or no list of them."""
+    """The photographs of a concept among the training faces. Raises InputError if there are none, or no list."""
     path, held_out = folder / f"{concept.lower()}.txt", prepared.validation
     row_of = dict(zip(prepared.names, range(len(prepared.names))))
     try:

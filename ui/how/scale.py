@@ -22,11 +22,7 @@ def scale(pipe: FacePipeline, settings: Settings) -> str:
     rows = (
         ("U-Net, parameters", millions(size), "860 million"),
         ("Text encoder, parameters", millions(parameters(pipe.clip.towers.text)), "123 million"),
-        (
-            "From its output to pixels",
-            f"SRResNet, {millions(parameters(pipe.upscaler))}",
-            "decoder, 49 million",
-        ),
+        ("From its output to pixels", f"SRResNet, {millions(parameters(pipe.upscaler))}", "decoder, 49 million"),
         ("What the U-Net works on", f"{SIZE} × {SIZE} × 3 pixels", "64 × 64 × 4 latents"),
         ("Finished picture", f"{SIZE * pipe.upscaler.config.scale} pixels a side", "512 pixels a side"),
         ("Pictures to learn from", pictures, "about 2 billion, with captions (LAION-2B-en)"),
