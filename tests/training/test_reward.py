@@ -24,7 +24,7 @@ from training.core.run import Run
 from training.critic.fit import SORTED, area_under_curve, sorted_by_eye
 from training.unet import reward as train_reward
 from training.unet.guided import learning
-from training.unet.reward import RECIPES, Lesson, Point, Reward, moved, train
+from training.unet.reward import DRIFT_RATE, RECIPES, Drift, Lesson, Point, Reward, Start, moved, train
 
 TINY = RECIPES["tiny"]
 
@@ -54,14 +54,15 @@ def lesson(weights, prepared, monkeypatch):
     for each in weights:
         each.requires_grad_(False)
     config = replace(TINY, network=unet.config)
-    return Lesson(unet, reference, Reward(clip, critic, prepared.images), config, config.mended)
+    reward = Reward(clip, critic, prepared.images)
+    return Lesson(unet, reference, reward, Drift(len(reward.spread)), config)
 
 
-def start(lesson: Lesson, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(condition, noise) of faces with the seeds 0, 1, ..."""
+def start(lesson: Lesson, texts: list[str], steps: int = 6) -> Start:
+    """Of faces with the seeds 0, 1, ..."""
     condition = condition_of(lesson.reward.clip.encode_texts(texts))
     generators = [torch.Generator().manual_seed(seed) for seed in range(len(texts))]
-    return condition, face_noise(generators, (3, 64, 64), "cpu")
+    return Start(condition, face_noise(generators, (3, 64, 64), "cpu"), time_grid(steps, "unipc"))
 
 
 # --- the rewards ------------------------------------------------------------------------------------------------------
@@ -131,8 +132,9 @@ def test_a_moved_face_is_mirrored_or_not_and_at_most_a_pixel_away():
 
 def test_faces_are_drawn_as_the_app_draws_them(lesson, folder):
     texts, pipe = ["a man", "", "a smiling woman"], FacePipeline.from_pretrained(folder, "cpu")
-    shown, (_, noise) = pipe.generate(texts, [0, 1, 2]), start(lesson, texts)
-    drawn, points = lesson.draw(lesson.reference, pipe.condition(texts), noise, time_grid(DEFAULTS.steps, "unipc"))
+    begin = start(lesson, texts, DEFAULTS.steps)._replace(condition=pipe.condition(texts))
+    shown = pipe.generate(texts, [0, 1, 2])
+    drawn, points = lesson.draw(lesson.reference, begin)
     assert close(to_pixels(drawn), shown)
     low, high = DEFAULTS.guidance_interval
     assert points and all(low <= point.t.min() <= point.t.max() <= high for point in points)
@@ -140,11 +142,10 @@ def test_faces_are_drawn_as_the_app_draws_them(lesson, folder):
 
 def test_the_gradient_is_that_of_the_whole_run(lesson):
     """Beside the difference of two runs with slightly other weights."""
-    network = learning(lesson.reference)
-    (condition, noise), times = start(lesson, ["a man"]), time_grid(4, "unipc")
+    network, begin = learning(lesson.reference), start(lesson, ["a man"], 4)
 
     def score() -> torch.Tensor:
-        return lesson.draw(network, condition, noise, times)[0].square().sum()
+        return lesson.draw(network, begin)[0].square().sum()
 
     score().backward()
     name = max(network.modulation, key=lambda one: network.get_parameter(one).grad.norm())
@@ -162,16 +163,16 @@ def test_the_gradient_is_that_of_the_whole_run(lesson):
 def test_broken_faces_are_drawn_again(lesson, monkeypatch, broken, mended):
     seen, follow_reward = [], Lesson.follow_reward
 
-    def counted(self, network, condition, *others):
-        seen.append(len(condition))
-        return follow_reward(self, network, condition, *others)
+    def counted(self, network, begin, rng):
+        seen.append(len(begin.noise))
+        return follow_reward(self, network, begin, rng)
 
     monkeypatch.setattr(Lesson, "follow_reward", counted)
     lesson, network = replace(lesson, config=replace(lesson.config, broken=broken)), learning(lesson.reference)
-    told = lesson.learn(network, *start(lesson, ["a man"] * 6), Random(0))
+    told = lesson.learn(network, *start(lesson, ["a man"] * 6)[:2], Random(0))
     assert seen == [mended] and told["broken"] == bool(mended) and (told["reward_loss"] > 0) == bool(mended)
     # at the start nothing is to be said against it
-    assert told["penalty"] < 1e-9
+    assert told["penalty"] < 1e-9 and told["drift"] < 1e-9
     assert any(parameter.grad.abs().max() > 0 for parameter in network.parameters() if parameter.requires_grad) == (
         mended > 0
     )
@@ -180,24 +181,24 @@ def test_broken_faces_are_drawn_again(lesson, monkeypatch, broken, mended):
 def test_both_rewards_count(lesson):
     """Beside the figures of the faces themselves."""
     lesson, losses = replace(lesson, config=replace(lesson.config, broken=10.0)), []
-    faces, times = start(lesson, ["a smiling man", "a woman"]), time_grid(4, "unipc")
+    faces = start(lesson, ["a smiling man", "a woman"], 4)
     for agreement in (0.0, 2.0):
         one = replace(lesson, config=replace(lesson.config, agreement=agreement))
-        losses.append(one.follow_reward(learning(lesson.reference), *faces, times, Random(0)))
+        losses.append(one.follow_reward(learning(lesson.reference), faces, Random(0)))
     with torch.no_grad():
-        shown = moved(lesson.draw(lesson.reference, *faces, times)[0], Random(0))
-        wanted = torch.log1p(10 - lesson.reward.wholeness(shown)).sum() / lesson.mended
-        disagreement = lesson.reward.disagreement(shown, faces[0]).sum() / lesson.mended
+        shown = moved(lesson.draw(lesson.reference, faces)[0], Random(0))
+        wanted = torch.log1p(10 - lesson.reward.wholeness(shown)).sum() / lesson.config.mended
+        disagreement = lesson.reward.disagreement(shown, faces.condition).sum() / lesson.config.mended
     assert losses[0] == pytest.approx(wanted.item(), rel=1e-4) and disagreement > 0
     assert losses[1] - losses[0] == pytest.approx(2 * disagreement.item(), rel=1e-3)
 
 
 def test_the_reward_rises_along_its_gradient(lesson):
     lesson, network = replace(lesson, config=replace(lesson.config, broken=10.0)), learning(lesson.reference)
-    faces, times = start(lesson, ["a smiling man", "a woman"]), time_grid(6, "unipc")
-    before = lesson.follow_reward(network, *faces, times, Random(0))
+    faces = start(lesson, ["a smiling man", "a woman"])
+    before = lesson.follow_reward(network, faces, Random(0))
     step_down(network)
-    assert lesson.follow_reward(network, *faces, times, Random(0)) < before
+    assert lesson.follow_reward(network, faces, Random(0)) < before
 
 
 def step_down(network: UNet) -> None:
@@ -216,7 +217,7 @@ def astray(lesson):
         for name in network.modulation:
             parameter = network.get_parameter(name)
             parameter += torch.randn(parameter.shape, generator=generator) / 20
-    condition, noise = start(lesson, ["a man", ""])
+    condition, noise, _ = start(lesson, ["a man", ""])
     return network, condition, Point(noise, torch.tensor([0.9, 0.6]))
 
 
@@ -234,6 +235,36 @@ def test_whole_faces_are_penalised_more(lesson, astray):
     mixed = [lesson.stay_near(*astray, torch.tensor(broken)) for broken in ((True, False), (False, True))]
     assert each[1] == pytest.approx(3 * each[0].item(), rel=1e-4)
     assert sum(mixed).item() == pytest.approx(sum(each).item(), rel=1e-4)
+
+
+def test_whole_faces_are_led_back_together(lesson, astray):
+    """The drift of a network that has left the reference falls along the gradient; the reference's own has none."""
+    network, begin = astray[0], start(lesson, ["a man", "a smiling woman"])
+
+    def features(network: UNet) -> torch.Tensor:
+        with torch.no_grad():
+            return lesson.reward.features(lesson.draw(network, begin)[0])
+
+    there = features(lesson.reference)
+    lesson.stay_in_place(network, begin)
+    assert not any(network.get_parameter(name).grad.any() for name in network.modulation)
+    apart = features(network) - there
+    lesson.drift.follow(apart)
+    lesson.stay_in_place(network, begin)
+    step_down(network)
+    assert (features(network) - there).mean(0).square().sum() < apart.mean(0).square().sum()
+
+
+def test_the_drift_is_a_mean_of_steps():
+    """Faces that move to and fro drift nowhere; a step without whole faces says nothing."""
+    drift, there = Drift(2), torch.tensor([[3.0, 1.0], [-3.0, 1.0]])
+    drift.follow(there)
+    assert drift.mean.tolist() == pytest.approx([0, DRIFT_RATE])
+    drift.follow(there[:0])
+    assert drift.mean.tolist() == pytest.approx([0, DRIFT_RATE])
+    for _ in range(200):
+        drift.follow(there)
+    assert drift.mean.tolist() == pytest.approx([0, 1])
 
 
 def test_resume_is_exact(weights, prepared, tmp_path):

@@ -61,6 +61,13 @@ def agree(seconds: float, stopping: bool) -> tuple[float, bool]:
     return word[0].item(), bool(word[1])
 
 
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """The sum of the processes' tensors, in place; a single process keeps its own."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes; a single process keeps its own."""
     if dist.is_initialized():

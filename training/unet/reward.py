@@ -6,7 +6,8 @@ The network draws faces from noise. Where the critic (model/critic.py) calls one
 the gradient of the reward flows back through every step of the sampler to the weights (DRaFT, Clark et al. 2024), so
 that the same noise becomes a whole face. A second reward is CLIP's agreement with what the caption states. With rewards
 alone all faces would soon look alike. So the squared distance to the predictions of the network that the training
-started from is a penalty: a weak one for broken faces, a strong one for whole ones.
+started from is a penalty: a weak one for broken faces, a strong one for whole ones. What is left moves all faces in one
+direction: the squared drift of the mean of whole faces is a second penalty.
 
 As in training/unet/guided.py only the modulation is learnt, photographs play no part but through captions, and all
 randomness of a step follows from (seed, process, step), so that a killed run resumes exactly on a CPU.
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.clip import Clip
 from model.critic import Critic, Scale, stages
@@ -37,7 +38,7 @@ from model.unet import FLAGS, UNet
 from training.core.budget import Budget, Progress
 from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
-from training.core.processes import rank_and_world
+from training.core.processes import rank_and_world, summed
 from training.core.run import Run, add_run_options, running
 from training.core.seeds import mixed_seed
 from training.core.state import check_writable, keep, resume
@@ -52,6 +53,8 @@ from training.unet.student import sample_inputs
 # Factor on what the weights have learnt here. The strong penalty keeps what is learnt small; lengthened, it mends more
 # faces before it costs variety (docs/experiments.md).
 STRENGTH = 1.5
+# weight of a step in the running average of the drift
+DRIFT_RATE = 0.1
 # photographs that tell the usual distances of a face
 PHOTOGRAPHS = 1000
 
@@ -70,6 +73,10 @@ class RewardConfig(TrainConfig):
     mended: int = 8
     # weight of CLIP's agreement beside the critic's reward
     agreement: float = 0.3
+    # whole faces of a step that tell the drift, at most; a micro-batch of them is drawn again with gradient
+    kept: int = 8
+    # weight of the drift
+    drift: float = 0.05
     # weights of the penalty for broken and for whole faces
     penalty_broken: float = 500.0
     penalty_whole: float = 2500.0
@@ -96,6 +103,7 @@ RECIPES = {
         average_every=1,
         steps=(6,),
         mended=4,
+        kept=4,
         penalty_broken=1.0,
         penalty_whole=1.0,
     ),
@@ -110,23 +118,25 @@ class Reward:
         self.clip, self.critic = clip, critic
         with torch.no_grad():
             self.directions = clip.attribute_directions().clone()
-            self.scale = Scale.of(torch.cat([self.distances(to_tensor(part)) for part in photographs.split(100)]))
+            parts = [to_tensor(part) for part in photographs.split(100)]
+            self.scale = Scale.of(torch.cat([self.distances(part) for part in parts]), critic.config.weight)
+            self.spread = torch.cat([self.clip.image_features((part + 1) / 2) for part in parts]).std(0)
 
     def wholeness(self, images: Tensor) -> Tensor:
         """(N,): photographs have mean 0 and standard deviation 1.
 
-        As Critic.scores, but by the Gaussians, and for the face alone: else a rare background is called broken, and a
-        hat.
+        As Critic.scores, but without the mirror image, and the Gaussians look at the face alone: else a rare background
+        is called broken, and a hat.
         """
-        return self.scale.scores(self.distances(images))
+        return self.scale.scores(self.distances(images), self.critic.config.weight)
 
     def distances(self, images: Tensor) -> Tensor:
-        """(N, 2), those of Critic.distances to both Gaussians, of the face alone.
+        """(N, 2 or 3), see Critic.distances: of the face alone."""
+        return self.critic.distances(stages(self.clip, (images + 1) / 2), face_alone=True)
 
-        The network beside them is left out: what it knows of tampering mends hardly more faces, and with what it knows
-        of grades the distance to photographs rises beyond the goals (docs/experiments.md).
-        """
-        return self.critic.distances(stages(self.clip, (images + 1) / 2), face_alone=True)[:, :2]
+    def features(self, images: Tensor) -> Tensor:
+        """(N, 512): CLIP's embedding, each number in standard deviations of the photographs'. See Drift."""
+        return self.clip.image_features((images + 1) / 2) / self.spread
 
     def disagreement(self, images: Tensor, condition: Tensor) -> Tensor:
         """(N,): minus the log-likelihood, to CLIP, of the attributes that the caption states or denies, their mean.
@@ -138,6 +148,41 @@ class Reward:
         said = (self.clip.read(embedding).argmax(-1) - 1) * (of_image == 0)
         logits = self.clip.attribute_logits(self.clip.image_features((images + 1) / 2), self.directions)
         return (F.softplus(-said * logits) * said.abs()).sum(1) / said.abs().sum(1).clamp(min=1)
+
+
+class Drift(nn.Module):
+    """How far the features of faces that are whole have moved, in the mean of some steps.
+
+    What mends broken faces changes all others a little, and all in the same direction: fewer beards and glasses, more
+    make-up. No single face shows it, but the Fréchet distance does.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+
+    def follow(self, moved: Tensor) -> None:
+        """
+        :param moved: (N, size), of the whole faces of a step. There may be none.
+        """
+        # of all processes, so that they agree
+        total = summed(torch.cat([moved.sum(0), moved.new_tensor([len(moved)])]))
+        if total[-1]:
+            self.mean.lerp_(total[:-1] / total[-1], DRIFT_RATE)
+
+
+class Start(NamedTuple):
+    """Where N faces begin."""
+
+    # (N, 514)
+    condition: Tensor
+    # (N, 3, 64, 64)
+    noise: Tensor
+    # see sampler.time_grid
+    times: Tensor
+
+    def part(self, rows: Tensor) -> "Start":
+        return Start(self.condition[rows], self.noise[rows], self.times)
 
 
 class Point(NamedTuple):
@@ -157,17 +202,14 @@ class Lesson:
     # the network with built-in guidance that the training started from
     reference: UNet
     reward: Reward
+    drift: Drift
+    # its numbers of faces are this process's share
     config: RewardConfig
-    # broken faces that are drawn again with gradient, at most
-    mended: int
 
-    def draw(self, network: UNet, condition: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, list[Point]]:
+    def draw(self, network: UNet, start: Start) -> tuple[Tensor, list[Point]]:
         """Draw faces by UniPC as the app does, by the network within the guidance interval, by the teacher outside.
 
-        :param condition: (N, 514).
-        :param noise:     (N, 3, 64, 64).
-        :param times:     see sampler.time_grid.
-        :return:          (N, 3, 64, 64) in [-1, 1], with gradient; and the network's steps.
+        :return: (N, 3, 64, 64) in [-1, 1], with gradient; and the network's steps.
         """
         points, config, (low, high) = [], self.teacher.config, DEFAULTS.guidance_interval
 
@@ -175,38 +217,54 @@ class Lesson:
             inside = low <= t[0] <= high
             if inside:
                 points.append(Point(x_t.detach(), t.to(x_t)))
-            prediction = prediction_of(network if inside else self.teacher, x_t, t.to(x_t), condition)
+            prediction = prediction_of(network if inside else self.teacher, x_t, t.to(x_t), start.condition)
             return to_original(prediction, x_t, t, config.target, config.steps).clamp(-1, 1)
 
         # without its inference mode, which knows no gradient
-        return last_step(inspect.unwrap(unipc)(denoise, noise, times)).denoised, points
+        return last_step(inspect.unwrap(unipc)(denoise, start.noise, start.times)).denoised, points
 
     def learn(self, network: UNet, condition: Tensor, noise: Tensor, rng: Random) -> dict[str, Tensor]:
-        """Add the gradient of a step to the network's; returns what is logged. Tensors as for `draw`."""
-        times = time_grid(rng.choice(self.config.steps), "unipc")
+        """Add the gradient of a step to the network's; returns what is logged.
+
+        :param condition: (N, 514).
+        :param noise:     (N, 3, 64, 64).
+        """
+        start = Start(condition, noise, time_grid(rng.choice(self.config.steps), "unipc"))
         with torch.no_grad():
-            drawn, points = self.draw(network, condition, noise, times)
+            drawn, points = self.draw(network, start)
             wholeness = self.reward.wholeness(drawn)
-        broken = wholeness < self.config.broken
-        told = {"wholeness": wholeness.mean(), "broken": broken.float().mean()}
-        again = broken.nonzero().flatten()[: self.mended]
-        told["reward_loss"] = self.follow_reward(network, condition[again], noise[again], times, rng)
+            broken = wholeness < self.config.broken
+            whole = (~broken).nonzero().flatten()[: self.config.kept]
+            # none: nothing has moved
+            before = self.draw(self.reference, start.part(whole))[0] if len(whole) else drawn[whole]
+            self.drift.follow(self.reward.features(drawn[whole]) - self.reward.features(before))
+        told = {"wholeness": wholeness.mean(), "broken": broken.float().mean(), "drift": self.drift.mean.norm()}
+        again = broken.nonzero().flatten()[: self.config.mended]
+        told["reward_loss"] = self.follow_reward(network, start.part(again), rng)
+        self.stay_in_place(network, start.part(whole[: self.config.micro_batch]))
         chosen = [points[rng.randrange(len(points))] for _ in noise]
         at = Point(*(torch.stack([each[row] for row, each in enumerate(parts)]) for parts in zip(*chosen)))
         return told | {"penalty": self.stay_near(network, condition, at, broken)}
 
-    def follow_reward(self, network: UNet, condition: Tensor, noise: Tensor, times: Tensor, rng: Random) -> Tensor:
+    def follow_reward(self, network: UNet, start: Start, rng: Random) -> Tensor:
         """Add the gradient of both rewards on broken faces, none or more; returns their loss, without axes."""
-        total = noise.new_zeros(())
-        for part in torch.arange(len(noise)).split(self.config.micro_batch) if len(noise) else ():
-            face = moved(self.draw(network, condition[part], noise[part], times)[0], rng)
+        total, count = start.noise.new_zeros(()), len(start.noise)
+        for rows in torch.arange(count).split(self.config.micro_batch) if count else ():
+            part = start.part(rows)
+            face = moved(self.draw(network, part)[0], rng)
             # the logarithm: else the most broken one would count for all
             losses = torch.log1p(F.relu(self.config.broken - self.reward.wholeness(face)))
-            losses = losses + self.config.agreement * self.reward.disagreement(face, condition[part])
-            loss = losses.sum() / self.mended
+            losses = losses + self.config.agreement * self.reward.disagreement(face, part.condition)
+            loss = losses.sum() / self.config.mended
             loss.backward()
             total += loss.detach()
         return total
+
+    def stay_in_place(self, network: UNet, start: Start) -> None:
+        """Add the gradient of the squared drift, as far as these whole faces, none or more, have a part in it."""
+        if len(start.noise):
+            features = self.reward.features(self.draw(network, start)[0])
+            (self.config.drift * 2 * features.mean(0) @ self.drift.mean).backward()
 
     def stay_near(self, network: UNet, condition: Tensor, at: Point, broken: Tensor) -> Tensor:
         """Add the gradient of the penalty, each face at one of its steps; returns the penalty, without axes.
@@ -262,13 +320,14 @@ def train(weights: tuple[Clip, Critic, UNet, UNet], prepared: Prepared, config: 
     identity |= {"data": prepared.hash}
     for part in (clip, critic, teacher, reference):
         part.requires_grad_(False)
-    network, done = learning(reference), Progress()
-    learner = Learner.of(network, config)
-    parts = {"network": network, **learner.parts}
-    resume(run.state, identity, parts, done)
-    data, device = Data.of(prepared, ~prepared.validation, clip), teacher.mean.device
+    network, done, device = learning(reference), Progress(), teacher.mean.device
+    data = Data.of(prepared, ~prepared.validation, clip)
     reward = Reward(clip, critic, data.images[:PHOTOGRAPHS].to(device))
-    lesson = Lesson(teacher, reference, reward, config, max(1, config.mended // world))
+    learner, drift = Learner.of(network, config), Drift(len(reward.spread)).to(device)
+    parts = {"network": network, "drift": drift, **learner.parts}
+    resume(run.state, identity, parts, done)
+    share = replace(config, mended=max(1, config.mended // world), kept=max(1, config.kept // world))
+    lesson = Lesson(teacher, reference, reward, drift, share)
 
     def learn(step: int) -> dict[str, Tensor]:
         network.zero_grad(set_to_none=True)
