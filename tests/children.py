@@ -21,10 +21,12 @@ from model.files import checkpoint
 from tests.conftest import SMALL_CLIP
 from training.clip import train as train_clip
 from training.clip import words as train_words
+from training.core.processes import several_processes
 from training.core.state import save_state
 from training.data.prepare import main as prepare_main
 from training.evaluation import train_judge as train_classifier
 from training.unet import train as train_unet
+from training.unet.reward import Drift
 
 FORK = get_context("forkserver")
 
@@ -113,14 +115,28 @@ def child_trains_clip(prepared: Path, run: Path, out: Path) -> None:
     )
 
 
+def be_one_of(rank: int, world: int, port: int) -> None:
+    """Set torchrun's variables."""
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+
+
+def child_follows_drift(rank: int, world: int, port: int, moved: list[torch.Tensor], told: Path) -> None:
+    """Follow the drift of this process's faces, and write the drift to a file for each process."""
+    be_one_of(rank, world, port)
+    with several_processes("cpu"):
+        drift = Drift(moved[rank].shape[1])
+        drift.follow(moved[rank])
+        torch.save(drift.mean, told / f"{rank}.pt")
+
+
 def child_of_many(script: str, rank: int, world: int, port: int, prepared: Path, weights: Path, run: Path) -> None:
     """What torchrun starts: its variables, and the script's own main() under a short recipe that tells its loss all
     the time.
     """
     be_silent()
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
+    be_one_of(rank, world, port)
     common = [
         "--prepared",
         str(prepared),

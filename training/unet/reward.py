@@ -1,13 +1,13 @@
 """Train the network with built-in guidance further, to draw whole faces: reward fine-tuning through the sampler.
 
-    python -m training.unet.reward --guided runs/guided/guided.safetensors --max-minutes 15
+    python -m training.unet.reward --guided runs/guided/guided.safetensors --max-minutes 40
 
 The network draws faces from noise. Where the critic (model/critic.py) calls one broken, its score is the reward, and
 the gradient of the reward flows back through every step of the sampler to the weights (DRaFT, Clark et al. 2024), so
 that the same noise becomes a whole face. A second reward is CLIP's agreement with what the caption states. With rewards
 alone all faces would soon look alike. So the squared distance to the predictions of the network that the training
-started from is a penalty: a weak one for broken faces, a strong one for whole ones. What is left moves all faces in one
-direction: the squared drift of the mean of whole faces is a second penalty.
+started from is a penalty: a weak one for broken faces, a strong one for whole ones. Small changes that all go in
+one direction escape it. So the squared drift of the mean of the whole faces is a second penalty.
 
 As in training/unet/guided.py only the modulation is learnt, photographs play no part but through captions, and all
 randomness of a step follows from (seed, process, step), so that a killed run resumes exactly on a CPU.

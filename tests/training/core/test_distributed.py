@@ -7,17 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model.unet import UNet
-from tests.children import FORK, child_of_many, one_thread  # noqa: F401
+from tests.children import FORK, child_follows_drift, child_of_many, one_thread  # noqa: F401
 from training.data.prepare import embed, prepare_images
+from training.unet.reward import Drift
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def started(script: str, world: int, *folders: Path) -> list:
     """A training by `world` processes, the last folder its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     children = [FORK.Process(target=child_of_many, args=(script, rank, world, port, *folders)) for rank in range(world)]
     for process in children:
         process.start()
@@ -96,3 +102,19 @@ def test_two_processes_learn_like_one_in_the_other_scripts_too(folders, tmp_path
     assert one[-1] < 0.95 * one[0] and two[-1] < 0.95 * two[0]
     assert np.abs(two / one - 1).max() < 0.15, f"{one.round(3)}\n{two.round(3)}"
     assert (tmp_path / "2" / f"{script}.safetensors").is_file()
+
+
+def test_two_processes_agree_on_the_drift(tmp_path):
+    """It is that of all their faces, also where one process has more of them, and where one has none."""
+    moved = [torch.tensor([[3.0, 1.0], [1.0, 1.0]]), torch.tensor([[2.0, 4.0]])]
+    for mine in (moved, [moved[0], moved[1][:0]]):
+        alone, port = Drift(2), free_port()
+        alone.follow(torch.cat(mine))
+        children = [FORK.Process(target=child_follows_drift, args=(rank, 2, port, mine, tmp_path)) for rank in range(2)]
+        for process in children:
+            process.start()
+        for process in children:
+            process.join(120)
+            assert process.exitcode == 0
+        for rank in range(2):
+            assert torch.load(tmp_path / f"{rank}.pt").tolist() == pytest.approx(alone.mean.tolist())
