@@ -15,7 +15,7 @@ FAST_PY := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
-app: .venv/app  ## open the page on the bundled weights and print its address
+app: .venv/app  ## start the page on the bundled weights and print its address
 	$(PY) app.py
 
 test: lint  ## run the lint and every test

@@ -48,7 +48,7 @@ def generate(
     face. The same prompt, seed and settings give the same face.
 
     Parameters:
-        prompt: What the face should look like, in plain English. Empty for any face.
+        prompt: What the face should look like, in English or one of nine other languages. Empty for any face.
         negative_prompt: What the face should not have.
         seed: A whole number from 0 to 4294967295.
         steps: 1 to 1000. More are slower and rarely better.
