@@ -9,7 +9,7 @@ MINUTES ?= 90
 TCMALLOC := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4))
 FAST_PY := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC)) $(PY)
 
-.PHONY: help app test lint format prepare embed train-clip train-words train-unet train-student train-guided train-reward train-targets train-srresnet-general train-srresnet train-srgan evaluate
+.PHONY: help app test lint format prepare embed train-clip train-words train-unet train-student train-student-faces train-guided train-reward train-targets train-srresnet-general train-srresnet train-srgan evaluate
 .PHONY: bench bench-peers bench-quality bench-sr grid pictures clean
 
 help:  ## list the targets
@@ -57,6 +57,10 @@ train-unet: .venv/dev  ## train the U-Net, MINUTES in all (after embed)
 train-student: .venv/dev  ## teach a network to draw in 4 calls what the networks in weights/ draw in many, MINUTES in all (after embed)
 	$(FAST_PY) -m training.unet.student --max-minutes $(MINUTES)
 	cp runs/student/student.safetensors weights/
+
+train-student-faces: .venv/dev  ## the student goes on: it learns from finished faces, MINUTES in all
+	$(FAST_PY) -m training.unet.student --recipe faces --start-from weights/student.safetensors --state-dir runs/student_faces --max-minutes $(MINUTES)
+	cp runs/student_faces/student.safetensors weights/
 
 train-guided: .venv/dev  ## build the default guidance into the U-Net's modulation, MINUTES in all (after embed)
 	$(FAST_PY) -m training.unet.guided --max-minutes $(MINUTES)

@@ -41,11 +41,7 @@ from ui.words import read
 # Nobody passes the queue by; how many may wait is in ui/server/line.py.
 QUEUE = {"api_open": False}
 # what a link or an opened face asks for beside its settings
-GO = """line => {
-    if (line?.go) document.querySelector('#generate').click();
-    if (line?.redraw) window.facet.redraw();
-    return [];
-}"""
+GO = "line => { window.facet.go(line); return []; }"
 SAMPLERS = [
     ("UniPC (best in few steps)", "unipc"),
     ("DPM-Solver++ (nearly as good)", "dpmpp"),
@@ -234,8 +230,9 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
     demo.load(offer_choice, None, best, queue=False, **hidden)
     opened = demo.load(greet, None, [honest, player, line, current, *settings], queue=False, **hidden)
     # what a draft holds
-    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits]
-    opened.success(None, None, kept, js=f"() => window.facet.openDraft({len(kept)})").success(None, line, None, js=GO)
+    kept = [words, picks, negative, count, new_seed, seed, steps, guidance, sampler, edits, strength, best]
+    drafted = opened.success(None, [line, *kept], kept, js="(...values) => window.facet.openDraft(...values)")
+    drafted.success(None, line, None, js=GO)
     for control in kept:
         event = control.input if control in (picks, edits) else control.change
         event(None, kept, None, js="(...values) => { window.facet.keepDraft(values); return []; }")
@@ -363,7 +360,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
         button.click(None, None, None, js=f"() => {{ window.facet.alikeFace({less}); return []; }}")
 
     # What CLIP sees.
-    sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **draws)
+    looked = sees.look(describe, [words, picks], [sees, line], trigger_mode="multiple", **draws)
+    looked.then(None, None, None, js="() => { window.facet.looked(); return []; }")
 
     api.build()
 

@@ -18,7 +18,7 @@ from model.images import from_contact_sheet
 from model.settings import PNG_KEY, Settings
 from ui.frames import own_file, read_face, read_picture, sheet, thinned
 from ui.paint import PAINTING, painting_of
-from ui.runs import COUNTS
+from ui.runs import counted
 from ui.server import engine
 from ui.status import refusing, status
 
@@ -179,10 +179,7 @@ def _cells(sheet: np.ndarray, count: int) -> np.ndarray:
 
 
 def _count(sent: Mapping[str, Any]) -> int:
-    count = sent.get("count", 1)
-    if count not in COUNTS:
-        raise InputError(f"There are no batches of {count!r} faces.")
-    return count
+    return counted(sent.get("count", 1))
 
 
 def _seeds(sent: Mapping[str, Any]) -> list[int]:

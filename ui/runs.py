@@ -187,10 +187,11 @@ def about_run(pipe: FacePipeline, settings: Settings, controls: Controls) -> dic
 
 
 def counted(count: Any) -> int:
-    """Raises InputError for a number of faces that is not offered."""
+    """The number of faces, as a whole number. Raises InputError for one that is not offered."""
     if count not in COUNTS:
         raise InputError(f"The number of faces must be one of {', '.join(map(str, COUNTS))}, not {count!r}.")
-    return count
+    # JSON's 4.0 is one of them
+    return int(count)
 
 
 def quick(pipe: FacePipeline, settings: Settings, picture: Any = None) -> Settings:

@@ -25,11 +25,13 @@ OTHERS = 12
 
 @refusing(outputs=2)
 def describe(words: str, picks: Any, event: gr.EventData) -> tuple[Any, dict[str, str]]:
-    """{image, labels, others} from the browser, the prompt's words and boxes -> bars, status."""
+    """{image, labels, others, mark} from the browser, the prompt's words and boxes -> {mark, bars, ...}, status."""
     sent = event._data if isinstance(event._data, dict) else {}
     pipe, face = engine.pipeline(), read_face(file_of(sent.get("image")))
     others = [read_face(own_file(image)) for image in _listed(sent.get("others"))[:OTHERS]]
     return {
+        # which question this answers
+        "mark": sent.get("mark") if isinstance(sent.get("mark"), int) else None,
         "bars": bars(pipe, face, wanted(pipe, words, picks)),
         "labels": labels(pipe, face, _listed(sent.get("labels"))),
         "alike": alike(pipe, face, others),

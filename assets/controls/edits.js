@@ -25,7 +25,7 @@ const row = (
   text,
 ) => `<div class="slider" data-key="${key}"><span>${facet.escape(label)}</span>
   <input type="range" min="${min}" max="${max}" step="${step}" value="${value}"
-      aria-label="${facet.escape(label)}"><output>${text}</output>
+      aria-label="${facet.escape(label)}"><output aria-live="off">${text}</output>
   <button type="button" aria-label="Remove ${facet.escape(label)}">×</button></div>`;
 
 function options() {
@@ -43,6 +43,7 @@ function options() {
 }
 
 function show() {
+  const focused = [...part(".sliders").children].findIndex(slider => slider.contains(document.activeElement));
   const edits = pairs(now),
     walk = now.to_prompt !== undefined || now.to_seed !== undefined,
     ends = [now.to_prompt && `"${now.to_prompt}"`, now.to_seed !== undefined && `seed ${now.to_seed}`];
@@ -62,6 +63,9 @@ function show() {
   part(".undo").disabled = !past.length;
   part(".redo").disabled = !future.length;
   options();
+  // the slider that had the focus is another element now, or gone
+  if (focused >= 0)
+    ([...element.querySelectorAll(".slider input")].slice(0, focused + 1).at(-1) || part("select")).focus();
 }
 
 function tell() {
@@ -112,13 +116,26 @@ function placed(key, value) {
   };
 }
 
-part("select").addEventListener("change", event => {
-  const name = event.target.value;
+// A closed list changes with every arrow and letter: then Enter takes what is shown.
+let byKeys = false;
+function add() {
+  const name = part("select").value;
   if (!name) return;
   recent.splice(0, recent.length, ...[name, ...recent.filter(other => other !== name)].slice(0, 5));
   change({...now, edits: [...pairs(now).map(pair => pair.join(":")), `${name}:1`].join(",")});
   [...part(".sliders").querySelectorAll("input")].find(input => input.closest(".slider").dataset.key === name)?.focus();
+}
+part("select").addEventListener("change", () => {
+  if (!byKeys) add();
 });
+part("select").addEventListener("keydown", event => {
+  if (event.key === "Enter" && byKeys) {
+    event.preventDefault();
+    add();
+  }
+  byKeys = /^(Arrow|Page|Home|End|.$)/.test(event.key) && event.key !== " " && !event.altKey;
+});
+for (const kind of ["pointerdown", "blur"]) part("select").addEventListener(kind, () => (byKeys = false));
 let dragging = false;
 // the slider stays the same element while it is dragged
 part(".sliders").addEventListener("input", event => {

@@ -6,7 +6,7 @@ element.querySelector("[data-preset=surprise] .face").style.background = `url(${
 element.addEventListener("click", event => {
   const name = event.target.closest("button")?.dataset.preset;
   if (!name) return;
-  before = facet.draft;
+  before = facet.typed();
   facet.tell("idea", name);
   trigger("choose");
 });

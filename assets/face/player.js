@@ -5,7 +5,7 @@ const facet = window.facet;
 // A message comes every 66 ms; a screen can follow 32 of its frames. Of a long run's message the last frame is shown:
 // painting them all takes time from the network (LONG in ui/frames.py).
 const MESSAGE_MS = 66,
-  most = () => (run.total > 60 ? 1 : 32);
+  most = () => (run.total > 60 || document.hidden ? 1 : 32);
 // kinds of faces that are there at once
 const AT_ONCE = ["live", "opening", "gallery", "strip", "variation"];
 const player = element.querySelector(".player"),
@@ -213,7 +213,7 @@ function receive(message) {
 
 async function finish(message) {
   const mine = run;
-  run.image = message.image;
+  [run.image, facet.busy] = [message.image, facet.busy && run.id === older];
   run.large = message.large || run.large;
   run.seeds = message.seeds || run.seeds;
   if (run.large) compare.use(run);
@@ -345,7 +345,7 @@ facet.start = () => {
     again = Boolean(run?.image) && run.id !== older;
     return false;
   }
-  [facet.running, facet.stopping, older] = [true, "", run?.id];
+  [facet.running, facet.busy, facet.stopping, older] = [true, true, "", run?.id];
   facet.offer("", null);
   part(".take").hidden = true;
   trigger("end_live");
@@ -353,7 +353,7 @@ facet.start = () => {
   return true;
 };
 facet.done = () => {
-  facet.running = false;
+  facet.running = facet.busy = false;
   facet.tell("over");
   announceFace();
   if (again && !facet.stopping) setTimeout(() => document.querySelector("#generate").click());
@@ -363,7 +363,7 @@ facet.ended = line => {
   again = false;
   const why = facet.stopping,
     unfinished = run && run.id !== older && !run.image && run.frames.length;
-  facet.running = false;
+  facet.running = facet.busy = false;
   facet.tell("over");
   clearTimeout(pacing);
   [waiting, pacing] = [[], 0];

@@ -7,6 +7,10 @@ const [ONE, MANY] = [
   "CLIP compares one face with words: open one of these to see what it finds.",
 ];
 let asked = null,
+  // how many were asked for, how many came to an end, and which was answered last
+  asking = 0,
+  ended = 0,
+  answered = 0,
   seen = false,
   others = [];
 
@@ -39,7 +43,9 @@ function look(force) {
     .value.split(",")
     .map(label => label.trim())
     .filter(Boolean);
-  trigger("look", {image: face.image, labels, others});
+  show({});
+  part(".intro").textContent = "CLIP is looking at the face.";
+  trigger("look", {image: face.image, labels, others, mark: ++asking});
 }
 
 function show({bars = [], labels = [], alike = []}) {
@@ -54,7 +60,21 @@ function show({bars = [], labels = [], alike = []}) {
     .join("");
 }
 
-watch("value", () => show(props.value || {}));
+// an answer may come when another face is on screen
+watch("value", () => {
+  const found = props.value || {};
+  if (found.mark !== asking || !asked) return;
+  answered = asking;
+  part(".intro").textContent = ONE;
+  show(found);
+});
+// Whether or not the server had an answer: without one the face may be asked for again.
+facet.looked = () => {
+  ended += 1;
+  if (ended < asking || answered === asking || !asked) return;
+  asked = null;
+  part(".intro").textContent = ONE;
+};
 part(".ask").addEventListener("submit", event => {
   event.preventDefault();
   look(true);

@@ -47,6 +47,8 @@ facet.offer = (label, callback) => {
 function press() {
   const back = act;
   facet.offer("", null);
+  // the button is gone
+  document.querySelector("#generate").focus({preventScroll: true});
   back?.();
 }
 for (const one of [button, inside]) one.addEventListener("click", press);

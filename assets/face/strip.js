@@ -45,21 +45,21 @@ function stop() {
   clearInterval(timer);
   timer = 0;
   part(".go").textContent = "Play";
-  part(".go").setAttribute("aria-pressed", "false");
 }
 
 // there and back
 function play() {
   stop();
   timer = setInterval(() => {
+    if (!element.offsetParent) return stop();
     if (at + way < 0 || at + way >= faces.length) way = -way;
     place(at + way);
   }, 80);
   part(".go").textContent = "Pause";
-  part(".go").setAttribute("aria-pressed", "true");
 }
 
 function open(face) {
+  if (!facet.mayShow()) return;
   // which draws it in full
   if (face.kind === "idea") return facet.bring(face.record, "idea");
   facet.showFace(face.image, face.record, face.kind || "strip", null, {painting: facet.checks.painting(props.value)});

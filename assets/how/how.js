@@ -143,9 +143,11 @@ function point(x, y) {
     side = +attend.dataset.side;
   const [column, row] = [facet.pointX, facet.pointY].map(value => Math.floor(value * side));
   const strongest = JSON.parse(attend.dataset.strongest)[row * side + column];
-  one("#point-said").textContent =
+  const text =
     `Row ${row + 1}, column ${column + 1} of ${side}: looks most at row ` +
     `${Math.floor(strongest / side) + 1}, column ${(strongest % side) + 1}.`;
+  // a new text is read aloud, also the same one
+  if (one("#point-said").textContent !== text) one("#point-said").textContent = text;
 }
 
 for (const kind of ["pointermove", "pointerdown"])

@@ -16,6 +16,8 @@ let faces = (facet.gallery = []);
 async function show() {
   faces = facet.gallery = await facet.store.faces();
   box.hidden = !faces.length;
+  // the focus stays at its place in the row
+  const focused = [...part(".faces").children].indexOf(document.activeElement);
   part(".count").textContent = faces.length === 1 ? "Your first face" : `Your ${faces.length} faces`;
   part(".faces").innerHTML = faces
     .map(({id, image, record}, index) => {
@@ -24,6 +26,11 @@ async function show() {
          title="${told}"><img src="${image}" alt="" loading="lazy"></button>`;
     })
     .join("");
+  if (focused >= 0)
+    [...part(".faces").children]
+      .slice(0, focused + 1)
+      .at(-1)
+      ?.focus();
 }
 
 // Keep new faces; those whose picture is there already are left out. Returns how many were kept.
@@ -40,8 +47,8 @@ async function keep(added) {
   }
   try {
     await facet.store.add(fresh);
-  } catch {
-    throw new Error(FULL);
+  } catch (error) {
+    throw error.name === "QuotaExceededError" ? new Error(FULL) : error;
   }
   await show();
   return fresh.length;
@@ -62,6 +69,7 @@ function problem({message}) {
 }
 
 async function open(face) {
+  if (!facet.mayShow()) return;
   const steps = await facet.store.steps(face.id);
   facet.showFace(face.image, face.record, "gallery", steps?.frames?.length > 1 ? steps : null, {
     of: face.kind,

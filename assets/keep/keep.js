@@ -100,6 +100,8 @@ async function link() {
     face = facet.face;
   if (!found) return;
   history.replaceState(null, "", found);
+  // what was typed belongs to this address now
+  if (facet.draft) facet.keepDraft(facet.draft);
   const field = part(".link");
   field.value = found;
   try {
@@ -152,8 +154,8 @@ async function restore(file) {
   if (painted) showPainted(own, painted);
 }
 
-const openTab = name =>
-  [...document.querySelectorAll("[role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
+const openTab = (facet.openTab = name =>
+  [...document.querySelectorAll("[role=tab]")].find(tab => tab.textContent.trim() === name)?.click());
 const bringBack = file => restore(file).catch(({message}) => facet.say(message, "error"));
 
 // A picture that was dropped on the page goes where pictures are chosen, a part that exists only once it was opened.
@@ -169,7 +171,8 @@ function showPainted(own, painted) {
     const record = JSON.parse(own),
       {image, mask} = JSON.parse(painted),
       painting = facet.checks.painting({mask});
-    if (painting && facet.checks.picture(image)) facet.showFace(image, record, "painted", null, {painting});
+    if (painting && facet.checks.picture(image) && facet.mayShow())
+      facet.showFace(image, record, "painted", null, {painting});
   } catch {
     /* damaged: the server says what of the settings can be used */
   }

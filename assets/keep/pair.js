@@ -41,7 +41,6 @@ function stop() {
   clearInterval(timer);
   timer = 0;
   go.textContent = "Play";
-  go.setAttribute("aria-pressed", "false");
 }
 
 function play() {
@@ -52,7 +51,6 @@ function play() {
     if (range.value === range.max) stop();
   }, MS);
   go.textContent = "Pause";
-  go.setAttribute("aria-pressed", "true");
 }
 
 function differences([one, other]) {

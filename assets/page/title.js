@@ -4,17 +4,26 @@ const facet = window.facet,
   dialog = part("dialog");
 const prompt = () => document.querySelector("#prompt textarea");
 
-function present() {
+const toFace = () => {
+  // the other page is open
+  if (!document.querySelector("#player").offsetParent && !facet.painting) facet.openTab("Make a face");
+};
+
+async function present() {
   if (document.fullscreenElement) return document.exitFullscreen();
-  document
-    .querySelector("#player")
-    ?.requestFullscreen()
-    .catch(() => facet.say("This browser does not show a part of a page on the whole screen."));
+  if (facet.painting) return facet.say("Draw the painted part first, or leave it: then the face can be presented.");
+  toFace();
+  try {
+    await document.querySelector("#player").requestFullscreen();
+  } catch {
+    facet.say("This browser does not show a part of a page on the whole screen.");
+  }
 }
 
 // the prompt is not on the whole screen
 async function write() {
   if (document.fullscreenElement) await document.exitFullscreen();
+  toFace();
   prompt()?.focus();
 }
 
@@ -27,7 +36,23 @@ part(".present").addEventListener("click", present);
 dialog.addEventListener("click", event => {
   if (event.target === dialog) dialog.close();
 });
+
+// Single letters can be switched off: a voice that is typed out would press them (WCAG 2.1.4).
+const letters = part(".letters");
+try {
+  letters.checked = localStorage.getItem("facet.letters") !== "off";
+} catch {
+  /* not allowed: they are on */
+}
+letters.addEventListener("change", () => {
+  try {
+    localStorage.setItem("facet.letters", letters.checked ? "on" : "off");
+  } catch {
+    /* for this time alone */
+  }
+});
 document.addEventListener("keydown", event => {
+  if (!letters.checked) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]"))
     return;
   if (

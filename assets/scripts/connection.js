@@ -7,7 +7,7 @@ Object.assign(window.facet, {
 
   // a run has lost its server -> status
   lost() {
-    Object.assign(this, {running: false, stopping: "lost"});
+    Object.assign(this, {running: false, busy: false, stopping: "lost"});
     this.exploring.clear();
     return this.LOST;
   },

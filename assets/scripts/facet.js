@@ -4,6 +4,8 @@
 window.facet = Object.assign(new EventTarget(), {
   face: null,
   running: false,
+  // a run of Generate has not brought its face yet
+  busy: false,
   live: false,
   painting: false,
   quietUntil: 0,

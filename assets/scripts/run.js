@@ -10,6 +10,12 @@ Object.assign(window.facet, {
     crisp: "The finest detail is invented. Drag across it to compare.",
   },
 
+  // Whether another face may take the player: one that is being drawn would be lost.
+  mayShow() {
+    if (this.busy) this.say("A face is being drawn: stop it first.", "error");
+    return !this.busy;
+  },
+
   // What the first message of a run begins.
   runOf: message => ({
     id: message.run,

@@ -6,12 +6,24 @@ window.facet.scrub = (player, face) => {
   const {seek, toggle, compare} = face;
   let drag = null;
 
-  // Keys work anywhere on the page where they mean nothing else.
+  const inSight = () => {
+    const {top, bottom} = stage.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
+
+  // Keys work anywhere on the page where they mean nothing else, while the face is in sight.
   document.addEventListener("keydown", event => {
     const inside = player.contains(event.target),
       busy = event.target.closest?.("button, input, textarea, select, a, summary, [role=tab], [contenteditable]");
     if (!player.offsetParent || event.ctrlKey || event.metaKey || event.altKey || !face.frames()) return;
-    if (!(event.target === document.body || (inside && !busy) || (event.target === at && event.key === " "))) return;
+    if (
+      !(
+        (event.target === document.body && inSight()) ||
+        (inside && !busy) ||
+        (event.target === at && event.key === " ")
+      )
+    )
+      return;
     const keys = {
       " ": toggle,
       ArrowLeft: () => seek(face.step() - 1),

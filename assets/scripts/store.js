@@ -8,17 +8,23 @@ window.facet.store = (() => {
       request.onerror = () => reject(request.error);
     });
   const memory = {faces: new Map(), steps: new Map()};
-  const opened = new Promise(resolve => {
-    try {
-      const request = indexedDB.open("facet", 1);
-      request.onupgradeneeded = () =>
-        ["faces", "steps"].forEach(name => request.result.createObjectStore(name, {keyPath: "id"}));
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = request.onblocked = () => resolve(null);
-    } catch {
-      resolve(null);
-    }
-  });
+  const open = () =>
+    new Promise(resolve => {
+      try {
+        const request = indexedDB.open("facet", 1);
+        request.onupgradeneeded = () =>
+          ["faces", "steps"].forEach(name => request.result.createObjectStore(name, {keyPath: "id"}));
+        request.onsuccess = () => {
+          // the browser closes it when its data is cleared
+          request.result.onclose = () => (opened = open());
+          resolve(request.result);
+        };
+        request.onerror = request.onblocked = () => resolve(null);
+      } catch {
+        resolve(null);
+      }
+    });
+  let opened = open();
 
   // in one transaction: a full store keeps neither face nor steps
   async function change(act) {

@@ -71,4 +71,5 @@ def test_a_short_soak(tiny_weights, deployed, tmp_path):
     plan = Plan(users=8, seconds=15, kills=1, environment={"FACET_WEIGHTS": str(tiny_weights)}, code=deployed.code)
     report = asyncio.run(soak(tmp_path, plan))
     assert report["wrong"] == 0 and report["files_left"] == 0 and report["right"] > 8
-    assert set(report["attacks"]) <= set(ATTACKS) and report["attacks"]
+    assert set(report["attacks"]) <= set(ATTACKS) and len(report["attacks"]) > 1
+    assert report["log_is_clean"]

@@ -129,12 +129,15 @@ def refused(source):
         print(error)
 refused({pin[:-16] + "0" * 16!r})
 refused("me/nothing@{revision}")
+refused("me/half@{revision}")
 """
+    hub.repos["me/half"] = {revision: {"clip.safetensors": b"no network"}}
     done = run(hub, tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
-    fetched, wrong, nothing = done.stdout.strip().splitlines()
+    fetched, wrong, nothing, half = done.stdout.strip().splitlines()
     assert fetched == FacePipeline.from_pretrained(tiny_weights).clip.hash
     assert "not the pinned ones" in wrong and "cannot be fetched from the Hub" in nothing
+    assert half.endswith("the repository has no unet.safetensors")
 
 
 def test_a_slow_hub_does_not_hold_up_the_start(hub, tmp_path):

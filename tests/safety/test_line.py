@@ -242,6 +242,27 @@ def test_answers_that_nobody_reads_are_bounded_in_bytes(idle):
     assert any(not run.alive for run in runs)
 
 
+def test_a_run_that_nobody_reads_ends(idle):
+    """After some seconds where somebody else waits and reads, else after PATIENCE; one that only waits goes then."""
+    now = time.monotonic()
+    waiting = idle.event_queue_per_concurrency_id["networks"].queue
+    fresh, unread = (event("1.1.1.1", "unread", now - age) for age in (line.ARRIVING - 1, line.ARRIVING + 1))
+    assert line.ARRIVING < line.PATIENCE and not idle.why_end(fresh) and not idle.why_end(unread)
+    waiting.append(event("2.2.2.2", "reader", now))
+    idle.begin_reading("reader")
+    assert not idle.why_end(fresh) and "nobody reads" in idle.why_end(unread)
+    old = event("1.1.1.1", "unread", now - line.PATIENCE - 1)
+    idle.begin_reading("unread")
+    assert not idle.why_end(old)
+    idle.end_reading("unread")
+    idle.end_reading("reader")
+    assert not idle.why_end(unread) and "nobody reads" in idle.why_end(old)
+    old._id, idle.event_ids_to_events["old"] = "old", old
+    waiting.append(old)
+    idle.tidy(now)
+    assert [each.session_hash for each in waiting] == ["reader"] and not idle.event_ids_to_events
+
+
 def test_what_is_read_counts_no_more():
     unread = Unread()
     unread["s"] = None
@@ -265,6 +286,30 @@ def test_requests_that_wait_are_bounded_in_bytes(idle, app):
         idle.event_ids_to_events[str(number)] = run
     assert taken == int(line.SHARE * line.CARRIED) // line.weigh([body.data, None])
     assert idle.refusal(body, event("2.2.2.2").request) is None
+    # and so are those of all clients together
+    for number in range(40):
+        refused = idle.refusal(body, event(f"3.3.3.{number}").request)
+        if refused:
+            break
+        run = event(f"3.3.3.{number}", f"b{number}")
+        run.data, taken = body, taken + 1
+        idle.event_ids_to_events[f"b{number}"] = run
+    assert "carry too much" in refused[0] and taken == line.CARRIED // line.weigh([body.data, None])
+
+
+def test_sessions_are_bounded_and_the_one_idle_longest_goes(idle, app):
+    understand = next(fn for fn in app.demo.fns.values() if fn.api_name == "understand")
+    body = SimpleNamespace(session_hash="new", fn_index=understand._id, data=[""], event_data=None)
+    for number in range(line.SESSIONS):
+        idle.pending_messages_per_session[f"s{number}"] = None
+        idle.pending_messages_per_session[f"s{number}"].changed = float(abs(number - 7))
+        idle.begin_reading(f"s{number}")
+    assert "too many sessions" in idle.refusal(body, event("1.1.1.1").request)[0]
+    for number in range(line.SESSIONS):
+        idle.end_reading(f"s{number}")
+    assert idle.refusal(body, event("1.1.1.1").request) is None
+    assert "s7" not in idle.pending_messages_per_session
+    assert len(idle.pending_messages_per_session) == line.SESSIONS - 1
 
 
 def test_texts_are_bounded_and_pictures_are_not_texts(client):

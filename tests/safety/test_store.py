@@ -1,9 +1,11 @@
 """The folder of pictures on their way: one owner, an age, a quota, and nothing left of a process that is gone."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -107,6 +109,23 @@ def test_a_folder_that_another_sweep_removed_does_not_end_one(kept, monkeypatch)
     monkeypatch.setattr(os, "lstat", gone)
     assert store.sweep() == 0
     assert not (kept / "two").exists()
+
+
+def test_the_app_sweeps_while_it_runs_and_forgets_the_names(kept, monkeypatch):
+    monkeypatch.setattr(store, "EVERY", 0.01)
+    old = put(kept, "old", 10, store.AGE + 1)
+    names = {str(old)}
+    app = SimpleNamespace(get_blocks=lambda: SimpleNamespace(temp_file_sets=[names]))
+
+    async def run() -> None:
+        async with store.swept(app):
+            for _ in range(1000):
+                if not names:
+                    return
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert not old.exists() and not names
 
 
 def test_folders_of_processes_that_are_gone_are_emptied_at_the_start(tmp_path):

@@ -24,7 +24,9 @@ def test_every_answer_carries_the_headers(client):
     responses += [fault, client.post("/gradio_api/queue/join", content=json.dumps(lone).encode())]
     for each in responses:
         headers = each.headers
-        assert {"default-src 'self'", "object-src 'none'"} <= set(headers["content-security-policy"].split("; "))
+        policy = set(headers["content-security-policy"].split("; "))
+        assert {"default-src 'self'", "object-src 'none'", "base-uri 'self'", "form-action 'self'"} <= policy
+        assert "frame-ancestors 'self' https://huggingface.co https://*.hf.space" in policy
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "same-origin"
         assert "camera=()" in headers["permissions-policy"]
 

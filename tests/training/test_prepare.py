@@ -21,7 +21,7 @@ from model.errors import InputError
 from tests.conftest import ROOT, make_archive
 from training.data.annotations import read_annotations
 from training.data.checks import check_faces
-from training.data.prepare import embed, load_prepared, main, prepare_images, to_face
+from training.data.prepare import embed, load_prepared, main, prepare_folder, prepare_images, to_face
 
 
 def test_geometry_of_the_official_size_and_of_a_squashed_one():
@@ -87,6 +87,24 @@ def test_broken_and_missing_files_are_named_counted_and_skipped(tmp_path, capsys
 def test_limit_takes_the_first_rows(archive, tmp_path):
     main(["images", "--data", str(archive), "--out", str(tmp_path), "--limit", "5"])
     assert load_prepared(tmp_path).names == [f"{i:06d}.jpg" for i in range(1, 6)]
+
+
+def test_what_gives_no_face_is_refused_in_one_line(tiny_weights, tmp_path):
+    archive = make_archive(tmp_path / "archive", 2)
+    with pytest.raises(InputError, match="--limit must be at least 1, not 0"):
+        prepare_images(archive, tmp_path / "out", 0)
+    for path in (archive / "img_align_celeba").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="No usable image of 2 rows"):
+        prepare_images(archive, tmp_path / "out")
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="is no folder"):
+        prepare_folder(tmp_path / "nowhere", tmp_path / "out", tiny_weights)
+    with pytest.raises(InputError, match=r"holds no picture that can be read\.$"):
+        prepare_folder(empty, tmp_path / "out", tiny_weights)
+    with pytest.raises(InputError, match="the folders inside it are not searched"):
+        prepare_folder(archive, tmp_path / "out", tiny_weights)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_name_cannot_leave_the_folder(tmp_path):

@@ -336,8 +336,8 @@ def test_two_processes_train_one_network(archive, tiny_weights, tmp_path):
         "torch.distributed.run",
         "--nproc-per-node",
         "2",
-        "--master-port",
-        "29513",
+        # a free port
+        "--standalone",
         "-m",
         "training.unet.train",
         "--recipe",

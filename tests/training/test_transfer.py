@@ -1,12 +1,15 @@
 """A U-Net carried over to another CLIP: where the new space is a turned old one, nothing is lost."""
 
 import copy
+import re
+import shutil
 
+import pytest
 import torch
 
 from model.clip import Clip
 from model.unet import UNet
-from training.unet.transfer import transfer
+from training.unet.transfer import main, transfer
 
 
 def test_a_turned_space_is_turned_back(prepared, tiny_weights):
@@ -26,3 +29,22 @@ def test_a_turned_space_is_turned_back(prepared, tiny_weights):
 
     right, without, transferred_face = drawn(unet, old), drawn(unet, new), drawn(transferred, new)
     assert (transferred_face - right).abs().mean() < 0.3 * (without - right).abs().mean()
+
+
+def test_the_command_writes_a_unet_of_the_new_clip(prepared_folder, tiny_weights, tmp_path, capsys):
+    """From its own CLIP alone; the file says which it was and which it is."""
+    old, new, unet = (tmp_path / name for name in ("old.safetensors", "new.safetensors", "unet.safetensors"))
+    shutil.copy(tiny_weights / "clip.safetensors", old)
+    shutil.copy(tiny_weights / "unet.safetensors", unet)
+    clip = Clip.from_file(old)
+    clip.head.bias.data += 1
+    clip.save(new, {})
+    command = ["--unet", str(unet), "--prepared", str(prepared_folder), "--out", str(tmp_path / "out.safetensors")]
+    with pytest.raises(SystemExit, match="was trained with another CLIP"):
+        main([*command, "--old-clip", str(new), "--clip", str(old)])
+    assert not (tmp_path / "out.safetensors").exists()
+    main([*command, "--old-clip", str(old), "--clip", str(new)])
+    assert re.fullmatch(r"\d+\.\d% of the old embeddings' variance .*\n", capsys.readouterr().out)
+    written = UNet.from_file(tmp_path / "out.safetensors").info
+    assert written["clip"] == Clip.from_file(new).hash != clip.hash
+    assert written["transferred_from"] == UNet.from_file(unet).info["hash"] != written["hash"]

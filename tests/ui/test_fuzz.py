@@ -5,7 +5,9 @@ Each answers rightly or refuses in one line, never with a traceback, and never h
 
 import io
 import json
+import math
 import struct
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -21,7 +23,9 @@ from model.files import checkpoint
 from model.settings import Settings
 from model.srresnet import SRResNet
 from model.unet import UNet
+from ui import opening
 from ui.frames import read_face
+from ui.runs import counted
 
 # after which an answer counts as a hang
 SECONDS = 30
@@ -134,6 +138,18 @@ def test_any_json_for_the_pages_own_events(client, data):
 def test_any_link_opens_the_page(client, parameters):
     response = client.get("/", params=parameters)
     assert response.status_code == 200 and "Traceback" not in response.text
+    # the browser then asks for what the link says
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "opening", lambda: {"kind": "opening"})
+        _, player, line, *_ = opening.greet(SimpleNamespace(query_params=parameters))
+    assert player == {"kind": "opening"} and "\n" not in line["text"]
+
+
+def test_a_count_that_json_writes_as_a_fraction_is_that_count():
+    assert type(counted(4.0)) is int and counted(4.0) == 4
+    for wrong in (4.5, 0, None, "4", [4], {}, math.nan):
+        with pytest.raises(InputError, match="number of faces"):
+            counted(wrong)
 
 
 def test_the_app_still_works(client):

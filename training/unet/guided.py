@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.clip import Clip
-from model.device import half_precision, pick_device
+from model.device import pick_device
 from model.diffusion import to_original
 from model.errors import exit_in_one_line
 from model.files import checkpoint
@@ -40,7 +40,7 @@ from training.core.state import check_writable, keep, resume
 from training.data.checks import check_embeddings, check_unet
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data
-from training.unet.learner import Learner
+from training.unet.learner import Learner, prediction_of
 from training.unet.recipes import TINY, TrainConfig
 from training.unet.student import sample_inputs
 
@@ -115,14 +115,6 @@ class Lessons:
             return to_original(prediction, x_t, t, config.target, config.steps).clamp(-1, 1)
 
         return denoise
-
-
-def prediction_of(network: UNet, *inputs: Tensor) -> Tensor:
-    """The network's prediction, in half precision where that is fast, with gradient."""
-    device = network.mean.device
-    dtype = half_precision(device)
-    with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        return network(*inputs).float()
 
 
 @torch.no_grad()

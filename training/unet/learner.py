@@ -24,14 +24,14 @@ class Learner:
     network: UNet
     ema: EMA
     optimizers: list[torch.optim.Optimizer]
-    # (x_t, t, condition, wanted) of M images -> their mean squared error, a tensor without axes
+    # of a batch's parts, M images of each -> a tensor without axes; by default `loss_of`
     loss: Callable[..., Tensor]
 
     @classmethod
-    def of(cls, network: UNet, config: TrainConfig) -> "Learner":
+    def of(cls, network: UNet, config: TrainConfig, loss: Callable[..., Tensor] | None = None) -> "Learner":
         """Nothing is compiled yet, that happens in the first step."""
         optimizers = optimizers_of(network, config)
-        return cls(config, network.train(), EMA(network, config.half_life), optimizers, loss_of(network))
+        return cls(config, network.train(), EMA(network, config.half_life), optimizers, loss or loss_of(network))
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class Learner:
         return {"ema": self.ema} | {type(each).__name__: each for each in self.optimizers}
 
     def learn(self, step: int, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Optimizer step number `step`, on this process's share of a batch (x_t, t, condition, wanted) -> its loss.
+        """Optimizer step number `step`, on this process's share of a batch, what the loss takes -> its loss.
 
         A micro-batch after the other. The loss is not read, since that would wait for the device.
         """
@@ -61,7 +61,9 @@ class Learner:
 
 
 def loss_of(network: UNet) -> Callable[..., Tensor]:
-    """The network's loss, in half precision where that is fast; on a GPU compiled as a whole."""
+    """The network's mean squared error on (x_t, t, condition, wanted), in half precision where that is fast; on a GPU
+    compiled as a whole.
+    """
     device, dtype = network.mean.device, half_precision(network.mean.device)
 
     def loss(x_t: Tensor, t: Tensor, condition: Tensor, wanted: Tensor) -> Tensor:
@@ -70,6 +72,14 @@ def loss_of(network: UNet) -> Callable[..., Tensor]:
         return F.mse_loss(prediction.float(), wanted)
 
     return compiled(loss, device)
+
+
+def prediction_of(network: UNet, *inputs: Tensor) -> Tensor:
+    """The network's prediction, in half precision where that is fast, with gradient."""
+    device = network.mean.device
+    dtype = half_precision(device)
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        return network(*inputs).float()
 
 
 def compiled(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:

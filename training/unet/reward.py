@@ -45,8 +45,8 @@ from training.core.state import check_writable, keep, resume
 from training.data.checks import check_embeddings, check_unet
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data
-from training.unet.guided import change, learning, predicted, prediction_of
-from training.unet.learner import Learner
+from training.unet.guided import change, learning, predicted
+from training.unet.learner import Learner, prediction_of
 from training.unet.recipes import TINY, TrainConfig
 from training.unet.student import sample_inputs
 

@@ -9,6 +9,10 @@ student shall cover by one step of DDIM: from what the teacher had before them t
 one x_0 (`distillation_target`), and that the student learns to predict. It starts as a copy of the U-Net. Photographs
 play no part but through the captions and CLIP's embeddings of their faces.
 
+A student that can draw goes on with the recipe "faces": it learns from finished faces, see training/unet/finished.py.
+
+    python -m training.unet.student --recipe faces --start-from weights/student.safetensors --max-minutes 40
+
 All randomness of a step follows from (seed, process, step), so that a killed run resumes exactly from its last state.
 """
 
@@ -43,12 +47,14 @@ from training.core.state import check_writable, keep, resume
 from training.data.checks import check_embeddings, check_unet
 from training.data.prepared import Prepared, load_prepared
 from training.unet.batches import Data, beside, sample_conditions, sample_faces
+from training.unet.finished import finished_faces, loss_of_finished
 from training.unet.learner import Learner, compiled
 from training.unet.recipes import TINY, TrainConfig
 from training.unet.train import start_with
 
 # a multiple of the student's
 TEACHER_STEPS = 12
+STRIDE = TEACHER_STEPS // STUDENT_STEPS
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class StudentConfig(TrainConfig):
 
     # steps whose faces the teacher draws at once and mixes: few large forwards keep a GPU busy
     drawn_ahead: int = 1
+    # weight of the perceptual distance of finished faces; 0: single steps are learnt, not finished faces
+    perceptual: float = 0.0
 
 
 STUDENTS = {
@@ -72,6 +80,7 @@ STUDENTS = {
         half_life=30_000,
         drawn_ahead=16,
     ),
+    "faces": StudentConfig(images=4_000_000, batch=64, learning_rate=5e-5, muon=0.95, half_life=5_000, perceptual=0.05),
     "tiny": StudentConfig(network=TINY, images=128, batch=16, muon=0.95, average_every=2, half_life=64),
 }
 
@@ -127,10 +136,15 @@ class Teacher(NamedTuple):
 def trajectory(teacher: Predictor, condition: Tensor, empty: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """The teacher's states at the student's times, (STUDENT_STEPS + 1, N, 3, H, W), noise first; and these times."""
     denoise, dtype = guided(teacher, condition, empty, DEFAULTS.as_guidance()), half_precision(noise.device)
-    times, stride = time_grid(TEACHER_STEPS, "unipc"), TEACHER_STEPS // STUDENT_STEPS
+    times = time_grid(TEACHER_STEPS, "unipc")
     with torch.autocast(noise.device.type, dtype, enabled=dtype is not None):
         states = [noise] + [step.noisy for step in unipc(denoise, noise, times)]
-    return torch.stack(states[::stride]), times[::stride]
+    return torch.stack(states[::STRIDE]), times[::STRIDE]
+
+
+def student_times() -> Tensor:
+    """(STUDENT_STEPS + 1,): those of the teacher's times from which the student steps, and 0."""
+    return time_grid(TEACHER_STEPS, "unipc")[::STRIDE]
 
 
 def in_parts(network: Callable[..., Tensor], count: int) -> Callable[..., Tensor]:
@@ -203,18 +217,21 @@ class Lessons:
         return in_parts(compiled(network, self.device), self.faces)
 
     def of(self, step: int) -> tuple[Tensor, ...]:
-        """(x_t, t, condition, wanted) of this process's share of a step, see `distillation_pairs`."""
+        """This process's share of a step, see `distillation_pairs`, or `finished_faces` where these are learnt."""
         block, place = divmod(step, self.config.drawn_ahead)
         if block != self.block:
             self.block, self.drawn = block, self._draw(block)
         return self.drawn[place]
 
     def _draw(self, block: int) -> list[tuple[Tensor, ...]]:
-        """The pairs of each step of a block, from all its faces."""
+        """What each step of a block has, from all its faces."""
         inputs = sample_inputs(block, self.faces, self.data, self.config, self.rank)
         condition, noise = (each.to(self.device) for each in inputs)
         states, times = trajectory(self.predictor, condition, self.empty, noise)
-        pairs = distillation_pairs(states, times, condition, self.config.network)
+        if self.config.perceptual:
+            pairs = finished_faces(states, condition)
+        else:
+            pairs = distillation_pairs(states, times, condition, self.config.network)
         generator = torch.Generator(self.device).manual_seed(mixed_seed(self.config.seed, self.rank, block) + 1)
         order = torch.randperm(len(pairs[0]), generator=generator, device=self.device)
         return [tuple(each[rows] for each in pairs) for rows in order.chunk(self.config.drawn_ahead)]
@@ -259,7 +276,8 @@ def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfi
     student = UNet(config.network).to(device, memory_format=torch.channels_last)
     student.load_state_dict(teacher.unet.state_dict())
     done = Progress(before=start_with(student, run.start_from, clip)) if run.start_from else Progress()
-    learner = Learner.of(student, config)
+    loss = loss_of_finished(student, clip, student_times(), config.perceptual) if config.perceptual else None
+    learner = Learner.of(student, config, loss)
     ema, parts = learner.ema, {"student": student, **learner.parts}
     if not run.measure:
         resume(run.state, identity, parts, done)

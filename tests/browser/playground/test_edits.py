@@ -57,6 +57,27 @@ def test_a_slider_moves_the_face_and_can_be_undone(page: Page, browser: Browser,
         expect(other.locator(SLIDER)).to_have_value("1")
 
 
+def test_edits_by_keys_alone_keep_the_focus(page: Page):
+    set_steps(page, 6)
+    generate(page)
+    chooser = page.locator("#edits select")
+    chooser.focus()
+    # the closed list changes with every arrow; nothing is added until Enter takes it
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    chosen = chooser.input_value()
+    assert chosen
+    expect(page.locator("#edits .slider")).to_have_count(0)
+    expect(chooser).to_be_focused()
+    page.keyboard.press("Enter")
+    redrawn(page, f"{chosen}:1")
+    expect(page.locator("#edits .slider input")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    redrawn(page, "")
+    expect(chooser).to_be_focused()
+
+
 def test_an_edit_of_explore_is_a_whole_face(page: Page):
     set_steps(page, 4)
     generate(page)

@@ -109,6 +109,19 @@ def test_a_full_gallery_and_a_full_store_are_told(page: Page):
     expect(page.locator(".srresnet")).to_be_visible()
 
 
+def test_the_focus_stays_in_the_gallery(page: Page):
+    set_steps(page, 4)
+    for text in ("first", "second", "third"):
+        words(page).fill(text)
+        generate(page)
+    expect(entries(page)).to_have_count(3)
+    for left in (2, 1):
+        entries(page).last.focus()
+        page.keyboard.press("Delete")
+        expect(entries(page)).to_have_count(left)
+        expect(entries(page).last).to_be_focused()
+
+
 def test_a_gallery_of_the_former_kind_is_taken_over(page: Page):
     page.evaluate(
         "localStorage.setItem('facet.gallery', JSON.stringify([{image: window.facet.face.image, record: {seed: 1}}]))"
@@ -132,6 +145,7 @@ def test_a_long_run_of_which_some_steps_are_kept(page: Page):
     assert page.locator(".player .at").get_attribute("max") == "64"
     page.locator(".decided button").click()
     expect(page.locator(".facts .step")).to_have_text("Step 93 of 200")
+    assert page.locator(".marks i").count() == page.locator(".decided button").count() == 1
     # as the server answers for all 200
     page.locator(".kinds button[data-view=influence]").click()
     page.wait_for_function("() => window.facet.face.steps.frames.every(frame => frame.influence)")

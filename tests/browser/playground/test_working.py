@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import generate, set_steps, status, step, tool, view, words
+from tests.browser.actions import generate, load_again, set_steps, status, step, tool, view, words
 
 
 @pytest.mark.parametrize("size", ["page", "phone"])
@@ -28,6 +28,33 @@ def test_explore_works_in_sight_and_can_be_stopped(size, request):
     expect(page.locator("#strip .faces")).to_be_in_viewport()
     expect(status(page)).to_have_text("Done.")
     expect(page.locator("#stop")).to_be_disabled()
+
+
+def test_presenting_and_writing_begin_at_the_face(page: Page):
+    page.get_by_role("tab", name="How it works").click()
+    page.get_by_role("button", name="Present").click()
+    page.wait_for_function("() => document.fullscreenElement?.id === 'player'")
+    expect(page.locator(".stage")).to_be_in_viewport()
+    page.keyboard.press("f")
+    page.wait_for_function("() => !document.fullscreenElement")
+    page.get_by_role("tab", name="How it works").click()
+    page.keyboard.press("/")
+    expect(words(page)).to_be_focused()
+
+
+def test_single_keys_can_be_switched_off_and_stay_so(page: Page):
+    page.keyboard.press("?")
+    page.get_by_label("Single keys").uncheck()
+    page.keyboard.press("Escape")
+    for again in (False, True):
+        if again:
+            load_again(page)
+        page.locator(".stage").focus()
+        for key in ("/", "?", "f"):
+            page.keyboard.press(key)
+        expect(page.locator(".stage")).to_be_focused()
+        expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+        assert not page.evaluate("document.fullscreenElement")
 
 
 def test_the_keys_are_listed_and_work(page: Page):

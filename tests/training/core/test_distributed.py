@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.errors import InputError
 from model.unet import UNet
 from tests.children import FORK, child_follows_drift, child_of_many, one_thread  # noqa: F401
+from training.core import processes
 from training.data.prepare import embed, prepare_images
 from training.unet.reward import Drift
 
@@ -19,6 +21,15 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def test_a_batch_that_does_not_divide_is_refused(monkeypatch):
+    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(processes.dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(processes.dist, "get_world_size", lambda: 3)
+    assert processes.rank_and_world(9) == (1, 3)
+    with pytest.raises(InputError, match="the batch of 64 does not divide by 3 processes"):
+        processes.rank_and_world(64)
 
 
 def started(script: str, world: int, *folders: Path) -> list:

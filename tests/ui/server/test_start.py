@@ -7,7 +7,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -275,6 +277,40 @@ def test_gradio_parses_no_sources_as_it_is_imported(monkeypatch):
 def test_the_health_check_asks_where_the_app_listens(name, port, address):
     given = {"GRADIO_SERVER_NAME": name, "GRADIO_SERVER_PORT": port}
     assert start.own_page({key: value for key, value in given.items() if value is not None}) == address
+
+
+class Stuck(BaseHTTPRequestHandler):
+    """An app whose page answers, and whose event comes back as `said`."""
+
+    said = b""
+
+    def do_POST(self):
+        self._answer(b'{"event_id": "1"}')
+
+    def do_GET(self):
+        self._answer(self.said)
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_app_whose_event_does_not_come_back_is_not_well(monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stuck) as stuck:
+        threading.Thread(target=stuck.serve_forever, daemon=True).start()
+        monkeypatch.setenv("GRADIO_SERVER_PORT", str(stuck.server_port))
+        for said in (b"", b"event: error\ndata: null\n\n", b"event: heartbeat\n\n"):
+            monkeypatch.setattr(Stuck, "said", said)
+            with pytest.raises(SystemExit, match="^health: the event did not come back$"):
+                health.main()
+        monkeypatch.setattr(Stuck, "said", b'event: complete\ndata: ["ok"]\n\n')
+        health.main()
+        stuck.shutdown()
 
 
 def test_a_health_check_that_cannot_ask_ends_in_one_line(monkeypatch):
