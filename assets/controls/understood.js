@@ -49,7 +49,10 @@ function show({
 
 element.addEventListener("click", event => {
   const name = event.target.closest("button")?.dataset.name;
-  if (name) facet.tell("press", name);
+  if (!name) return;
+  facet.tell("press", name);
+  // the button goes with the answer; after a finger, a keyboard would come up
+  if (!event.detail) document.querySelector("#prompt textarea").focus();
 });
 
 facet.understand = () => trigger("ask");

@@ -259,6 +259,7 @@ async function open(index) {
   [all, run, touched, step] = [{...sheet, index}, one, false, one.frames.length];
   setView("denoised");
   ready();
+  part(".back").focus();
   enlarge(run.image);
 }
 
@@ -392,7 +393,6 @@ watch("value", () => receive(props.value));
 compare.set(0);
 setView("denoised");
 receive(props.value);
-
 // until the first face: what every face starts from
 if (!run) {
   picture.src = facet.noise(64);

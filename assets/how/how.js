@@ -18,6 +18,10 @@ new IntersectionObserver(
   },
   {rootMargin: "150px"},
 ).observe(element);
+// the server had no answer
+element.addEventListener("click", event => {
+  if (event.target.closest(".problem button")) look(0);
+});
 // a slider of the tab was moved
 document.addEventListener("how-look", () => look(0));
 facet?.hear("face", face => {

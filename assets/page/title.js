@@ -4,15 +4,18 @@ const facet = window.facet,
   dialog = part("dialog");
 const prompt = () => document.querySelector("#prompt textarea");
 
-const toFace = () => {
-  // the other page is open
-  if (!document.querySelector("#player").offsetParent && !facet.painting) facet.openTab("Make a face");
-};
+// from the other page: it takes some frames until this one is seen
+async function toFace() {
+  if (document.querySelector(".stage").offsetParent || facet.painting) return;
+  facet.openTab("Make a face");
+  for (let frames = 0; frames < 60 && !document.querySelector(".stage").offsetParent; frames++)
+    await new Promise(requestAnimationFrame);
+}
 
 async function present() {
   if (document.fullscreenElement) return document.exitFullscreen();
   if (facet.painting) return facet.say("Draw the painted part first, or leave it: then the face can be presented.");
-  toFace();
+  await toFace();
   try {
     await document.querySelector("#player").requestFullscreen();
   } catch {
@@ -23,7 +26,7 @@ async function present() {
 // the prompt is not on the whole screen
 async function write() {
   if (document.fullscreenElement) await document.exitFullscreen();
-  toFace();
+  await toFace();
   prompt()?.focus();
 }
 

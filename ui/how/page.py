@@ -64,6 +64,8 @@ SECTIONS = {
 # steps of the face, at most: others wait while it is drawn
 MOST = 100
 WAITING = '<p class="waiting">This figure is being drawn.</p>'
+# where the server gave no answer
+FAILED = '<p class="problem">This figure could not be drawn. <button type="button">Try again</button></p>'
 
 
 def build(current: gr.Component) -> None:
@@ -159,7 +161,8 @@ def figure(name: str, draw: Callable[..., str], current: gr.Component, *controls
         except FacetError as error:
             return f'<p class="problem">{html.escape(str(error))}</p>'
 
-    shown.look(look, [current, *controls], shown, trigger_mode="always_last", **NETWORKS, **unseen(current))
+    looked = shown.look(look, [current, *controls], shown, trigger_mode="always_last", **NETWORKS, **unseen(current))
+    looked.failure(None, None, shown, js=f"() => {json.dumps(FAILED)}")
 
 
 def wanted(record: dict[str, Any] | None) -> Settings:

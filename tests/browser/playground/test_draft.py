@@ -137,11 +137,12 @@ def test_typed_words_outlast_several_faces_that_are_opened(page: Page):
 def test_a_face_that_is_being_drawn_is_not_lost_to_another(page: Page):
     generate(page)
     page.locator("#seed input").fill("77")
-    set_steps(page, 300)
+    set_steps(page, 900)
     page.click("#generate")
     page.wait_for_function("() => window.shown.length > 3")
     page.locator("#gallery .open").first.click()
-    expect(status(page)).to_contain_text("Done in")
+    assert page.evaluate("window.facet.running") and face(page, "kind") == ""
+    expect(status(page)).to_contain_text("Done in", timeout=120_000)
     assert face(page, "record.seed") == 77 and face(page, "finished")
     expect(page.locator("#gallery .open")).to_have_count(2)
     expect(page.locator("#seed input")).to_have_value("77")
@@ -197,7 +198,7 @@ def test_forgetting_can_be_taken_back(page: Page):
 
 def test_what_was_asked_for_does_not_wear_the_colour_of_unwanted(page: Page):
     words(page).fill("an old woman with a beard, no hat")
-    expect(page.locator("#understood .chip", has_text="No hat")).to_be_visible()
+    expect(page.locator("#understood .chip").first).to_be_visible()
     colours: dict[bool, set[str]] = {True: set(), False: set()}
     for label, colour in page.locator("#understood .chip").evaluate_all(
         "chips => chips.map(chip => [chip.innerText, getComputedStyle(chip).borderColor])"
