@@ -59,7 +59,7 @@ train-student: .venv/dev  ## teach a network to draw in 4 calls what the network
 	cp runs/student/student.safetensors weights/
 
 train-student-faces: .venv/dev  ## the student goes on: it learns from finished faces, MINUTES in all
-	$(FAST_PY) -m training.unet.student --recipe faces --start-from weights/student.safetensors --state-dir runs/student_faces --max-minutes $(MINUTES)
+	$(FAST_PY) -m training.unet.student --recipe faces --start-from runs/student/student.safetensors --state-dir runs/student_faces --max-minutes $(MINUTES)
 	cp runs/student_faces/student.safetensors weights/
 
 train-guided: .venv/dev  ## build the default guidance into the U-Net's modulation, MINUTES in all (after embed)

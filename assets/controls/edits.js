@@ -116,7 +116,9 @@ function placed(key, value) {
   };
 }
 
-// A closed list changes with every arrow and letter: then Enter takes what is shown.
+// A closed list changes with every arrow and letter (on a Mac, where arrows open it, with letters alone): then Enter
+// takes what is shown.
+const CHANGES = /Mac/.test(navigator.platform) ? /^\S$/ : /^(Arrow|Page|Home|End|\S$)/;
 let byKeys = false;
 function add() {
   const name = part("select").value;
@@ -129,13 +131,17 @@ part("select").addEventListener("change", () => {
   if (!byKeys) add();
 });
 part("select").addEventListener("keydown", event => {
-  if (event.key === "Enter" && byKeys) {
+  if (event.key === "Enter" && byKeys && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
     add();
   }
-  byKeys = /^(Arrow|Page|Home|End|.$)/.test(event.key) && event.key !== " " && !event.altKey;
+  byKeys = CHANGES.test(event.key) && !event.altKey;
 });
-for (const kind of ["pointerdown", "blur"]) part("select").addEventListener(kind, () => (byKeys = false));
+for (const kind of ["pointerdown", "blur"])
+  part("select").addEventListener(kind, () => {
+    if (byKeys) part("select").value = "";
+    byKeys = false;
+  });
 let dragging = false;
 // the slider stays the same element while it is dragged
 part(".sliders").addEventListener("input", event => {

@@ -47,6 +47,7 @@ function changed(text = "") {
   why.textContent = text;
   dim();
   props.value = values();
+  facet.own = null;
   trigger("input");
   facet.changed();
 }

@@ -259,7 +259,7 @@ async function open(index) {
   [all, run, touched, step] = [{...sheet, index}, one, false, one.frames.length];
   setView("denoised");
   ready();
-  part(".back").focus();
+  stage.focus({preventScroll: true});
   enlarge(run.image);
 }
 

@@ -6,7 +6,10 @@ const [ONE, MANY] = [
   part(".intro").textContent,
   "CLIP compares one face with words: open one of these to see what it finds.",
 ];
+const LOOKING = "CLIP is looking at the face.";
 let asked = null,
+  // the face whose figures are shown
+  told = "",
   // how many were asked for, how many came to an end, and which was answered last
   asking = 0,
   ended = 0,
@@ -28,9 +31,9 @@ function rows(found) {
 function look(force) {
   const face = facet.face;
   if (!seen || !face) return;
-  part(".intro").textContent = face.count > 1 ? MANY : ONE;
   if (face.count > 1) {
-    asked = null;
+    [asked, told] = [null, ""];
+    part(".intro").textContent = MANY;
     return show({});
   }
   if (!force && asked === face.image) return;
@@ -43,8 +46,9 @@ function look(force) {
     .value.split(",")
     .map(label => label.trim())
     .filter(Boolean);
-  show({});
-  part(".intro").textContent = "CLIP is looking at the face.";
+  part(".intro").textContent = LOOKING;
+  // another face's
+  if (told !== face.image) show({});
   trigger("look", {image: face.image, labels, others, mark: ++asking});
 }
 
@@ -64,7 +68,7 @@ function show({bars = [], labels = [], alike = []}) {
 watch("value", () => {
   const found = props.value || {};
   if (found.mark !== asking || !asked) return;
-  answered = asking;
+  [answered, told] = [asking, asked];
   part(".intro").textContent = ONE;
   show(found);
 });

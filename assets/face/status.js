@@ -44,11 +44,12 @@ facet.offer = (label, callback) => {
     one.hidden = !callback;
   }
 };
-function press() {
+function press(event) {
   const back = act;
   facet.offer("", null);
-  // the button is gone
-  document.querySelector("#generate").focus({preventScroll: true});
+  // the button is gone; after a click nothing needs the focus
+  const next = document.fullscreenElement ? ".stage" : "#generate";
+  if (!event.detail) document.querySelector(next).focus({preventScroll: true});
   back?.();
 }
 for (const one of [button, inside]) one.addEventListener("click", press);

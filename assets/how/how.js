@@ -91,7 +91,7 @@ function light(name) {
 }
 
 element.addEventListener("click", event => {
-  if (!event.target.closest("button")) return;
+  if (!event.target.closest("button") || event.target.closest(".problem")) return;
   if (playing) return stop();
   const slider = one("input[type=range]"),
     last = +slider.max,

@@ -16,8 +16,8 @@ let faces = (facet.gallery = []);
 async function show() {
   faces = facet.gallery = await facet.store.faces();
   box.hidden = !faces.length;
-  // the focus stays at its place in the row
-  const focused = [...part(".faces").children].indexOf(document.activeElement);
+  const focused = document.activeElement,
+    place = [...part(".faces").children].indexOf(focused);
   part(".count").textContent = faces.length === 1 ? "Your first face" : `Your ${faces.length} faces`;
   part(".faces").innerHTML = faces
     .map(({id, image, record}, index) => {
@@ -26,11 +26,11 @@ async function show() {
          title="${told}"><img src="${image}" alt="" loading="lazy"></button>`;
     })
     .join("");
-  if (focused >= 0)
-    [...part(".faces").children]
-      .slice(0, focused + 1)
-      .at(-1)
-      ?.focus();
+  if (place < 0) return;
+  // the focus stays on its face, or where that was
+  const same = part(`.faces [data-id="${focused.dataset.id}"]`),
+    near = [...part(".faces").children].slice(0, place + 1).at(-1);
+  (same || near || document.querySelector("#generate")).focus({preventScroll: true});
 }
 
 // Keep new faces; those whose picture is there already are left out. Returns how many were kept.
@@ -81,6 +81,7 @@ async function open(face) {
 // A child of the face on screen and another one: noise and words half-way between; a slider leads from one to the
 // other.
 function cross(other) {
+  if (!facet.mayShow()) return;
   if (facet.face?.count > 1) return facet.say("Open one of the faces first: one is crossed with another.", "error");
   const mine = facet.face?.record,
     parents = [mine, other.record];

@@ -100,8 +100,7 @@ async function link() {
     face = facet.face;
   if (!found) return;
   history.replaceState(null, "", found);
-  // what was typed belongs to this address now
-  if (facet.draft) facet.keepDraft(facet.draft);
+  facet.moveDraft();
   const field = part(".link");
   field.value = found;
   try {
@@ -147,6 +146,8 @@ async function restore(file) {
   // cameras write a comment too: only one that the server reads counts (LAST_LINES in ui/metadata.py)
   const settings = own ?? parameters ?? (/(^|\n)Steps: *\d+ *[,|] /.test(UserComment) ? UserComment : undefined);
   if (settings === undefined && problem) return facet.say(problem, "error");
+  // the face that comes with them
+  if (painted && !facet.mayShow()) return;
   settings === undefined ? facet.offer("Start from it", () => startFrom(file)) : facet.offerDraft();
   if (!Object.keys(texts).length) return facet.say("This picture holds no settings.", "error");
   facet.quietUntil = performance.now() + 1500;
@@ -171,8 +172,7 @@ function showPainted(own, painted) {
     const record = JSON.parse(own),
       {image, mask} = JSON.parse(painted),
       painting = facet.checks.painting({mask});
-    if (painting && facet.checks.picture(image) && facet.mayShow())
-      facet.showFace(image, record, "painted", null, {painting});
+    if (painting && facet.checks.picture(image)) facet.showFace(image, record, "painted", null, {painting});
   } catch {
     /* damaged: the server says what of the settings can be used */
   }

@@ -6,10 +6,9 @@ const prompt = () => document.querySelector("#prompt textarea");
 
 // from the other page: it takes some frames until this one is seen
 async function toFace() {
-  if (document.querySelector(".stage").offsetParent || facet.painting) return;
-  facet.openTab("Make a face");
-  for (let frames = 0; frames < 60 && !document.querySelector(".stage").offsetParent; frames++)
-    await new Promise(requestAnimationFrame);
+  const seen = () => document.querySelector("#columns").offsetParent;
+  if (!seen()) facet.openTab("Make a face");
+  for (let frames = 0; frames < 60 && !seen(); frames++) await new Promise(requestAnimationFrame);
 }
 
 async function present() {
@@ -32,7 +31,7 @@ async function write() {
 
 part(".skip").addEventListener("click", event => {
   event.preventDefault();
-  prompt()?.focus();
+  write();
 });
 part(".keys").addEventListener("click", () => dialog.showModal());
 part(".present").addEventListener("click", present);

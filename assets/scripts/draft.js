@@ -3,6 +3,7 @@
 // guidance, sampler, edits, how much of a picture may change, the best of several seeds.
 // those of them that say which face: all but how many are drawn, and the seed
 const FACE = [0, 1, 2, 6, 7, 8, 9];
+const differs = (one, other) => FACE.some(index => JSON.stringify(one?.[index]) !== JSON.stringify(other?.[index]));
 
 Object.assign(window.facet, {
   // settled: the page has got its first values, so changes are the visitor's from now on
@@ -10,6 +11,8 @@ Object.assign(window.facet, {
   settled: false,
   // a link has opened, and other words than its own
   typedSince: false,
+  // the draft of the run that was begun last
+  drawnBy: null,
   draftOf: () => location.search.replace(/[?&]tab=how$/, ""),
 
   keepDraft(values) {
@@ -28,7 +31,7 @@ Object.assign(window.facet, {
     this.settled = true;
     try {
       const {address, values} = JSON.parse(sessionStorage.getItem("facet.draft")) || {};
-      const touched = FACE.some(index => JSON.stringify(values?.[index]) !== JSON.stringify(now[index]));
+      const touched = differs(values, now);
       if (address === this.draftOf() && values?.length === now.length && (touched || !line?.go)) {
         this.typedSince = touched;
         return (this.draft = values);
@@ -37,6 +40,11 @@ Object.assign(window.facet, {
       /* there is none */
     }
     return now.map(() => ({__type__: "update"}));
+  },
+
+  // The page's address is that of the face on screen now, which goes with it. So does what was typed since.
+  moveDraft() {
+    if (this.draft && differs(this.draft, this.drawnBy)) this.keepDraft(this.draft);
   },
 
   // What a link or an opened face asks for beside its settings. A link's face is drawn, but not what was typed since.
@@ -63,9 +71,13 @@ Object.assign(window.facet, {
     return this.own || this.draft;
   },
 });
-// what is typed or ticked now, or drawn, is what counts from here on
-const forget = () => (window.facet.own = null);
+// what is typed now, or drawn, is what counts from here on; of boxes see picker.js
 document.addEventListener("input", event => {
-  if (event.target.closest("#right")) forget();
+  if (event.target.closest("#prompt, #negative")) window.facet.own = null;
 });
-window.facet.hear("begun", forget);
+window.facet.hear("begun", () => {
+  [window.facet.own, window.facet.drawnBy] = [null, window.facet.draft];
+});
+window.facet.hear("face", ({finished, kind}) => {
+  if (finished && kind === "live") window.facet.drawnBy = window.facet.draft;
+});

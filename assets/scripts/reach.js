@@ -8,7 +8,7 @@
   const covered = target => {
     const {top, bottom} = target.getBoundingClientRect(),
       bar = document.querySelector("#actions");
-    if (bar && getComputedStyle(bar).position === "fixed" && !bar.contains(target)) {
+    if (bar?.offsetHeight && getComputedStyle(bar).position === "fixed" && !bar.contains(target)) {
       const under = bottom + 8 - bar.getBoundingClientRect().top;
       if (under > 0) return under;
     }

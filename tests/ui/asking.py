@@ -2,6 +2,7 @@
 
 import base64
 import io
+import time
 
 import gradio as gr
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from model.pipeline import Frame
 from model.settings import Settings
 from ui.frames import png
+from ui.server.line import line_of
+from ui.server.queue import DRAWING
 
 ASKED = Settings("a woman", seed=5, steps=3, sampler="ddim")
 NOW = ASKED.as_record()
@@ -45,6 +48,14 @@ def refusal(client: Client, *args, api_name: str = "/generate", **kwargs) -> str
     with pytest.raises(Exception) as caught:
         client.predict(*args, api_name=api_name, **kwargs)
     return str(caught.value)
+
+
+def until_nobody_wants_a_run(app, seconds: float = 60) -> None:
+    """Until the server has been told that those who asked for the runs that go on have left or cancelled them."""
+    queue, deadline = line_of(app.demo), time.monotonic() + seconds
+    while any(not queue.why_end(event) for event in queue.running(DRAWING)):
+        assert time.monotonic() < deadline, "somebody still wants it"
+        time.sleep(0.01)
 
 
 def draw(

@@ -38,7 +38,8 @@ def load_state(path: Path, identity: dict) -> dict | None:
     """Read what `save_state` wrote, or None if there is no file.
 
     Only tensors and plain values are read; no code is run. Raises InputError for a file that is cut off, empty or
-    another program's, and if its "identity" (recipe, data, CLIP) is another: such a run cannot go on.
+    another program's, and if its "identity" (recipe, data, CLIP, weights it started from) is another: such a run
+    cannot go on.
     """
     if not path.is_file():
         return None
@@ -50,7 +51,7 @@ def load_state(path: Path, identity: dict) -> dict | None:
         raise unreadable(path)
     if state["identity"] != identity:
         raise InputError(
-            f"{path} belongs to another recipe, CLIP or other data: delete it or choose another --state-dir."
+            f"{path} belongs to another recipe, CLIP, start or other data: delete it or choose another --state-dir."
         )
     return state
 

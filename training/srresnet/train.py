@@ -126,15 +126,15 @@ def train(
     photos, data_hash = load_training_images(data, config.data, round_trip)
     torch.manual_seed(config.seed)
     network = SRResNet(config.network).to(device, memory_format=torch.channels_last)
-    done = Progress()
+    done, identity = Progress(), {"config": asdict(config), "data": data_hash}
     if run.start_from:
         other = SRResNet.from_file(run.start_from, device)
         network.start_from(other)
         done.before = {name: other.info.get(name, 0) for name in done.before}
+        identity["start"] = other.info["hash"]
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.99), fused=True)
     ema = EMA(network, config.ema_half_life)
     parts = {"network": network, "optimizer": optimizer, "ema": ema}
-    identity = {"config": asdict(config), "data": data_hash}
     resume(run.state, identity, parts, done)
 
     def save(finished: bool):

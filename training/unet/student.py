@@ -50,7 +50,7 @@ from training.unet.batches import Data, beside, sample_conditions, sample_faces
 from training.unet.finished import finished_faces, loss_of_finished
 from training.unet.learner import Learner, compiled
 from training.unet.recipes import TINY, TrainConfig
-from training.unet.train import start_with
+from training.unet.train import start_with, started_from
 
 # a multiple of the student's
 TEACHER_STEPS = 12
@@ -270,7 +270,7 @@ def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfi
     rank, world = rank_and_world(config.batch)
     faces = faces_of(config.batch, world)
     device, config = teacher.unet.mean.device, replace(config, network=teacher.unet.config)
-    identity = {"recipe": asdict(config), **teacher.hashes, "data": prepared.hash}
+    identity = {"recipe": asdict(config), **teacher.hashes, "data": prepared.hash} | started_from(run.start_from)
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
     student = UNet(config.network).to(device, memory_format=torch.channels_last)

@@ -104,6 +104,11 @@ def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
     return {name: info.get(name, 0) for name in ("images", "seconds")}
 
 
+def started_from(path: Path | None) -> dict[str, str]:
+    """What tells a run that started from a weights file from one that started from another, or from none."""
+    return {"start": checkpoint.load(path)[2]["hash"]} if path else {}
+
+
 def budget_of(config: TrainConfig, faces: int, max_minutes: float) -> Budget:
     """What the config says of how long and how fast to learn from so many faces. Raises InputError as Budget does."""
     images = config.epochs * faces * (config.network.steps if config.walk_timesteps else 1) or config.images
@@ -131,7 +136,7 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Run) -> UNet
     rank, world = rank_and_world(config.batch)
     device = pick_device(run.device)
     config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
-    identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
+    identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash} | started_from(run.start_from)
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
     torch.manual_seed(config.seed)

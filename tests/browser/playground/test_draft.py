@@ -150,7 +150,9 @@ def test_a_face_that_is_being_drawn_is_not_lost_to_another(page: Page):
 
 def test_a_link_that_is_loaded_again_keeps_what_was_typed_since(page: Page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    # as the link says it, words and boxes are one prompt
     words(page).fill("first")
+    box(page, "Smiling").check()
     generate(page)
     image = face(page)
     page.get_by_role("button", name="Copy link").click()

@@ -120,6 +120,11 @@ def test_the_focus_stays_in_the_gallery(page: Page):
         page.keyboard.press("Delete")
         expect(entries(page)).to_have_count(left)
         expect(entries(page).last).to_be_focused()
+    # a new face comes first; the focus stays on its own
+    focused = entries(page).last.get_attribute("data-id")
+    page.keyboard.press("Control+Enter")
+    expect(entries(page)).to_have_count(2)
+    assert page.evaluate("document.activeElement.dataset.id") == focused
 
 
 def test_a_gallery_of_the_former_kind_is_taken_over(page: Page):

@@ -48,6 +48,26 @@ def test_a_phone_says_what_the_page_is_and_offers_ideas_at_once(phone: Page):
     assert place(phone, "#actions") == bar
 
 
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_what_gets_the_focus_on_how_it_works_is_under_no_bar(size, request):
+    page: Page = request.getfixturevalue(size)
+    page.get_by_role("tab", name="How it works").click()
+    details = page.locator("#how summary")
+    expect(details.first).to_be_visible()
+    # there, and back: what is above comes into sight under the bars
+    details.last.focus()
+    for _ in range(12):
+        page.keyboard.press("Shift+Tab")
+        page.wait_for_timeout(50)
+        focused = page.evaluate("(({top, bottom}) => [top, bottom])(document.activeElement.getBoundingClientRect())")
+        bars = page.evaluate(
+            "['#how-bar', '#how-time'].map(name => document.querySelector(name))"
+            ".filter(bar => bar?.offsetParent && !bar.contains(document.activeElement))"
+            ".map(bar => bar.getBoundingClientRect().bottom)"
+        )
+        assert focused[1] <= page.viewport_size["height"] + 1 and focused[0] >= max(0, *bars) - 1, focused
+
+
 def test_ideas_stand_in_one_line_on_a_laptop(page: Page):
     tops = {idea.bounding_box()["y"] for idea in page.locator("#ideas button").all()}
     assert len(tops) == 1 and page.locator("#ideas button").count() == 6
