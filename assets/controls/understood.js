@@ -21,11 +21,7 @@ function show({
   part(".chips").innerHTML = chips
     .map(({label, kind, sure}) => `<span class="chip ${kind}" title="${certainty(sure)}">${facet.escape(label)}</span>`)
     .join("");
-  // on a phone they may be wider than the screen: then keys scroll them too
-  requestAnimationFrame(() => {
-    const list = part(".chips");
-    list.tabIndex = list.scrollWidth > list.clientWidth ? 0 : -1;
-  });
+  requestAnimationFrame(scrolled);
   const buttons = instead
     .map(({name, label}) => `<button type="button" data-name="${name}">${facet.escape(label)}</button>`)
     .join("");
@@ -46,6 +42,13 @@ function show({
   part(".drawn").textContent = drawn ? `Read as: ${drawn}` : "";
   facet.tell("said", said);
 }
+
+// on a phone they may be wider than the screen: then keys scroll them too
+function scrolled() {
+  const list = part(".chips");
+  list.tabIndex = list.scrollWidth > list.clientWidth ? 0 : -1;
+}
+new ResizeObserver(scrolled).observe(part(".chips"));
 
 element.addEventListener("click", event => {
   const name = event.target.closest("button")?.dataset.name;

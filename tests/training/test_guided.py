@@ -21,6 +21,7 @@ from tests.conftest import StopAfter, save_guided, save_student
 from tests.model.test_pipeline import close
 from training.core.run import Run
 from training.unet import guided as train_guided
+from training.unet import learner
 from training.unet.batches import Data
 from training.unet.guided import RECIPES, TAUGHT, Lessons, guided_prediction, train
 
@@ -84,7 +85,7 @@ def test_a_change_keeps_the_largest_singular_values(weights, monkeypatch):
 
 def test_the_teacher_tells_what_guidance_makes_of_both_branches(weights, monkeypatch):
     """As the sampler has it, where that is not clipped."""
-    monkeypatch.setattr(train_guided, "half_precision", lambda device: None)
+    monkeypatch.setattr(learner, "half_precision", lambda device: None)
     clip, unet = weights
     conditions = condition_of(clip.encode_texts(["a man", ""]))
     x_t, t = torch.randn(2, 3, 64, 64) / 10, torch.full((2,), 0.6, dtype=torch.float64)
@@ -121,7 +122,7 @@ def test_resume_is_exact(weights, prepared, tmp_path):
 
 def test_it_learns_guidance_and_leaves_the_rest_alone(weights, prepared, tmp_path, monkeypatch):
     """From a U-Net that follows its condition, as random weights hardly do."""
-    monkeypatch.setattr(train_guided, "half_precision", lambda device: None)
+    monkeypatch.setattr(learner, "half_precision", lambda device: None)
     clip, unet = weights
     follows = {name: value * (6 if "condition" in name else 1) for name, value in unet.modulation.items()}
     follows, info = unet.with_modulation(follows), unet.info

@@ -49,7 +49,7 @@ def weights(folder):
 @pytest.fixture
 def lesson(weights, prepared, monkeypatch):
     """In full precision, so that two ways to the same figure end at the same figure."""
-    monkeypatch.setattr("training.unet.guided.half_precision", lambda device: None)
+    monkeypatch.setattr("training.unet.learner.half_precision", lambda device: None)
     clip, critic, unet, reference = weights
     for each in weights:
         each.requires_grad_(False)

@@ -111,6 +111,7 @@ def test_two_faces_are_crossed_on_a_slider(size, request):
     for text in ("a woman", "a man"):
         words(page).fill(text)
         generate(page)
+    expect(page.locator("#gallery .open")).to_have_count(2)
     mother = page.evaluate("window.facet.gallery[1].record")
     father = face(page, "record")
     page.get_by_role("button", name="Cross with…").click()

