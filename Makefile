@@ -18,10 +18,16 @@ help:  ## list the targets
 app: .venv/app  ## start the page on the bundled weights and print its address
 	$(PY) app.py
 
-test: lint  ## run the lint and every test
+# What needs no browser runs in two processes, a file in one of them; the browser wants both cores. ARGS: what pytest is to run instead.
+test: lint  ## run the lint and every test, or those that ARGS names
 	bash tests/install.sh chromium
 	bash tests/install.sh nginx
+ifdef ARGS
 	$(PY) -m pytest $(ARGS)
+else
+	$(PY) -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	$(PY) -m pytest tests/browser
+endif
 
 lint: .venv/dev  ## check style (ruff, oxc) and types (pyright)
 	$(PY) -m ruff check

@@ -7,6 +7,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # as the app does for itself (ui/server/start.py): browser and app share the cores
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+# one of several processes that run the tests side by side
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
