@@ -368,7 +368,8 @@ with gr.Blocks(title="Facet: faces from noise", analytics_enabled=False) as demo
 demo.queue(**QUEUE)
 serve.prepare(demo)
 lend(demo, NETWORKS["concurrency_id"])
-threading.Thread(target=warm_up, daemon=True).start()
+warming = threading.Thread(target=warm_up, daemon=True)
+warming.start()
 
 if __name__ == "__main__":
     # an end as by Ctrl-C

@@ -219,6 +219,8 @@ def app(tiny_weights):
         app.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
         yield app
         app.demo.close()
+        # the interpreter's own end aborts where a thread still draws
+        app.warming.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,8 @@ def test_cancelled_job_stops_within_a_step(app, client, monkeypatch):
         try:
             for frames in stream(*args, **kwargs):
                 drawn.append(frames[0].index)
-                time.sleep(0.02)
+                # longer than a message gathers steps for
+                time.sleep(0.15)
                 # a step that lasts until the server has been told
                 assert not leaving.is_set() or told.wait(60)
                 yield frames

@@ -100,8 +100,8 @@ def test_an_error_in_one_run_leaves_the_others_alone(app, monkeypatch):
 
 def test_the_run_of_a_visitor_who_left_stops_within_a_step(app, monkeypatch):
     leaving, known = threading.Event(), threading.Event()
-    # a step that lasts until the server has been told
-    drawn, ended = watched(monkeypatch, lambda: known.wait(60 if leaving.is_set() else 0.02))
+    # steps longer than a message gathers them for, and one that lasts until the server has been told
+    drawn, ended = watched(monkeypatch, lambda: known.wait(60 if leaving.is_set() else 0.15))
     asked = httpx.post(f"{app.demo.local_api_url}call/generate", json={"data": ["", "", 1, 500, 2.0, "dpmpp"]})
     with httpx.stream("GET", f"{app.demo.local_api_url}call/generate/{asked.json()['event_id']}") as stream:
         next(stream.iter_raw())
