@@ -77,9 +77,10 @@ def test_generate_pressed_before_the_crisp_form_has_come_draws_anew(page: Page):
         return window.pressed && said.startsWith("Done") && said !== window.pressed && !window.facet.running;
     }""")
     page.wait_for_function(
+        # a seed may hold the digits of another
         "() => window.facet.face.last && window.facet.face.finished"
-        " && !window.pressed.includes(window.facet.face.record.seed)"
-        " && document.querySelector('#status p').textContent.includes(window.facet.face.record.seed)"
+        " && !window.pressed.includes(`seed ${window.facet.face.record.seed}.`)"
+        " && document.querySelector('#status p').textContent.includes(`seed ${window.facet.face.record.seed}.`)"
     )
     assert f"seed {face(page, 'record.seed')}." in status(page).inner_text()
     expect(page.locator("#stop")).to_be_disabled()
