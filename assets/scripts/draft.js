@@ -1,7 +1,8 @@
 // What a visitor has typed and set, kept in this tab: it comes back when the page loads again, and after something took
 // its place. The values are those of `kept` in app.py: words, boxes, negative prompt, faces, new seed, seed, steps,
 // guidance, sampler, edits, how much of a picture may change, the best of several seeds.
-// those of them that say which face: all but how many are drawn, and the seed
+
+// Those of them that say which face: all but how many are drawn, and the seed.
 const FACE = [0, 1, 2, 6, 7, 8, 9];
 const differs = (one, other) => FACE.some(index => JSON.stringify(one?.[index]) !== JSON.stringify(other?.[index]));
 

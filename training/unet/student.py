@@ -36,7 +36,7 @@ from model.guidance import Distilled, Predictor, guided
 from model.sampler import ddim, last_step, time_grid, unipc
 from model.settings import DEFAULTS, STUDENT_STEPS
 from model.unet import UNet, UNetConfig, condition_of
-from training.core.budget import Budget, Progress
+from training.core.budget import Budget
 from training.core.log import Log, provenance
 from training.core.loop import Steps, run_steps
 from training.core.measure import add_measure_option, measure
@@ -50,7 +50,7 @@ from training.unet.batches import Data, beside, sample_conditions, sample_faces
 from training.unet.finished import finished_faces, loss_of_finished
 from training.unet.learner import Learner, compiled
 from training.unet.recipes import TINY, TrainConfig
-from training.unet.train import start_with, started_from
+from training.unet.train import start_with
 
 # a multiple of the student's
 TEACHER_STEPS = 12
@@ -139,7 +139,7 @@ def trajectory(teacher: Predictor, condition: Tensor, empty: Tensor, noise: Tens
     times = time_grid(TEACHER_STEPS, "unipc")
     with torch.autocast(noise.device.type, dtype, enabled=dtype is not None):
         states = [noise] + [step.noisy for step in unipc(denoise, noise, times)]
-    return torch.stack(states[::STRIDE]), times[::STRIDE]
+    return torch.stack(states[::STRIDE]), student_times()
 
 
 def student_times() -> Tensor:
@@ -270,12 +270,13 @@ def train(prepared: Prepared, clip: Clip, teacher: Teacher, config: StudentConfi
     rank, world = rank_and_world(config.batch)
     faces = faces_of(config.batch, world)
     device, config = teacher.unet.mean.device, replace(config, network=teacher.unet.config)
-    identity = {"recipe": asdict(config), **teacher.hashes, "data": prepared.hash} | started_from(run.start_from)
+    identity = {"recipe": asdict(config), **teacher.hashes, "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
     student = UNet(config.network).to(device, memory_format=torch.channels_last)
     student.load_state_dict(teacher.unet.state_dict())
-    done = Progress(before=start_with(student, run.start_from, clip)) if run.start_from else Progress()
+    done, start = start_with(student, run.start_from, clip)
+    identity |= start
     loss = loss_of_finished(student, clip, student_times(), config.perceptual) if config.perceptual else None
     learner = Learner.of(student, config, loss)
     ema, parts = learner.ema, {"student": student, **learner.parts}

@@ -88,11 +88,16 @@ def sample_grid(network: UNet, clip: Clip, path: Path) -> None:
     Image.fromarray(contact_sheet(to_pixels(last.denoised), GRID_SEEDS)).save(path)
 
 
-def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
-    """Fill the network from a weights file -> {"images", "seconds"} that these weights had seen.
+def start_with(network: UNet, path: Path | None, clip: Clip) -> tuple[Progress, dict[str, str]]:
+    """Fill the network from a weights file, if one is given.
+
+    Returns a training's progress, which holds what these weights had seen, and what tells the run from one that started
+    elsewhere.
 
     Raises InputError if they were trained with another CLIP or for another target, WeightsError if they do not fit.
     """
+    if path is None:
+        return Progress(), {}
     tensors, built, info = checkpoint.load(path)
     if info.get("clip") != clip.hash:
         raise InputError(f"{path} was trained with another CLIP: carry it over by `python -m training.unet.transfer`.")
@@ -101,12 +106,7 @@ def start_with(network: UNet, path: Path, clip: Clip) -> dict[str, float]:
             f"{path} predicts the {built.get('target')}, this training's target is the {network.config.target}."
         )
     checkpoint.fill(network, tensors, path)
-    return {name: info.get(name, 0) for name in ("images", "seconds")}
-
-
-def started_from(path: Path | None) -> dict[str, str]:
-    """What tells a run that started from a weights file from one that started from another, or from none."""
-    return {"start": checkpoint.load(path)[2]["hash"]} if path else {}
+    return Progress(before={name: info.get(name, 0) for name in ("images", "seconds")}), {"start": info["hash"]}
 
 
 def budget_of(config: TrainConfig, faces: int, max_minutes: float) -> Budget:
@@ -136,13 +136,14 @@ def train(prepared: Prepared, clip: Clip, config: TrainConfig, run: Run) -> UNet
     rank, world = rank_and_world(config.batch)
     device = pick_device(run.device)
     config = replace(config, network=replace(config.network, embedding=clip.head.in_features))
-    identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash} | started_from(run.start_from)
+    identity = {"recipe": asdict(config), "clip": clip.hash, "data": prepared.hash}
     clip = clip.to(device)
     data, held_out = (Data.of(prepared, rows, clip) for rows in (~prepared.validation, prepared.validation))
     torch.manual_seed(config.seed)
     network = UNet(config.network).to(device, memory_format=torch.channels_last)
     network.mean, network.std = (value.to(device) for value in embedding_statistics(data.captions))
-    done = Progress(before=start_with(network, run.start_from, clip)) if run.start_from else Progress()
+    done, start = start_with(network, run.start_from, clip)
+    identity |= start
     learner = Learner.of(network, config)
     ema, parts = learner.ema, {"network": network, **learner.parts}
     if not run.measure:
